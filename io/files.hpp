@@ -1,0 +1,90 @@
+#pragma once
+// Files: the slow seam, everything blocking that is asked of one directory.
+//
+// Names are relative to the directory and hold no slash, or one for a folder made with make_dir
+// ("quarantine/x"). No reactor calls anything here while it serves: recovery, the worker thread and
+// the command line do. Descriptors are also what Io reads, writes and syncs.
+//
+// What a crash may take back: a created, renamed, linked or removed *name* until sync_dir() of the
+// folder it is in, bytes and sizes until sync() of the file. Thread-safe.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/base/bytes.hpp"
+#include "io/base/result.hpp"
+
+namespace firnlog::io {
+
+enum class Open : std::uint8_t {
+    read,          // must exist
+    write,         // must exist; read and write
+    create,        // must not exist; read and write, mode 0600
+};
+
+struct FileInfo {
+    std::string name;
+    std::uint64_t bytes = 0;
+    std::uint64_t links = 1;
+};
+
+// A read-only view of a whole file, released with the object. Bytes behind the file's end, or on a
+// bad sector, raise SIGBUS: read it through guarded_copy (io/guarded_copy.hpp) alone.
+class Mapping {
+  public:
+    Mapping() = default;
+    Mapping(const Mapping&) = delete;
+    Mapping& operator=(const Mapping&) = delete;
+    virtual ~Mapping() = default;
+    [[nodiscard]] virtual Bytes bytes() const noexcept = 0;
+    // True if all pages of [offset, offset + length) are in memory now.
+    [[nodiscard]] virtual bool resident(std::uint64_t offset, std::uint64_t length) const = 0;
+};
+
+// Held while it lives; the kernel drops it with the process.
+class Lock {
+  public:
+    Lock() = default;
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    virtual ~Lock() = default;
+};
+
+class Files {
+  public:
+    Files() = default;
+    Files(const Files&) = delete;
+    Files& operator=(const Files&) = delete;
+    virtual ~Files() = default;
+
+    // `direct`: O_DIRECT, left out silently where the file system has none (see is_direct).
+    virtual Result<int> open(std::string_view name, Open how, bool direct = false) = 0;
+    [[nodiscard]] virtual bool is_direct(int fd) const = 0;
+    virtual void close(int fd) = 0;
+
+    // Blocking; short only at the end of the file. EINTR is handled.
+    virtual Result<std::size_t> read(int fd, std::uint64_t offset, MutableBytes into) = 0;
+    // Blocking and whole. EINTR is handled.
+    virtual Result<void> write(int fd, std::uint64_t offset, Bytes bytes) = 0;
+    // Makes room without writing (fallocate(2)); the file's size becomes at least `bytes`.
+    virtual Result<void> allocate(int fd, std::uint64_t bytes) = 0;
+    virtual Result<void> truncate(int fd, std::uint64_t bytes) = 0;
+    // fdatasync: data, and the size if it changed.
+    virtual Result<void> sync(int fd) = 0;
+    virtual Result<std::uint64_t> size(int fd) = 0;
+    virtual Result<std::unique_ptr<Mapping>> map(int fd) = 0;
+
+    virtual Result<void> rename(std::string_view from, std::string_view to) = 0;  // replaces `to`
+    virtual Result<void> link(std::string_view from, std::string_view to) = 0;
+    virtual Result<void> unlink(std::string_view name) = 0;
+    virtual Result<void> make_dir(std::string_view name) = 0;  // fine if it exists; mode 0700
+    virtual Result<std::vector<FileInfo>> list(std::string_view dir = "") = 0;  // files, by name
+    virtual Result<void> sync_dir(std::string_view dir = "") = 0;
+    virtual Result<std::unique_ptr<Lock>> lock(std::string_view name) = 0;  // Code::busy if held
+    virtual Result<std::uint64_t> free_bytes() = 0;
+};
+
+}  // namespace firnlog::io
