@@ -1,0 +1,88 @@
+#pragma once
+// Engine: the database without sockets. It holds the log, the index that points into it, and the
+// worker that does the slow part; sessions are its only way in, recovery the only way to make one.
+//
+// No component has a half-open state: recovery replays into a Keyspace first and then builds this.
+// Shared by all reactors.
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "engine/index/keyspace.hpp"
+#include "engine/log/log.hpp"
+#include "engine/log/reader.hpp"
+#include "engine/log/segments.hpp"
+#include "engine/log/supply.hpp"
+#include "engine/now.hpp"
+#include "io/clock.hpp"
+#include "io/files.hpp"
+#include "io/grace.hpp"
+
+namespace firnlog::engine {
+
+struct EngineOptions {
+    SupplyOptions supply;
+    std::uint64_t tail_bytes_max = std::uint64_t{256} << 20;  // appended and not written yet
+    std::uint64_t batch_bytes_max = std::uint64_t{128} << 20;  // one MULTI, one command
+    std::uint32_t databases = 16;
+};
+
+// What recovery hands over.
+struct EngineParts {
+    std::unique_ptr<Segments> segments;
+    std::unique_ptr<Keyspace> keyspace;
+    LogStart start;
+    FileNumber next_file = 1;
+};
+
+class Engine {
+  public:
+    Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOptions options);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    const EngineOptions options;
+    const StoreId store_id;
+
+  private:
+    // Made first, gone last: everything points into them.
+    std::unique_ptr<Segments> segments_;
+    std::unique_ptr<Keyspace> keyspace_;
+
+  public:
+    io::Grace grace;
+    Supply supply;
+    Log log;
+    RecordReader reader;
+    Now now;
+
+    [[nodiscard]] Keyspace& keyspace() { return *keyspace_; }
+    [[nodiscard]] const Segments& segments() const { return *segments_; }
+
+    // Makes the first segments ready, here and now. Before the first write.
+    Result<void> prepare();
+    // The worker thread: segments, sealing, memory of dropped databases. Not in a simulation, which
+    // calls work() as a step of its own.
+    void start_worker();
+    void stop_worker();
+    bool work();
+
+    struct Counters {
+        std::atomic<std::uint64_t> cold_reads{0};
+        std::atomic<std::uint64_t> late_reads{0};  // cold, within EXEC or a script
+        std::atomic<std::uint64_t> corrupt{0};
+        std::atomic<std::uint64_t> expired{0};
+    };
+    Counters counters;
+
+  private:
+    io::Files& files_;
+    io::Clock& clock_;
+    std::thread worker_;
+    std::atomic<bool> stopping_{false};
+};
+
+}  // namespace firnlog::engine

@@ -1,0 +1,172 @@
+#include "engine/format/manifest.hpp"
+
+#include "io/base/crc32c.hpp"
+
+namespace firnlog::engine {
+namespace {
+
+constexpr std::uint64_t kMagic = 0x314e414d4e524946;  // "FIRNMAN1"
+constexpr std::uint64_t kIncompatibleKnown = 0;
+constexpr std::size_t kHeaderBytes = 40;
+constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
+
+enum Tag : std::uint32_t { kStore = 1, kState = 2, kTimelines = 3, kRetired = 4, kAdopted = 5 };
+constexpr std::uint32_t kSkippable = 0x80000000;
+constexpr std::size_t kTimelineBytes = 32;
+
+class Sections {
+  public:
+    explicit Sections(std::vector<std::byte>& out) : out_(out) {}
+    void begin(std::uint32_t tag) {
+        start_ = out_.size();
+        put(tag);
+        put(std::uint32_t{0});
+    }
+    template <class T>
+    void put(const T& value) {
+        const auto at = out_.size();
+        out_.resize(at + sizeof value);
+        store(out_.data() + at, value);
+    }
+    void end() {
+        store(out_.data() + start_ + 4, static_cast<std::uint32_t>(out_.size() - start_ - 8));
+        out_.resize(align_up(out_.size(), std::size_t{8}));
+    }
+
+  private:
+    std::vector<std::byte>& out_;
+    std::size_t start_ = 0;
+};
+
+// Takes values off the front; after one that is not there, everything is zero and ok() is false.
+class Cursor {
+  public:
+    explicit Cursor(Bytes bytes) : bytes_(bytes) {}
+    template <class T>
+    T take() {
+        if (bytes_.size() < sizeof(T)) {
+            ok_ = false;
+            return T{};
+        }
+        const auto value = load<T>(bytes_.data());
+        bytes_ = bytes_.subspan(sizeof(T));
+        return value;
+    }
+    [[nodiscard]] bool ok() const { return ok_; }
+    [[nodiscard]] std::size_t left() const { return bytes_.size(); }
+
+  private:
+    Bytes bytes_;
+    bool ok_ = true;
+};
+
+tl::unexpected<Error> damaged(std::uint64_t offset, const char* doing) {
+    return fail(Error{.code = Code::damaged, .offset = offset, .doing = doing});
+}
+
+bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
+    Cursor cursor(bytes);
+    switch (tag) {
+        case kStore:
+            manifest.store_id = cursor.take<StoreId>();
+            manifest.hash_secret = cursor.take<std::array<std::byte, 16>>();
+            manifest.created_us = cursor.take<std::int64_t>();
+            return cursor.ok();
+        case kState:
+            manifest.sequence = cursor.take<std::uint64_t>();
+            manifest.first_lsn = {cursor.take<std::uint64_t>()};
+            manifest.high_us = cursor.take<std::int64_t>();
+            manifest.files_end = cursor.take<std::uint32_t>();
+            manifest.clean = cursor.take<std::uint32_t>() != 0;
+            return cursor.ok() && manifest.files_end >= 1 && manifest.files_end <= kFileNumberMax;
+        case kTimelines:
+            if (bytes.size() % kTimelineBytes != 0) return false;
+            while (cursor.left() != 0) {
+                TimelineEntry entry;
+                entry.timeline = static_cast<Timeline>(cursor.take<std::uint64_t>());
+                entry.begin = {cursor.take<std::uint64_t>()};
+                entry.end = {cursor.take<std::uint64_t>()};
+                entry.started_us = cursor.take<std::int64_t>();
+                manifest.timelines.push_back(entry);
+            }
+            return true;
+        case kRetired:
+        case kAdopted: {
+            if (bytes.size() % sizeof(FileNumber) != 0) return false;
+            auto& files = tag == kRetired ? manifest.retired : manifest.adopted;
+            while (cursor.left() != 0) files.push_back(cursor.take<FileNumber>());
+            return true;
+        }
+        default:
+            return (tag & kSkippable) != 0;
+    }
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_manifest(const Manifest& manifest) {
+    std::vector<std::byte> out(kHeaderBytes);
+    Sections sections(out);
+    sections.begin(kStore);
+    sections.put(manifest.store_id);
+    sections.put(manifest.hash_secret);
+    sections.put(manifest.created_us);
+    sections.end();
+    sections.begin(kState);
+    sections.put(manifest.sequence);
+    sections.put(manifest.first_lsn.value);
+    sections.put(manifest.high_us);
+    sections.put(manifest.files_end);
+    sections.put(std::uint32_t{manifest.clean});
+    sections.end();
+    sections.begin(kTimelines);
+    for (const auto& entry : manifest.timelines) {
+        sections.put(std::uint64_t{entry.timeline});
+        sections.put(entry.begin.value);
+        sections.put(entry.end.value);
+        sections.put(entry.started_us);
+    }
+    sections.end();
+    sections.begin(kRetired);
+    for (const auto number : manifest.retired) sections.put(number);
+    sections.end();
+    sections.begin(kAdopted);
+    for (const auto number : manifest.adopted) sections.put(number);
+    sections.end();
+    store(out.data(), kMagic);
+    store(out.data() + 12, kFormatVersion);
+    store(out.data() + 32, std::uint64_t{out.size() - kHeaderBytes});
+    store(out.data() + 8, crc32c(Bytes(out).subspan(12)));
+    return out;
+}
+
+Result<Manifest> decode_manifest(Bytes bytes) {
+    if (bytes.size() < kHeaderBytes || bytes.size() > kManifestBytesMax)
+        return damaged(0, "read the manifest: its size is impossible");
+    const auto* at = bytes.data();
+    if (load<std::uint64_t>(at) != kMagic) return damaged(0, "read the manifest: its magic is wrong");
+    if (load<std::uint32_t>(at + 8) != crc32c(bytes.subspan(12)))
+        return damaged(8, "read the manifest: its checksum does not fit");
+    if (load<std::uint32_t>(at + 12) != kFormatVersion ||
+        (load<std::uint64_t>(at + 16) & ~kIncompatibleKnown) != 0)
+        return fail(Error{.code = Code::version, .doing = "read the manifest: a newer Firnlog made it"});
+    if (load<std::uint64_t>(at + 32) != bytes.size() - kHeaderBytes)
+        return damaged(32, "read the manifest: its length does not fit");
+    Manifest manifest;
+    std::size_t offset = kHeaderBytes;
+    while (offset < bytes.size()) {
+        if (bytes.size() - offset < 8) return damaged(offset, "read the manifest: a section is cut off");
+        const auto tag = load<std::uint32_t>(at + offset);
+        const std::size_t length = load<std::uint32_t>(at + offset + 4);
+        if (length > bytes.size() - offset - 8)
+            return damaged(offset, "read the manifest: a section is too long");
+        if (!read_section(tag, bytes.subspan(offset + 8, length), manifest))
+            return damaged(offset, "read the manifest: a section makes no sense");
+        offset += align_up(8 + length, std::size_t{8});
+    }
+    if (manifest.timelines.empty())
+        return damaged(kHeaderBytes, "read the manifest: it has no timeline");
+    return manifest;
+}
+
+}  // namespace firnlog::engine

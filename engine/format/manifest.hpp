@@ -1,0 +1,56 @@
+#pragma once
+// Manifest: the one small file that says what the store is made of. Pure.
+//
+//    0  magic          8   "FIRNMAN1"
+//    8  crc32c         4   over [12, end)
+//   12  version        4
+//   16  incompatible   8   bits; one this build does not know: refused
+//   24  compatible     8   bits; unknown ones are ignored
+//   32  length         8   of the sections behind
+//   40  sections           tag 4 · length 4 · bytes, padded to 8; tags with the high bit may be skipped
+//
+// Segments are not listed while they come and go: each log file names itself, and the chain of bases
+// orders them. The manifest holds what they cannot know: which stretch of lsns each timeline has,
+// where it was cut, from where on the log is needed, and whether the last stop was clean.
+// It is replaced as a whole: written aside, synced, renamed, directory synced.
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "engine/address.hpp"
+#include "engine/format/segment.hpp"
+#include "io/base/bytes.hpp"
+#include "io/base/result.hpp"
+
+namespace firnlog::engine {
+
+// The stretch [begin, end) of lsns that a timeline wrote; the last one is open (end is zero) while
+// the server runs and after it crashed.
+struct TimelineEntry {
+    Timeline timeline = 0;
+    Lsn begin;
+    Lsn end;
+    std::int64_t started_us = 0;
+};
+
+struct Manifest {
+    StoreId store_id{};
+    std::array<std::byte, 16> hash_secret{};
+    std::int64_t created_us = 0;
+    std::uint64_t sequence = 0;  // how often the manifest was written
+    bool clean = false;          // the last process stopped cleanly: the last timeline has an end
+    Lsn first_lsn;               // the log is needed from here on
+    std::int64_t high_us = 0;    // no moment later than this was acknowledged before the start
+    FileNumber files_end = 1;    // every file number given out so far is smaller
+    std::vector<TimelineEntry> timelines;
+    // Files whose bytes count no more; they are unlinked once this manifest is durable.
+    std::vector<FileNumber> retired;
+    // Files written aside ("….log.new") that count from this manifest on, and get their name then.
+    std::vector<FileNumber> adopted;
+};
+
+[[nodiscard]] std::vector<std::byte> encode_manifest(const Manifest& manifest);
+[[nodiscard]] Result<Manifest> decode_manifest(Bytes bytes);
+
+}  // namespace firnlog::engine

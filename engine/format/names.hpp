@@ -1,0 +1,45 @@
+#pragma once
+// Names of the files in a store's directory, and what a name says. Pure.
+//
+//   manifest          which timelines, cuts and files there are; replaced by rename
+//   lock              held by the one writer
+//   0000000012.log    a log segment, or one made ready and not used yet
+//   0000000012.log.new  a segment written aside by recovery; counts once the manifest adopts it
+//   quarantine/…      bytes cut off by recovery, kept for a person to look at
+
+#include <charconv>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "engine/address.hpp"
+
+namespace firnlog::engine::names {
+
+inline constexpr std::string_view kManifest = "manifest";
+inline constexpr std::string_view kManifestNew = "manifest.new";
+inline constexpr std::string_view kLock = "lock";
+inline constexpr std::string_view kQuarantine = "quarantine";
+inline constexpr std::string_view kLogSuffix = ".log";
+inline constexpr std::string_view kNewSuffix = ".new";  // being built; ours to remove at a start
+
+[[nodiscard]] inline std::string log_file(FileNumber number) {
+    std::string digits = std::to_string(number);
+    digits.insert(0, digits.size() < 10 ? 10 - digits.size() : 0, '0');
+    return digits + std::string(kLogSuffix);
+}
+
+[[nodiscard]] inline std::string new_log_file(FileNumber number) {
+    return log_file(number) + std::string(kNewSuffix);
+}
+
+[[nodiscard]] inline std::optional<FileNumber> log_number(std::string_view name) {
+    if (name.size() != 10 + kLogSuffix.size() || !name.ends_with(kLogSuffix)) return {};
+    FileNumber number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + 10, number);
+    if (error != std::errc{} || end != name.data() + 10) return {};
+    if (number == 0 || number > kFileNumberMax) return {};
+    return number;
+}
+
+}  // namespace firnlog::engine::names

@@ -1,0 +1,171 @@
+#pragma once
+// Keyspace: the index. 16384 stripes, each with a small lock; in each, for every keyspace id, a map
+// from tag to address; and the objects whose home the stripe is.
+//
+//   database number ──catalog──> Space (a kid) ──stripe──> TagMap ──> address of a record
+//                                                             └────> Object (in its home stripe)
+//
+// `apply` is the only mutator, used by commands and by replay: the index is a cache of the log, and
+// cannot differ from what replaying the log would give.
+//
+// Who may touch what: a stripe's maps, objects and watches under its lock; the catalog is read under
+// any stripe's lock and changed under all of them; counts are atomics, read by anybody.
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/address.hpp"
+#include "engine/format/record.hpp"
+#include "engine/index/stripe.hpp"
+#include "engine/index/tag.hpp"
+#include "engine/index/tag_map.hpp"
+#include "engine/lock.hpp"
+#include "engine/types/value.hpp"
+
+namespace firnlog::engine {
+
+inline constexpr std::uint32_t kDatabasesMax = 65536;
+// A database points at the kid of its own number until a catalog record says otherwise.
+inline constexpr Kid kFirstFreshKid = kDatabasesMax;
+// Keys are few in the common small map: an array up to here.
+inline constexpr std::uint16_t kKeysLinearMax = 12;
+
+// All keys of one keyspace id.
+struct Space {
+    explicit Space(Kid kid_given);
+    ~Space();
+    Space(const Space&) = delete;
+    Space& operator=(const Space&) = delete;
+
+    const Kid kid;
+    TagMap* const stripes;  // kStripes of them, zero pages until used
+    std::atomic<std::int64_t> keys{0};
+    std::atomic<std::int64_t> expires{0};
+    // Objects bound to a key of another stripe than their home. Changed under the key's lock, so who
+    // holds that sees at least its own.
+    std::atomic<std::int64_t> strays{0};
+};
+
+// A key that somebody WATCHes; `touched` is set under the stripe's lock when it changes.
+struct Watch {
+    std::uint32_t database = 0;
+    Tag tag;
+    Stripe stripe = 0;
+    std::atomic<bool>* touched = nullptr;
+    Watch* next = nullptr;
+    Watch** before = nullptr;
+};
+
+class Keyspace {
+  public:
+    explicit Keyspace(const Hasher::Secret& secret);
+    ~Keyspace();
+    Keyspace(const Keyspace&) = delete;
+    Keyspace& operator=(const Keyspace&) = delete;
+
+    struct StripeState {
+        TinyLock lock;
+        Lsn last_change;  // of a key appearing or going: what a miss depends on
+        std::unique_ptr<std::unordered_map<std::uint64_t, std::unique_ptr<Object>>> objects;
+        Watch* watches = nullptr;
+    };
+
+    const Hasher hasher;
+
+    [[nodiscard]] StripeState& stripe(Stripe number) { return stripes_[number]; }
+    void lock_all();
+    void unlock_all();
+
+    // What a database number points at. Never null; under a stripe's lock.
+    [[nodiscard]] Space& space_of(std::uint32_t database);
+    [[nodiscard]] Space& space_of_kid(Kid kid);
+    // As space_of, but null where there never was anything.
+    [[nodiscard]] Space* find_space(std::uint32_t database) const {
+        return databases_[database].load(std::memory_order_acquire);
+    }
+    // No database from here on has a space.
+    [[nodiscard]] std::uint32_t databases_end() const {
+        return databases_end_.load(std::memory_order_acquire);
+    }
+    // Keys and how many of them expire; whatever the caller has locked.
+    struct Counts {
+        std::int64_t keys = 0;
+        std::int64_t expires = 0;
+    };
+    [[nodiscard]] Counts counts_of(std::uint32_t database) const;
+    [[nodiscard]] Kid fresh_kid() { return next_kid_.fetch_add(1); }
+
+    // The key of a catalog record: pairs of database number and kid, 4 bytes each.
+    struct Pointing {
+        std::uint32_t database = 0;
+        Kid kid = 0;
+    };
+
+    // Where a record lies and how large it is.
+    struct Place {
+        Address address;
+        std::size_t bytes = 0;
+        Lsn lsn;
+    };
+    // What the caller knows of record.key already.
+    struct Known {
+        Tag tag;
+        Stripe stripe = 0;       // of the key, or the home of the object
+        Space* space = nullptr;  // of record.kid, where a key is named
+    };
+    // The only mutator. Holds for replay: any valid record in any state.
+    // Under the lock of the key's stripe, or of the object's home, or (catalog) of all.
+    void apply(const Record& record, const Place& place, const Known& known);
+    // As above, finding out what is to be known; for replay, which is one thread.
+    void apply(const Record& record, const Place& place);
+
+    [[nodiscard]] Object* find_object(Oid oid);
+    // Objects bound to a key of another stripe than their home (after RENAME); see Space::strays.
+    [[nodiscard]] bool has_strays() const { return strays_.load(std::memory_order_relaxed) != 0; }
+
+    // Drops what was being built aside when the process ended. After replay.
+    std::size_t sweep_unbound();
+    // Spaces that no database points at any more lose their memory here, a stripe at a time; false if
+    // there was nothing to do. Worker thread.
+    bool release_some();
+
+    void watch(Watch& watch);
+    void unwatch(Watch& watch);  // takes the lock of its stripe
+    void unwatch_locked(Watch& watch);  // its stripe is locked
+    void touch(std::uint32_t database, Tag tag, Stripe stripe_number);
+    // The database will point at another space: touches the watched keys that are in either. All
+    // stripes are locked.
+    void touch_all(std::uint32_t database, const Space& now, const Space& then);
+
+    [[nodiscard]] std::size_t memory_bytes() const;  // walks everything; takes the locks one by one
+
+  private:
+    void put_string(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
+    void bind(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
+    void remove(Space& space, Tag tag, Stripe number, Lsn lsn, bool keep_object);
+    void set_expiry(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
+    void point_database(const Record& record);
+    void free_object(Object& object, Space& space, Stripe bound_in);
+    void count_stray(Space& space, int by);
+    Object* make(Oid oid, Type type);
+    void retire_if_unused(Space& space);
+    [[nodiscard]] Space& cached_space(Kid kid);
+
+    StripeState* stripes_;
+    std::atomic<Space*>* databases_;
+    std::atomic<std::uint32_t> databases_end_{0};
+    std::atomic<Kid> next_kid_{kFirstFreshKid};
+    std::atomic<std::int64_t> strays_{0};
+
+    mutable std::mutex spaces_mutex_;
+    std::unordered_map<Kid, std::unique_ptr<Space>> spaces_;
+    std::vector<std::unique_ptr<Space>> retired_;
+    std::uint32_t retired_stripe_ = 0;
+
+    Space* last_space_ = nullptr;  // replay's thread only
+};
+
+}  // namespace firnlog::engine

@@ -1,0 +1,18 @@
+#include "engine/index/tag.hpp"
+
+#include <sodium/crypto_shorthash.h>
+
+#include "io/base/bytes.hpp"
+
+namespace firnlog::engine {
+
+Tag Hasher::tag(std::string_view text) const noexcept {
+    std::byte out[crypto_shorthash_siphashx24_BYTES];
+    static_assert(sizeof out == 16);
+    crypto_shorthash_siphashx24(reinterpret_cast<unsigned char*>(out),
+                                reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+                                reinterpret_cast<const unsigned char*>(secret_.data()));
+    return {load<std::uint64_t>(out), static_cast<std::uint8_t>(load<std::uint8_t>(out + 8) & 15)};
+}
+
+}  // namespace firnlog::engine

@@ -1,0 +1,222 @@
+#include "engine/log/log.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+
+namespace firnlog::engine {
+namespace {
+constexpr std::uint64_t kBlock = 4096;
+constexpr std::int64_t kAckAgeUsMax = 2'000'000;
+
+void raise(std::atomic<std::uint64_t>& value, std::uint64_t to) {
+    auto seen = value.load(std::memory_order_relaxed);
+    while (seen < to && !value.compare_exchange_weak(seen, to, std::memory_order_acq_rel)) {
+    }
+}
+}  // namespace
+
+Log::Log(io::Clock& clock, Supply& supply, LogStart start)
+    : tail(clock, supply, start),
+      clock_(clock),
+      supply_(supply),
+      written_(start.next.value),
+      durable_(start.next.value) {
+    tail.durable.store(start.next.value);
+}
+
+void Log::want_durable(Lsn lsn) { raise(wanted_, lsn.value); }
+
+bool Log::open(Lsn lsn, Durability policy) const {
+    if (policy == Durability::always) return durable() >= lsn;
+    if (written() < lsn) return false;
+    return policy == Durability::no || durable() >= lsn || unsynced_us() < kAckAgeUsMax;
+}
+
+std::int64_t Log::unsynced_us() const {
+    const auto since = unsynced_since_us_.load(std::memory_order_relaxed);
+    return since == 0 ? 0 : clock_.mono().us - since;
+}
+
+Log::Counts Log::counts() const {
+    return {.flushes = flushes_.load(std::memory_order_relaxed),
+            .syncs = syncs_.load(std::memory_order_relaxed),
+            .bytes = bytes_.load(std::memory_order_relaxed)};
+}
+
+void Log::advance_written(Lsn lsn) { raise(written_, lsn.value); }
+
+void Log::advance_durable(Lsn lsn) {
+    raise(durable_, lsn.value);
+    raise(tail.durable, lsn.value);
+}
+
+void Log::fail_with(int error) {
+    int none = 0;
+    failed_.compare_exchange_strong(none, error == 0 ? EIO : error, std::memory_order_acq_rel);
+}
+
+void Log::tell_all(Flusher* from) {
+    const std::lock_guard guard(tail.lock);
+    for (auto* flusher : flushers_) {
+        if (flusher == from || !flusher->waiting_.load(std::memory_order_seq_cst)) continue;
+        if (!flusher->told_pending_.exchange(true, std::memory_order_acq_rel))
+            flusher->io_.post(flusher->told_);
+    }
+}
+
+Flusher::Flusher(Log& log, io::Io& io, std::function<void()> advanced)
+    : log_(log),
+      io_(io),
+      advanced_(std::move(advanced)),
+      block_(static_cast<std::byte*>(std::aligned_alloc(kBlock, kBlock)), std::free) {
+    ensure(block_ != nullptr, "there is memory for one block");
+    for (auto* op : {&write_, &sync_, &told_}) op->owner = this;
+    write_.run = [](io::Completion& self, std::int32_t result, bool) {
+        static_cast<Op&>(self).owner->write_done(result);
+    };
+    sync_.run = [](io::Completion& self, std::int32_t result, bool) {
+        static_cast<Op&>(self).owner->sync_done(result);
+    };
+    told_.run = [](io::Completion& self, std::int32_t, bool) {
+        auto& flusher = *static_cast<Op&>(self).owner;
+        flusher.told_pending_.store(false, std::memory_order_release);
+        flusher.advanced_();
+    };
+    const std::lock_guard guard(log_.tail.lock);
+    log_.flushers_.push_back(this);
+}
+
+Flusher::~Flusher() {
+    const std::lock_guard guard(log_.tail.lock);
+    std::erase(log_.flushers_, this);
+}
+
+void Flusher::kick(std::optional<std::int64_t> sync_age_us) {
+    if (log_.failed() != 0) return;
+    if (log_.tail.dirty() && !log_.writing_.exchange(true, std::memory_order_acq_rel)) start_write();
+    const auto wanted = log_.wanted_.load(std::memory_order_relaxed);
+    const bool due = (wanted > log_.durable().value && log_.written() > log_.durable()) ||
+                     (sync_age_us && log_.unsynced_us() >= *sync_age_us && log_.unsynced_us() > 0);
+    if (due && !log_.syncing_.exchange(true, std::memory_order_acq_rel)) start_sync();
+}
+
+void Flusher::vouch() {
+    if (log_.failed() != 0) return;
+    const std::lock_guard guard(log_.tail.lock);
+    auto& tail = log_.tail;
+    if (!tail.unvouched() || tail.dirty() || log_.durable() != tail.end()) return;
+    tail.close_frame(log_.durable(), true);
+    log_.want_durable(tail.end());
+}
+
+void Flusher::start_write() {
+    auto& tail = log_.tail;
+    {
+        const std::lock_guard guard(tail.lock);
+        tail.close_frame(log_.durable());
+        // Segments whose bytes are all written already only wait to be sealed.
+        while (tail.front() != nullptr && tail.front()->begin == tail.front()->end) {
+            log_.supply_.seal(*tail.front()->segment);
+            tail.pop();
+        }
+        if (tail.front() == nullptr) {
+            tail.close_frame(log_.durable());
+            log_.writing_.store(false, std::memory_order_release);
+            return;
+        }
+        range_ = *tail.front();
+        tail.pop();
+        const bool alone = log_.unsynced_.empty() ||
+                           (log_.unsynced_.size() == 1 &&
+                            log_.unsynced_.front().segment == range_.segment);
+        write_syncs_ = alone && log_.wanted_.load(std::memory_order_relaxed) > log_.durable().value &&
+                       !log_.syncing_.exchange(true, std::memory_order_acq_rel);
+    }
+    // Whole blocks straight from the tail's memory; the last one is shared with the frames to come,
+    // which are appended while this write is in flight, so it is copied.
+    const auto* image = range_.segment->image->data();
+    const auto begin = align_down(range_.begin, kBlock);
+    const auto shared = align_down(range_.end, kBlock);
+    std::size_t pieces = 0;
+    if (shared > begin) pieces_[pieces++] = {image + begin, shared - begin};
+    if (range_.end > shared) {
+        std::memcpy(block_.get(), image + shared, range_.end - shared);
+        std::memset(block_.get() + (range_.end - shared), 0, kBlock - (range_.end - shared));
+        pieces_[pieces++] = {block_.get(), kBlock};
+    }
+    log_.flushes_.fetch_add(1, std::memory_order_relaxed);
+    log_.bytes_.fetch_add(align_up(range_.end, kBlock) - begin, std::memory_order_relaxed);
+    if (write_syncs_) log_.syncs_.fetch_add(1, std::memory_order_relaxed);
+    io_.write({.fd = range_.segment->fd, .offset = begin, .pieces = {pieces_, pieces}}, write_syncs_,
+              write_);
+}
+
+void Flusher::write_done(int result) {
+    if (result < 0) {
+        log_.fail_with(-result);
+    } else {
+        const std::lock_guard guard(log_.tail.lock);
+        log_.advance_written(range_.batch_end);
+        auto& unsynced = log_.unsynced_;
+        if (write_syncs_) {
+            // All earlier writes into this segment had completed before this one started.
+            if (!unsynced.empty()) unsynced.pop_front();
+            log_.unsynced_since_us_.store(0, std::memory_order_relaxed);
+            log_.advance_durable(range_.batch_end);
+        } else {
+            if (unsynced.empty() || unsynced.back().segment != range_.segment)
+                unsynced.push_back({range_.segment, range_.batch_end});
+            unsynced.back().batch_end = range_.batch_end;
+            const auto now = log_.clock_.mono().us;
+            if (log_.unsynced_since_us_.load(std::memory_order_relaxed) == 0)
+                log_.unsynced_since_us_.store(now, std::memory_order_relaxed);
+            if (log_.uncovered_since_us_ == 0) log_.uncovered_since_us_ = now;
+        }
+        if (range_.fills_segment) log_.supply_.seal(*range_.segment);
+    }
+    if (write_syncs_) log_.syncing_.store(false, std::memory_order_release);
+    log_.writing_.store(false, std::memory_order_release);
+    advanced_();
+    log_.tell_all(this);
+}
+
+void Flusher::start_sync() {
+    {
+        const std::lock_guard guard(log_.tail.lock);
+        if (log_.unsynced_.empty()) {
+            log_.syncing_.store(false, std::memory_order_release);
+            return;
+        }
+        syncing_ = log_.unsynced_.front();
+        log_.uncovered_since_us_ = 0;
+    }
+    log_.syncs_.fetch_add(1, std::memory_order_relaxed);
+    io_.fsync(syncing_.segment->fd, sync_);
+}
+
+void Flusher::sync_done(int result) {
+    if (result < 0) {
+        log_.fail_with(-result);
+    } else {
+        const std::lock_guard guard(log_.tail.lock);
+        auto& unsynced = log_.unsynced_;
+        ensure(!unsynced.empty() && unsynced.front().segment == syncing_.segment,
+               "segments are synced in order");
+        log_.advance_durable(syncing_.batch_end);
+        const bool more = unsynced.front().batch_end > syncing_.batch_end;
+        if (!more) unsynced.pop_front();
+        // With an older segment just synced, the newer one's writes may be older than this says by
+        // no more than the time the sync took; they are synced next, at once.
+        log_.unsynced_since_us_.store(unsynced.empty() ? 0
+                                      : log_.uncovered_since_us_ != 0
+                                          ? log_.uncovered_since_us_
+                                          : log_.clock_.mono().us,
+                                      std::memory_order_relaxed);
+    }
+    log_.syncing_.store(false, std::memory_order_release);
+    advanced_();
+    log_.tell_all(this);
+}
+
+}  // namespace firnlog::engine

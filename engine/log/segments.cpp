@@ -1,0 +1,61 @@
+#include "engine/log/segments.hpp"
+
+#include <sys/mman.h>
+
+#include "engine/format/segment.hpp"
+
+namespace firnlog::engine {
+
+Image::~Image() {
+    if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+std::unique_ptr<Image> Image::make(std::size_t bytes) {
+    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return nullptr;
+    auto image = std::make_unique<Image>();
+    image->data_ = static_cast<std::byte*>(at);
+    image->size_ = bytes;
+    return image;
+}
+
+Lsn Segment::lsn_at(std::uint64_t offset) const { return base + (offset - kSegmentHeaderBytes); }
+
+Segments::~Segments() {
+    for (auto& slot : shelves_) {
+        auto* shelf = slot.load();
+        if (shelf == nullptr) continue;
+        for (auto& segment : *shelf) delete segment.load();
+        delete shelf;
+    }
+}
+
+Segment& Segments::add(std::unique_ptr<Segment> segment) {
+    const auto number = segment->number;
+    ensure(number != 0 && number <= kFileNumberMax, "a file number is in range");
+    auto& slot = shelves_[number / kShelf];
+    auto* shelf = slot.load();
+    if (shelf == nullptr) {
+        shelf = new Shelf{};
+        slot.store(shelf, std::memory_order_release);
+    }
+    auto& place = (*shelf)[number % kShelf];
+    ensure(place.load() == nullptr, "a file number is used once");
+    auto& added = *segment;
+    place.store(segment.release(), std::memory_order_release);
+    return added;
+}
+
+std::vector<Segment*> Segments::all() const {
+    std::vector<Segment*> found;
+    for (const auto& slot : shelves_) {
+        const auto* shelf = slot.load(std::memory_order_acquire);
+        if (shelf == nullptr) continue;
+        for (const auto& place : *shelf)
+            if (auto* segment = place.load(std::memory_order_acquire)) found.push_back(segment);
+    }
+    return found;
+}
+
+}  // namespace firnlog::engine

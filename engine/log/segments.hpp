@@ -1,0 +1,101 @@
+#pragma once
+// Segments: every file an address can point into, and where its bytes can be read now.
+//
+// While a log segment takes records its bytes lie in the tail's memory; once it is full and written
+// the worker maps the file, and one atomic store sends readers there. The memory is used again only
+// when every reactor has passed a turn since (grace).
+//
+//   made ready ──Tail──> active ──Tail (full)──> full ──Supply (mapped)──> sealed
+//
+// Readers hold a stripe's lock or are within a turn; they need nothing else.
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/address.hpp"
+#include "io/base/bytes.hpp"
+#include "io/files.hpp"
+
+namespace firnlog::engine {
+
+// Anonymous memory for one segment's bytes, aligned for direct writes.
+class Image {
+  public:
+    Image() = default;
+    Image(const Image&) = delete;
+    Image& operator=(const Image&) = delete;
+    ~Image();
+    [[nodiscard]] static std::unique_ptr<Image> make(std::size_t bytes);  // null: out of memory
+    [[nodiscard]] std::byte* data() const { return data_; }
+    [[nodiscard]] std::size_t size() const { return size_; }
+
+  private:
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+class Segment {
+  public:
+    Segment(FileNumber file_number, Lsn base_lsn, std::uint64_t file_bytes, int descriptor)
+        : number(file_number), bytes(file_bytes), fd(descriptor), base(base_lsn) {}
+
+    const FileNumber number;
+    const std::uint64_t bytes;  // of the file
+    const int fd;
+
+    // Set once, when the segment becomes active.
+    Lsn base;
+    // Guarded by the tail's lock until full; then constant.
+    std::uint64_t end = 0;  // offset behind its last byte
+
+    // Owned by Supply: memory while it is active, a map when it is sealed.
+    std::unique_ptr<Image> image;
+    std::unique_ptr<io::Mapping> map;
+
+    [[nodiscard]] Lsn lsn_at(std::uint64_t offset) const;
+
+    // Where to read: bytes[0] is offset 0 of the file. `own` bytes never left this process: they need
+    // neither a guard nor a checksum.
+    struct Place {
+        const std::byte* bytes = nullptr;
+        bool own = false;
+    };
+    [[nodiscard]] Place place() const {
+        const auto bits = place_.load(std::memory_order_acquire);
+        return {reinterpret_cast<const std::byte*>(bits & ~std::uintptr_t{1}), (bits & 1) != 0};
+    }
+    void read_from(const std::byte* at, bool own) {
+        place_.store(reinterpret_cast<std::uintptr_t>(at) | (own ? 1U : 0U),
+                     std::memory_order_release);
+    }
+
+  private:
+    std::atomic<std::uintptr_t> place_{0};
+};
+
+// From file number to segment. add() and remove() are called by one thread at a time; find() by any.
+class Segments {
+  public:
+    Segments() = default;
+    Segments(const Segments&) = delete;
+    Segments& operator=(const Segments&) = delete;
+    ~Segments();
+
+    Segment& add(std::unique_ptr<Segment> segment);
+    [[nodiscard]] Segment* find(FileNumber number) const {
+        if (number > kFileNumberMax) return nullptr;
+        const auto* shelf = shelves_[number / kShelf].load(std::memory_order_acquire);
+        return shelf == nullptr ? nullptr : (*shelf)[number % kShelf].load(std::memory_order_acquire);
+    }
+    [[nodiscard]] std::vector<Segment*> all() const;  // ascending by number
+
+  private:
+    static constexpr std::size_t kShelf = 2048;
+    using Shelf = std::array<std::atomic<Segment*>, kShelf>;
+    std::array<std::atomic<Shelf*>, (kFileNumberMax + 1) / kShelf> shelves_{};
+};
+
+}  // namespace firnlog::engine

@@ -1,0 +1,109 @@
+#pragma once
+// Supply: the slow half of the log. It makes segments ready before they are needed and seals the full
+// ones; everything here blocks, so it runs on the worker thread (or as a step of the simulation).
+//
+// Never grow a file on the durable path: a commit into a file that grows, or into unwritten extents,
+// costs a journal commit, twice the latency. So the next segment is created, filled with zeros, synced
+// and its name made durable ahead of need.
+//
+//   work():  make the next segment, if fewer than `ready` lie waiting
+//            seal a full segment: read it into the page cache, map it, send readers to the map
+//            give images back once grace has passed
+//
+// A failure to make a segment is remembered and tried again after a pause; the log goes on with what
+// it has and refuses growth when that ends (-NOSPACE).
+// Thread-safe: `mutex_` guards the queues, and is never held while a file is touched.
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "engine/log/segments.hpp"
+#include "io/clock.hpp"
+#include "io/files.hpp"
+
+namespace firnlog::engine {
+
+struct SupplyOptions {
+    std::uint64_t bytes_first = std::uint64_t{4} << 20;
+    std::uint64_t bytes_max = std::uint64_t{64} << 20;
+    std::size_t ready = 2;     // segments kept waiting
+    bool zero_ahead = true;    // write zeros, not only allocate
+    bool direct = true;        // O_DIRECT where the file system has it
+};
+
+class Supply {
+  public:
+    // `retire` runs its argument once no reader can hold a pointer it could have had before the call.
+    using Retire = std::function<void(std::function<void()>)>;
+
+    Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumber next_file,
+           SupplyOptions options, Retire retire);
+
+    // One piece of slow work; false if there was none to do. Worker thread only.
+    bool work();
+    // Worker thread: sleeps until there may be work, or `us_max` has passed.
+    void wait(std::int64_t us_max);
+    void stop_waiting();
+
+    // ---- Called under the tail's lock.
+
+    // A ready segment, or null.
+    [[nodiscard]] Segment* take();
+    // Somebody waits until this many bytes are ready.
+    void want(std::uint64_t bytes);
+    // A full segment, every byte of which is written, will be mapped.
+    void seal(Segment& segment);
+    // Bytes of each ready segment, the oldest first.
+    struct Ready {
+        std::uint64_t bytes = 0;      // of all of them, without headers
+        std::size_t count = 0;
+        std::uint64_t last_bytes = 0;  // of the one taken last
+        bool failing = false;         // no further one can be made at present
+        bool no_space = false;        // because the disk is full
+    };
+    [[nodiscard]] Ready ready() const;
+
+    // ---- Told to an operator.
+    [[nodiscard]] std::optional<Error> failure() const;
+    [[nodiscard]] std::uint64_t zeroed_bytes() const;
+    [[nodiscard]] FileNumber next_file() const;
+
+    // Whenever a segment was made, or could not be: somebody may wait for room. Any thread.
+    std::function<void()> on_change;
+
+  private:
+    [[nodiscard]] bool short_of_ready() const;  // under mutex_
+    Result<Segment*> make();
+    Result<void> fill(int fd, std::uint64_t bytes);
+    void seal_now(Segment& segment);
+    std::unique_ptr<Image> image_of(std::uint64_t bytes);
+
+    io::Files& files_;
+    io::Clock& clock_;
+    Segments& segments_;
+    const SupplyOptions options_;
+    const Retire retire_;
+
+    // Worker thread only.
+    FileNumber next_file_;
+    std::uint64_t next_bytes_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable wake_;
+    bool stopping_ = false;
+    std::deque<Segment*> ready_;
+    std::uint64_t ready_bytes_ = 0;  // of ready_, without headers
+    std::uint64_t wanted_bytes_ = 0;
+    std::deque<Segment*> full_;
+    std::vector<std::unique_ptr<Image>> spare_;
+    std::optional<Error> failure_;
+    io::MonoTime retry_at_;
+    std::uint64_t zeroed_bytes_ = 0;
+};
+
+}  // namespace firnlog::engine

@@ -1,0 +1,377 @@
+#include "engine/session.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+#include "engine/engine.hpp"
+
+namespace firnlog::engine {
+namespace {
+
+// What a record takes beside key and value, at the most.
+constexpr std::size_t kRecordOverheadMax = 48;
+
+}  // namespace
+
+void Session::begin(std::span<const std::string_view> keys, std::uint32_t database) {
+    ensure(!begun_, "one command at a time");
+    begun_ = true;
+    all_ = false;
+    effects_ = 0;
+    batch_bytes_ = 0;
+    seen_ = {};
+    now_ms_ = engine_.now.ms();
+    keys_.clear();
+    others_.clear();
+    locked_.clear();
+    cold_.clear();
+    auto& keyspace = engine_.keyspace();
+    for (const auto key : keys) {
+        const Key known{.name = key, .tag = keyspace.hasher.tag(key), .stripe = stripe_of(key)};
+        keys_.push_back(known);
+        locked_.push_back(known.stripe);
+    }
+    lock_stripes();
+    select(database);
+    while (keyspace.has_strays() && add_strays()) {
+    }
+}
+
+void Session::begin_all(std::uint32_t database) {
+    ensure(!begun_, "one command at a time");
+    begun_ = true;
+    all_ = true;
+    effects_ = 0;
+    batch_bytes_ = 0;
+    seen_ = {};
+    now_ms_ = engine_.now.ms();
+    keys_.clear();
+    others_.clear();
+    locked_.clear();
+    cold_.clear();
+    engine_.keyspace().lock_all();
+    select(database);
+}
+
+void Session::select(std::uint32_t database) {
+    database_ = database;
+    // Without a stripe's lock the catalog may change under us: such a session looks at no key.
+    space_ = &engine_.keyspace().space_of(database);
+}
+
+void Session::lock_stripes() {
+    if (locked_.size() > 1) {
+        std::ranges::sort(locked_);
+        locked_.erase(std::unique(locked_.begin(), locked_.end()), locked_.end());
+    }
+    for (const auto number : locked_) engine_.keyspace().stripe(number).lock.lock();
+}
+
+void Session::unlock_stripes() {
+    for (auto i = locked_.size(); i-- > 0;) engine_.keyspace().stripe(locked_[i]).lock.unlock();
+}
+
+bool Session::add_strays() {
+    std::vector<Stripe> more;
+    const auto& keyspace = engine_.keyspace();
+    // In every database: MOVE, COPY and a SELECT within an EXEC reach beyond the one at hand.
+    for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database) {
+        const auto* space = keyspace.find_space(database);
+        if (space == nullptr || space->strays.load(std::memory_order_relaxed) == 0) continue;
+        for (const auto& key : keys_) {
+            const auto* entry = space->stripes[key.stripe].find(key.tag);
+            if (entry == nullptr || entry->type() == Type::string) continue;
+            const auto home = entry->pointer<Object>()->oid.home();
+            if (!std::ranges::binary_search(locked_, home)) more.push_back(home);
+        }
+    }
+    if (more.empty()) return false;
+    unlock_stripes();
+    locked_.insert(locked_.end(), more.begin(), more.end());
+    lock_stripes();
+    select(database_);
+    return true;
+}
+
+Lsn Session::end() {
+    ensure(begun_, "a session ends once");
+    Lsn gate = seen_;
+    auto& tail = engine_.log.tail;
+    if (batch_open_) {
+        const auto end = tail.close_batch();
+        tail.lock.unlock();
+        batch_open_ = false;
+        if (effects_ != 0) gate = std::max(gate, end);
+    }
+    if (all_)
+        engine_.keyspace().unlock_all();
+    else
+        unlock_stripes();
+    begun_ = false;
+    return gate;
+}
+
+void Session::reset() {
+    scratch_.reset();
+    warm.clear();
+}
+
+Space& Session::space_of(std::uint32_t database) {
+    return database == database_ ? *space_ : engine_.keyspace().space_of(database);
+}
+
+const Session::Key& Session::key_of(std::string_view name) {
+    // The dispatcher and the handler use the same views of the receive buffer, and handlers go
+    // through them in order: a million of them must not be a million searches.
+    for (std::size_t i = 0; i < keys_.size(); ++i) {
+        if (next_key_ >= keys_.size()) next_key_ = 0;
+        const auto& key = keys_[next_key_];
+        if (key.name.data() == name.data() && key.name.size() == name.size()) return key;
+        ++next_key_;
+    }
+    for (const auto& key : keys_)
+        if (key.name == name) return key;
+    ensure(all_, "a key is declared before it is looked at");
+    for (const auto& key : others_)
+        if (key.name == name) return key;
+    if (others_.size() >= 64) others_.erase(others_.begin(), others_.begin() + 32);
+    others_.push_back(
+        {.name = name, .tag = engine_.keyspace().hasher.tag(name), .stripe = stripe_of(name)});
+    return others_.back();
+}
+
+Tag Session::tag(std::string_view text) const { return engine_.keyspace().hasher.tag(text); }
+
+Object* Session::object(Oid oid) { return engine_.keyspace().find_object(oid); }
+
+Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t database) {
+    const auto key = key_of(name);
+    auto& space = space_of(database);
+    const auto* entry = space.stripes[key.stripe].find(key.tag);
+    if (entry == nullptr) {
+        saw(engine_.keyspace().stripe(key.stripe).last_change);
+        return std::nullopt;
+    }
+    Item item{.type = entry->type()};
+    if (entry->expires()) {
+        const auto* expiry = space.stripes[key.stripe].expiry(key.tag);
+        ensure(expiry != nullptr, "an entry that expires has its time beside the page");
+        item.expires_ms = expiry->at_ms;
+        if (expiry->at_ms <= now_ms_) {
+            if (auto gone = expire(key, database); !gone) return tl::unexpected(gone.error());
+            return std::nullopt;
+        }
+        if (expiry->record)
+            if (const auto* segment = engine_.segments().find(expiry->record.file()))
+                saw(segment->lsn_at(expiry->record.offset()));
+    }
+    if (item.type == Type::string) {
+        item.address = entry->address();
+        item.size_hint = entry->size_hint();
+        if (const auto* segment = engine_.segments().find(item.address.file()))
+            saw(segment->lsn_at(item.address.offset()));
+    } else {
+        item.object = entry->pointer<Object>();
+        if (const auto* segment = engine_.segments().find(item.object->binding.file()))
+            saw(segment->lsn_at(item.object->binding.offset()));
+    }
+    return item;
+}
+
+Expected<std::optional<Item>> Session::look(std::string_view key, Type type) {
+    auto item = look(key);
+    if (!item || !*item) return item;
+    const auto found = (*item)->type == Type::big_string ? Type::string : (*item)->type;
+    if (found != type) return tl::unexpected(Stop::wrong_type);
+    return item;
+}
+
+Expected<std::string> Session::read_key(Address address, std::size_t size_hint) {
+    passing_.reset();
+    const auto record = read(address, size_hint, passing_);
+    if (!record) return tl::unexpected(record.error());
+    return std::string(record->key);
+}
+
+Expected<Record> Session::read(Address address, std::size_t size_hint) {
+    return read(address, size_hint, scratch_);
+}
+
+Expected<Record> Session::read(Address address, std::size_t size_hint, Scratch& scratch) {
+    const auto found = engine_.reader.read(address, size_hint, scratch, warm, may_wait_);
+    if (found.outcome == RecordReader::Outcome::cold) {
+        cold_.push_back({.address = address, .bytes = size_hint});
+        return tl::unexpected(Stop::cold);
+    }
+    if (found.outcome == RecordReader::Outcome::corrupt) {
+        engine_.counters.corrupt.fetch_add(1, std::memory_order_relaxed);
+        return tl::unexpected(Stop::corrupt);
+    }
+    saw(found.lsn);
+    return found.record;
+}
+
+void Session::saw_everything() {
+    const auto end = engine_.log.tail.batch_end();
+    if (end > engine_.log.durable()) seen_ = std::max(seen_, end);
+}
+
+Expected<void> Session::reserve(std::size_t bytes, std::size_t records, bool shrinks) {
+    auto& log = engine_.log;
+    const auto need = bytes + records * kRecordOverheadMax;
+    if (batch_bytes_ + need > engine_.options.batch_bytes_max) return tl::unexpected(Stop::too_big);
+    const bool opens = !batch_open_;
+    if (opens) log.tail.lock.lock();
+    const auto refuse = [&](Stop why) {
+        if (opens) log.tail.lock.unlock();
+        return tl::unexpected(why);
+    };
+    if (log.failed() != 0) return refuse(Stop::io_error);
+    if (opens && log.tail.end() - log.written() > engine_.options.tail_bytes_max)
+        return refuse(Stop::wait);
+    switch (log.tail.room(need, shrinks)) {
+        case Room::enough:
+            break;
+        case Room::later:
+            return refuse(Stop::wait);
+        case Room::no_space:
+            return refuse(Stop::no_space);
+    }
+    if (opens) {
+        log.tail.open_batch();
+        batch_open_ = true;
+    }
+    batch_bytes_ += need;
+    return {};
+}
+
+void Session::emit(const Record& record, const Keyspace::Known& known, std::uint32_t database) {
+    ensure(batch_open_, "room is reserved before an effect");
+    const auto appended = engine_.log.tail.append(record);
+    engine_.keyspace().apply(
+        record, {.address = appended.address, .bytes = record_bytes(record), .lsn = appended.lsn},
+        known);
+    ++effects_;
+    if (known.space != nullptr) engine_.keyspace().touch(database, known.tag, known.stripe);
+}
+
+Expected<void> Session::expire(const Key& key, std::uint32_t database) {
+    if (auto room = reserve(key.name.size(), 1, true); !room) return room;
+    auto& space = space_of(database);
+    emit({.kind = Kind::tombstone,
+          .flags = RecordFlags::by_expiry,
+          .kid = space.kid,
+          .key = key.name},
+         {.tag = key.tag, .stripe = key.stripe, .space = &space}, database);
+    engine_.counters.expired.fetch_add(1, std::memory_order_relaxed);
+    events.push_back(
+        {.what = KeyEvent::What::expired, .database = database, .key = std::string(key.name)});
+    return {};
+}
+
+void Session::put(std::string_view name, std::string_view value, std::int64_t expires_ms) {
+    const auto key = key_of(name);
+    Record record{.kind = Kind::string, .kid = space_->kid, .key = name, .value = value};
+    if (expires_ms >= 0) {
+        record.flags = RecordFlags::has_expiry;
+        record.expires_ms = std::min(expires_ms, kExpiryMsMax);
+    }
+    emit(record, {.tag = key.tag, .stripe = key.stripe, .space = space_}, database_);
+}
+
+void Session::remove(std::string_view name, bool by_expiry) {
+    const auto key = key_of(name);
+    emit({.kind = Kind::tombstone,
+          .flags = by_expiry ? RecordFlags::by_expiry : std::uint8_t{0},
+          .kid = space_->kid,
+          .key = name},
+         {.tag = key.tag, .stripe = key.stripe, .space = space_}, database_);
+}
+
+void Session::set_expiry(std::string_view name, std::int64_t expires_ms) {
+    const auto key = key_of(name);
+    Record record{.kind = Kind::expiry, .kid = space_->kid, .key = name};
+    if (expires_ms >= 0) {
+        record.flags = RecordFlags::has_expiry;
+        record.expires_ms = std::min(expires_ms, kExpiryMsMax);
+    }
+    emit(record, {.tag = key.tag, .stripe = key.stripe, .space = space_}, database_);
+}
+
+Oid Session::make_oid(std::string_view name) {
+    ensure(batch_open_, "room is reserved before an effect");
+    return Oid::make(engine_.log.tail.here(), key_of(name).stripe);
+}
+
+void Session::bind(std::string_view name, Oid oid, Type type, std::int64_t expires_ms) {
+    const auto key = key_of(name);
+    const char type_byte = static_cast<char>(type);
+    Record record{.kind = Kind::bind,
+                  .flags = RecordFlags::has_oid,
+                  .kid = space_->kid,
+                  .key = name,
+                  .value = {&type_byte, 1},
+                  .oid = oid};
+    if (expires_ms >= 0) {
+        record.flags |= RecordFlags::has_expiry;
+        record.expires_ms = std::min(expires_ms, kExpiryMsMax);
+    }
+    emit(record, {.tag = key.tag, .stripe = key.stripe, .space = space_}, database_);
+}
+
+void Session::unbind(std::string_view name) {
+    const auto key = key_of(name);
+    emit({.kind = Kind::unbind, .kid = space_->kid, .key = name},
+         {.tag = key.tag, .stripe = key.stripe, .space = space_}, database_);
+}
+
+void Session::put_element(Oid oid, std::string_view element, std::string_view value) {
+    emit({.kind = Kind::element,
+          .flags = RecordFlags::has_oid,
+          .key = element,
+          .value = value,
+          .oid = oid},
+         {.tag = tag(element), .stripe = oid.home()}, database_);
+}
+
+void Session::remove_element(Oid oid, std::string_view element) {
+    emit({.kind = Kind::element_gone, .flags = RecordFlags::has_oid, .key = element, .oid = oid},
+         {.tag = tag(element), .stripe = oid.home()}, database_);
+}
+
+void Session::patch_element(Oid oid, std::string_view element, std::size_t offset,
+                            std::string_view bytes) {
+    auto* value = reinterpret_cast<char*>(scratch_.take(bytes.size() + kVarintBytesMax));
+    auto* at = reinterpret_cast<char*>(put_varint(reinterpret_cast<std::byte*>(value), offset));
+    std::memcpy(at, bytes.data(), bytes.size());
+    const auto size = static_cast<std::size_t>(at - value) + bytes.size();
+    emit({.kind = Kind::patch,
+          .flags = RecordFlags::has_oid,
+          .key = element,
+          .value = {value, size},
+          .oid = oid},
+         {.tag = tag(element), .stripe = oid.home()}, database_);
+}
+
+void Session::touch_key(std::string_view name) {
+    const auto key = key_of(name);
+    engine_.keyspace().touch(database_, key.tag, key.stripe);
+}
+
+void Session::point(std::span<const Keyspace::Pointing> pointings) {
+    ensure(all_, "the catalog changes under all locks");
+    auto& keyspace = engine_.keyspace();
+    for (const auto& pointing : pointings)
+        keyspace.touch_all(pointing.database, keyspace.space_of(pointing.database),
+                           keyspace.space_of_kid(pointing.kid));
+    emit({.kind = Kind::catalog,
+          .key = {reinterpret_cast<const char*>(pointings.data()), pointings.size_bytes()}},
+         {}, database_);
+    select(database_);
+}
+
+void Session::mark(std::string_view name) {
+    emit({.kind = Kind::mark, .key = name}, {}, database_);
+}
+
+}  // namespace firnlog::engine

@@ -1,0 +1,188 @@
+#pragma once
+// Session: one command's hold on the database, or one EXEC's.
+//
+//   begin(keys) ── stripes locked, ascending ──> look, read ──> reserve ──> emit … ──> end() = gate
+//                                                      │ cold, wait
+//                                                      └──> end(); the caller tries again later
+//
+// Everything is looked at and read before the first effect; reserve() is the last thing that can
+// refuse, and from there nothing fails. The batch opens with the first reserve() and holds the tail's
+// lock until end(), so what a session emits is one atomic batch. Effects are seen by the session at
+// once. A key found expired is deleted first, as an effect of its own: whoever reports a key expired
+// has logged it.
+//
+// end() tells the gate: the lsn that must be written or durable before a reply that rests on what this
+// session saw may leave. Views handed out live until reset().
+// Owned by one reactor, used again and again.
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "engine/format/record.hpp"
+#include "engine/index/keyspace.hpp"
+#include "engine/log/reader.hpp"
+
+namespace firnlog::engine {
+
+class Engine;
+
+// Why a command cannot go on.
+enum class Stop : std::uint8_t {
+    wrong_type,  // the key holds another kind of value
+    corrupt,     // its bytes are damaged: they are never served
+    cold,        // its bytes must come from disk first: see cold()
+    wait,        // the log is waiting for room: try again
+    no_space,    // the disk is full
+    io_error,    // the log takes no more writes since a failed write or sync
+    too_big,     // more than one batch may hold
+};
+
+template <class T>
+using Expected = tl::expected<T, Stop>;
+
+// A live key as it was found.
+struct Item {
+    Type type = Type::string;
+    Address address;             // strings: of the record
+    std::size_t size_hint = 0;
+    Object* object = nullptr;    // all other types
+    std::int64_t expires_ms = -1;
+
+    [[nodiscard]] bool expires() const { return expires_ms >= 0; }
+};
+
+// What the server is to tell others when the session is over.
+struct KeyEvent {
+    enum class What : std::uint8_t { expired } what = What::expired;
+    std::uint32_t database = 0;
+    std::string key;
+};
+
+class Session {
+  public:
+    explicit Session(Engine& engine) : engine_(engine) {}
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    // ---- Begin and end.
+
+    // Locks the stripes of these keys (views must live until end()).
+    void begin(std::span<const std::string_view> keys, std::uint32_t database);
+    void begin_all(std::uint32_t database);  // every stripe
+    // Unlocks; returns the gate. The session may begin again.
+    Lsn end();
+    // Gives back the memory of views, forgets warm bytes. After end().
+    void reset();
+
+    [[nodiscard]] bool begun() const { return begun_; }
+    // Every stripe is locked: whoever goes through the stripes locks none of them.
+    [[nodiscard]] bool holds_all() const { return all_; }
+    [[nodiscard]] std::uint32_t database() const { return database_; }
+    void select(std::uint32_t database);  // within an EXEC
+    [[nodiscard]] std::int64_t now_ms() const { return now_ms_; }
+    [[nodiscard]] Engine& engine() { return engine_; }
+
+    // Within EXEC or a script what is cold is read here and now, and counted.
+    void may_wait(bool may) { may_wait_ = may; }
+    // What stopped the session with Stop::cold, and where its bytes are to be handed in.
+    struct Cold {
+        Address address;
+        std::size_t bytes = 0;
+    };
+    [[nodiscard]] const std::vector<Cold>& cold() const { return cold_; }
+    std::vector<Warm> warm;
+
+    // ---- Looking. The key's stripe must be locked.
+
+    // Nothing if the key is not there.
+    Expected<std::optional<Item>> look(std::string_view key) { return look(key, database_); }
+    Expected<std::optional<Item>> look(std::string_view key, std::uint32_t database);
+    // As look, but another type than `type` (a big string is a string) stops with wrong_type.
+    Expected<std::optional<Item>> look(std::string_view key, Type type);
+    // The record at an address, whole.
+    Expected<Record> read(Address address, std::size_t size_hint);
+    // The key alone, of a record at an address: the rest of it is let go at once, so that going
+    // through all keys takes no more memory than their names.
+    Expected<std::string> read_key(Address address, std::size_t size_hint);
+    // Memory that lives until reset(), for a value put together from pieces.
+    [[nodiscard]] std::span<char> buffer(std::size_t bytes) {
+        return {reinterpret_cast<char*>(scratch_.take(bytes)), bytes};
+    }
+    // The reply rests on something that changed at `lsn`.
+    void saw(Lsn lsn) {
+        if (lsn.value >= seen_.value) seen_ = lsn + 1;
+    }
+    void saw_everything();  // SCAN, DBSIZE, …: the tail
+
+    // ---- Effects.
+
+    // Room for `bytes` of keys and values in up to `records` records, in addition to what was reserved
+    // before. `shrinks`: what is emitted frees more than it takes, and may use the reserve.
+    Expected<void> reserve(std::size_t bytes, std::size_t records = 1, bool shrinks = false);
+
+    void put(std::string_view key, std::string_view value, std::int64_t expires_ms = -1);
+    void remove(std::string_view key, bool by_expiry = false);
+    void set_expiry(std::string_view key, std::int64_t expires_ms);  // < 0: never
+    // A new object's name; its home is the key's stripe.
+    [[nodiscard]] Oid make_oid(std::string_view key);
+    void bind(std::string_view key, Oid oid, Type type, std::int64_t expires_ms = -1);
+    void unbind(std::string_view key);
+    void put_element(Oid oid, std::string_view element, std::string_view value);
+    void remove_element(Oid oid, std::string_view element);
+    void patch_element(Oid oid, std::string_view element, std::size_t offset, std::string_view bytes);
+    // An element of the key's object changed: whoever WATCHes the key is to know.
+    void touch_key(std::string_view key);
+    // Databases point elsewhere from here on; begin_all() only.
+    void point(std::span<const Keyspace::Pointing> pointings);
+    void mark(std::string_view name);
+
+    [[nodiscard]] bool has_effects() const { return effects_ != 0; }
+    [[nodiscard]] std::uint64_t effects() const { return effects_; }
+    // Keys that were found expired; the caller clears it.
+    std::vector<KeyEvent> events;
+
+    [[nodiscard]] Object* object(Oid oid);
+    [[nodiscard]] Tag tag(std::string_view text) const;
+    [[nodiscard]] Space& space() { return *space_; }
+
+  private:
+    struct Key {
+        std::string_view name;
+        Tag tag;
+        Stripe stripe = 0;
+    };
+    [[nodiscard]] const Key& key_of(std::string_view name);
+    void lock_stripes();
+    void unlock_stripes();
+    // Objects may live in another stripe than their key's (after RENAME): lock that one too.
+    bool add_strays();
+    Expected<Record> read(Address address, std::size_t size_hint, Scratch& scratch);
+    Expected<void> expire(const Key& key, std::uint32_t database);
+    void emit(const Record& record, const Keyspace::Known& known, std::uint32_t database);
+    [[nodiscard]] Space& space_of(std::uint32_t database);
+
+    Engine& engine_;
+    Scratch scratch_;
+    Scratch passing_;  // read_key's
+    bool begun_ = false;
+    bool all_ = false;
+    bool may_wait_ = false;
+    std::uint32_t database_ = 0;
+    Space* space_ = nullptr;
+    std::int64_t now_ms_ = 0;
+    std::vector<Key> keys_;
+    std::size_t next_key_ = 0;  // where key_of begins to search
+    std::vector<Key> others_;  // keys looked at that begin() was not told of; all stripes are locked
+    std::vector<Stripe> locked_;
+    std::vector<Cold> cold_;
+    Lsn seen_;
+    bool batch_open_ = false;
+    std::uint64_t effects_ = 0;
+    std::size_t batch_bytes_ = 0;
+};
+
+}  // namespace firnlog::engine
