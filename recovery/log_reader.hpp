@@ -1,0 +1,83 @@
+#pragma once
+// LogReader: the frames of one log file, verified one after the other.
+//
+// The whole file is read into memory that the reader owns (a segment is at most 512 MiB), so that no
+// damaged sector can raise a signal and nothing changes under the checks. A frame counts as a whole:
+// its header's checksum, its length, each record's checksum and their sum must fit.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/format/frame.hpp"
+#include "engine/format/manifest.hpp"
+#include "engine/format/record.hpp"
+#include "engine/format/segment.hpp"
+#include "io/files.hpp"
+
+namespace firnlog::recovery {
+
+// A file in the directory whose name is that of a log segment.
+struct LogFile {
+    engine::FileNumber number = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t links = 1;
+    engine::SegmentHeaderRead header;
+
+    [[nodiscard]] bool in_use() const { return header.fault == engine::HeaderFault::none; }
+    [[nodiscard]] engine::Lsn base() const { return header.header.base; }
+};
+
+// All of them, ascending by number, with their headers read.
+[[nodiscard]] Result<std::vector<LogFile>> find_log_files(io::Files& files,
+                                                          const engine::StoreId& store_id);
+
+class LogReader {
+  public:
+    LogReader(const engine::StoreId& store_id, const LogFile& file);
+
+    // Reads the file. A sector that cannot be read is zeros here; unreadable() tells.
+    Result<void> load(io::Files& files);
+
+    struct Frame {
+        engine::FrameHeader header;
+        std::uint64_t offset = 0;  // of the header in the file
+        Bytes records;
+    };
+    // The next frame; nothing where none is valid, and then end() and rest() speak of that place.
+    [[nodiscard]] std::optional<Frame> next();
+    void rewind() { at_ = engine::kSegmentHeaderBytes; }
+
+    // Behind the last valid frame.
+    [[nodiscard]] std::uint64_t end_offset() const { return at_; }
+    [[nodiscard]] engine::Lsn end() const { return file_.base() + (at_ - engine::kSegmentHeaderBytes); }
+    // Whether anything but zeros lies behind it.
+    [[nodiscard]] bool rest_is_zero() const;
+    [[nodiscard]] Bytes rest() const;
+    // The highest durable_lsn in any header that is valid at its place behind end(), whatever lies
+    // between, and how many records those frames claim.
+    struct Behind {
+        engine::Lsn vouched;
+        std::uint64_t frames = 0;
+        std::uint64_t records = 0;
+    };
+    [[nodiscard]] Behind look_behind() const;
+
+    [[nodiscard]] const LogFile& file() const { return file_; }
+    [[nodiscard]] Bytes bytes() const { return bytes_; }
+    [[nodiscard]] bool unreadable() const { return unreadable_; }
+    [[nodiscard]] const engine::RecordSeed& record_seed() const { return record_seed_; }
+
+  private:
+    [[nodiscard]] bool records_fit(const engine::FrameHeader& header, Bytes records,
+                                   engine::Lsn first) const;
+
+    LogFile file_;
+    engine::FrameSeed frame_seed_;
+    engine::RecordSeed record_seed_;
+    std::vector<std::byte> bytes_;
+    std::uint64_t at_ = engine::kSegmentHeaderBytes;
+    bool unreadable_ = false;
+};
+
+}  // namespace firnlog::recovery

@@ -1,0 +1,502 @@
+#include "recovery/open.hpp"
+
+#include <algorithm>
+
+#include "engine/format/names.hpp"
+#include "io/base/crc32c.hpp"
+#include "recovery/replay.hpp"
+#include "recovery/tail_scan.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+namespace names = engine::names;
+using engine::FileNumber;
+using engine::Lsn;
+
+// Zero names no lsn.
+constexpr Lsn kFirstLsn{4096};
+constexpr std::uint64_t kBlock = 4096;
+
+tl::unexpected<Refusal> refuse(const Error& error) {
+    return tl::unexpected(Refusal{.error = error, .text = error.text()});
+}
+
+tl::unexpected<Refusal> refuse(Error error, std::string text) {
+    return tl::unexpected(Refusal{.error = error, .text = std::move(text)});
+}
+
+// One opening, step by step; each step leaves what the next one needs.
+class Opener {
+  public:
+    Opener(io::Files& files, io::Clock& clock, OpenOptions options)
+        : files_(files), clock_(clock), options_(std::move(options)) {}
+
+    Opening<std::unique_ptr<Store>> run();
+
+  private:
+    Opening<void> take_lock();
+    Opening<void> read_or_make_manifest();
+    Opening<void> finish_last_switch();
+    Opening<void> find_chain();
+    Opening<void> replay_sealed();
+    Opening<void> decide();
+    Result<void> write_kept_tail();
+    Result<FileNumber> write_anew(std::size_t i);
+    Result<void> keep_in_quarantine();
+    Opening<void> switch_manifest();
+    Opening<void> replay_tail();
+    Opening<void> unlink_rest();
+    Result<std::unique_ptr<engine::Segment>> open_segment(const LogFile& file, std::uint64_t end);
+    void apply(LogReader& reader, FileNumber number, std::uint64_t end);
+    bool tell_progress(std::uint64_t bytes);
+
+    io::Files& files_;
+    io::Clock& clock_;
+    OpenOptions options_;
+
+    std::unique_ptr<io::Lock> lock_;
+    engine::Manifest manifest_;
+    Report report_;
+    Progress progress_;
+
+    std::vector<LogFile> chain_;     // in the order of their bases
+    std::vector<LogFile> strays_;    // headers that do not fit
+    std::vector<FileNumber> unused_; // made ready, never written
+    TailScan tail_;
+    std::vector<FileNumber> retired_;
+    std::vector<std::pair<FileNumber, std::uint64_t>> anew_;  // per tail file: number, end offset
+    FileNumber next_file_ = 1;
+    Lsn next_lsn_;
+
+    std::unique_ptr<engine::Segments> segments_;
+    std::unique_ptr<engine::Keyspace> keyspace_;
+    std::unique_ptr<Replay> replay_;
+};
+
+Opening<void> Opener::take_lock() {
+    auto lock = files_.lock(names::kLock);
+    if (!lock) {
+        if (lock.error().code == Code::busy)
+            return refuse(lock.error(), "another process has this directory open");
+        return refuse(lock.error());
+    }
+    lock_ = std::move(*lock);
+    return {};
+}
+
+Opening<void> Opener::read_or_make_manifest() {
+    auto manifest = read_manifest(files_);
+    if (manifest) {
+        manifest_ = std::move(*manifest);
+        return {};
+    }
+    if (manifest.error().code != Code::missing)
+        return refuse(manifest.error(), std::string(names::kManifest) + ": " +
+                                            manifest.error().text());
+    auto listed = files_.list();
+    if (!listed) return refuse(listed.error());
+    for (const auto& info : *listed)
+        if (names::log_number(info.name))
+            return refuse({.code = Code::damaged, .doing = "open the store"},
+                          "damaged: there is " + info.name + " but no manifest");
+    if (!options_.create)
+        return refuse({.code = Code::missing, .doing = "open the store"},
+                      "not a store: there is no manifest");
+    clock_.entropy(manifest_.store_id);
+    clock_.entropy(manifest_.hash_secret);
+    manifest_.created_us = clock_.wall().us;
+    manifest_.first_lsn = kFirstLsn;
+    manifest_.timelines.push_back(
+        {.timeline = 1, .begin = kFirstLsn, .end = {}, .started_us = manifest_.created_us});
+    if (auto written = write_manifest(files_, manifest_); !written) return refuse(written.error());
+    report_.created = true;
+    return {};
+}
+
+// A crash may have come between the manifest's switch and what follows from it.
+Opening<void> Opener::finish_last_switch() {
+    auto listed = files_.list();
+    if (!listed) return refuse(listed.error());
+    const auto there = [&](const std::string& name) {
+        return std::ranges::any_of(*listed, [&](const auto& info) { return info.name == name; });
+    };
+    bool changed = false;
+    for (const auto number : manifest_.adopted) {
+        const auto aside = names::new_log_file(number);
+        if (!there(aside)) continue;
+        if (auto renamed = files_.rename(aside, names::log_file(number)); !renamed)
+            return refuse(renamed.error());
+        changed = true;
+    }
+    // The new names before the old ones go.
+    if (changed)
+        if (auto synced = files_.sync_dir(); !synced) return refuse(synced.error());
+    for (const auto& info : *listed) {
+        const auto number = names::log_number(info.name);
+        const bool retired = number && std::ranges::count(manifest_.retired, *number) != 0;
+        const bool leftover =
+            info.name.ends_with(names::kNewSuffix) &&
+            (info.name == names::kManifestNew ||
+             names::log_number(info.name.substr(0, info.name.size() - names::kNewSuffix.size())));
+        const bool adopted = std::ranges::any_of(manifest_.adopted, [&](FileNumber file) {
+            return info.name == names::new_log_file(file);
+        });
+        if (!retired && (!leftover || adopted)) continue;
+        if (auto gone = files_.unlink(info.name); !gone) return refuse(gone.error());
+        changed = true;
+    }
+    if (changed)
+        if (auto synced = files_.sync_dir(); !synced) return refuse(synced.error());
+    return {};
+}
+
+Opening<void> Opener::find_chain() {
+    auto found = find_log_files(files_, manifest_.store_id);
+    if (!found) return refuse(found.error());
+    next_file_ = manifest_.files_end;
+    for (auto& file : *found) {
+        next_file_ = std::max(next_file_, file.number + 1);
+        progress_.bytes_all += file.in_use() ? file.bytes : 0;
+        switch (file.header.fault) {
+            case engine::HeaderFault::none:
+                chain_.push_back(file);
+                break;
+            case engine::HeaderFault::unused:
+                // Not even its header was written; frames in it were never acknowledged, but a
+                // voucher among them would tell of a lost header.
+                unused_.push_back(file.number);
+                break;
+            case engine::HeaderFault::damaged:
+                strays_.push_back(file);
+                break;
+            case engine::HeaderFault::version:
+                return refuse({.code = Code::version, .file = file.number, .doing = "open the log"},
+                              names::log_file(file.number) + " was made by format version " +
+                                  std::to_string(file.header.version) + ", this build reads " +
+                                  std::to_string(engine::kFormatVersion));
+            case engine::HeaderFault::foreign:
+                return refuse({.code = Code::usage, .file = file.number, .doing = "open the log"},
+                              names::log_file(file.number) + " belongs to another store");
+        }
+    }
+    std::ranges::sort(chain_, {}, &LogFile::base);
+    report_.files = chain_.size();
+    return {};
+}
+
+bool Opener::tell_progress(std::uint64_t bytes) {
+    progress_.bytes_done += bytes;
+    progress_.records = replay_->records();
+    if (options_.progress) options_.progress(progress_);
+    return !options_.give_up || !options_.give_up();
+}
+
+void Opener::apply(LogReader& reader, FileNumber number, std::uint64_t end) {
+    reader.rewind();
+    while (reader.end_offset() < end) {
+        const auto frame = reader.next();
+        ensure(frame.has_value(), "a frame that was verified stays valid");
+        auto kept = *frame;
+        const auto begin = frame->offset + engine::kFrameHeaderBytes;
+        if (begin + kept.records.size() > end) kept.records = kept.records.first(end - begin);
+        replay_->apply(kept, number);
+    }
+}
+
+Result<std::unique_ptr<engine::Segment>> Opener::open_segment(const LogFile& file,
+                                                              std::uint64_t end) {
+    auto fd = files_.open(names::log_file(file.number), io::Open::read);
+    if (!fd) return fail(fd);
+    auto map = files_.map(*fd);
+    if (!map) {
+        files_.close(*fd);
+        return fail(map);
+    }
+    auto segment = std::make_unique<engine::Segment>(file.number, file.base(), file.bytes, *fd);
+    segment->end = end;
+    segment->read_from((*map)->bytes().data(), false);
+    segment->map = std::move(*map);
+    return segment;
+}
+
+Opening<void> Opener::replay_sealed() {
+    segments_ = std::make_unique<engine::Segments>();
+    keyspace_ = std::make_unique<engine::Keyspace>(manifest_.hash_secret);
+    replay_ = std::make_unique<Replay>(*keyspace_);
+    auto vouched = manifest_.timelines.back().begin;
+    if (manifest_.clean) vouched = manifest_.timelines.back().end;
+    auto scanned = scan_tail(files_, manifest_.store_id, chain_, strays_,
+                             manifest_.timelines.back().begin, vouched);
+    if (!scanned) return tl::unexpected(scanned.error());
+    tail_ = std::move(*scanned);
+    auto expected = manifest_.first_lsn;
+    std::size_t timeline = 0;
+    for (std::size_t i = 0; i < chain_.size(); ++i) {
+        // From a timeline's end the log jumps to the beginning of the next one.
+        while (timeline + 1 < manifest_.timelines.size() &&
+               manifest_.timelines[timeline].end == expected)
+            expected = manifest_.timelines[++timeline].begin;
+        if (chain_[i].base() != expected)
+            return refuse({.code = Code::damaged, .file = chain_[i].number, .doing = "read the log"},
+                          "damaged: " + names::log_file(chain_[i].number) + " begins at lsn " +
+                              std::to_string(chain_[i].base().value) +
+                              ", but the log before it ends at lsn " +
+                              std::to_string(expected.value) + ": a file is missing");
+        if (i == tail_.first) return {};
+        LogReader reader(manifest_.store_id, chain_[i]);
+        if (auto loaded = reader.load(files_); !loaded) return refuse(loaded.error());
+        auto end = Lsn{};
+        if (i + 1 < chain_.size()) end = chain_[i + 1].base();
+        if (timeline + 1 < manifest_.timelines.size() &&
+            (end.value == 0 || end > manifest_.timelines[timeline].end))
+            end = manifest_.timelines[timeline].end;
+        while (reader.end() < end) {
+            const auto frame = reader.next();
+            if (!frame)
+                return tl::unexpected(damaged_at(reader, end, reader.look_behind().records));
+            replay_->apply(*frame, chain_[i].number);
+        }
+        auto segment = open_segment(chain_[i], reader.end_offset());
+        if (!segment) return refuse(segment.error());
+        segments_->add(std::move(*segment));
+        expected = end;
+        report_.bytes += reader.end_offset();
+        if (!tell_progress(chain_[i].bytes))
+            return refuse({.code = Code::busy, .doing = "replay the log"}, "stopped while loading");
+    }
+    // Everything before the newest timeline's beginning was durable when that was written down.
+    while (timeline + 1 < manifest_.timelines.size() &&
+           manifest_.timelines[timeline].end == expected)
+        expected = manifest_.timelines[++timeline].begin;
+    if (expected < vouched)
+        return refuse({.code = Code::damaged, .doing = "read the log"},
+                      "damaged: the log ends at lsn " + std::to_string(expected.value) +
+                          ", but everything before lsn " + std::to_string(vouched.value) +
+                          " was acknowledged: a file is missing");
+    return {};
+}
+
+// Where the log goes on, and with which files.
+Opening<void> Opener::decide() {
+    const auto& current = manifest_.timelines.back();
+    if (tail_.readers.empty()) tail_.cut.lsn = manifest_.clean ? current.end : current.begin;
+    if (manifest_.clean) {
+        if (!tail_.readers.empty() && tail_.cut.lsn != current.end) {
+            const auto& reader = tail_.readers.back();
+            return tl::unexpected(damaged_at(reader, current.end, reader.look_behind().records));
+        }
+        next_lsn_ = current.end;
+        report_.clean = true;
+        for (auto& reader : tail_.readers)
+            anew_.emplace_back(reader.file().number, reader.end_offset());
+        manifest_.retired = unused_;
+        manifest_.adopted.clear();
+        return {};
+    }
+    // Past every place that could have been written: no lsn is ever used twice in a timeline's
+    // number, nor seen by a reader of the old files and then again.
+    std::uint64_t room = 0;
+    for (auto i = tail_.first; i < chain_.size(); ++i) room += chain_[i].bytes;
+    for (const auto& file : strays_) room += file.bytes;
+    auto listed = files_.list();
+    if (!listed) return refuse(listed.error());
+    for (const auto& info : *listed)
+        if (const auto number = names::log_number(info.name);
+            number && std::ranges::count(unused_, *number) != 0)
+            room += info.bytes;
+    next_lsn_ = {align_up(tail_.cut.lsn.value + room + kBlock, kBlock)};
+    if (report_.created) next_lsn_ = current.begin;
+    return {};
+}
+
+Result<FileNumber> Opener::write_anew(std::size_t i) {
+    const auto& reader = tail_.readers[i];
+    const bool cut_here = i == tail_.cut.file;
+    const auto end = cut_here ? tail_.cut.offset : reader.end_offset();
+    std::vector<std::byte> bytes(align_up(end, kBlock));
+    std::memcpy(bytes.data(), reader.bytes().data(), end);
+    const auto number = next_file_++;
+    auto header = reader.file().header.header;
+    header.number = number;
+    header.bytes = bytes.size();
+    engine::encode_segment_header(header, bytes.data());
+    if (cut_here && tail_.cut.frame_offset != 0) {
+        // The last frame held the beginning of a batch that is not whole: it ends before it now.
+        const auto at = tail_.cut.frame_offset;
+        auto frame = load<engine::FrameHeader>(bytes.data() + at);
+        const auto records =
+            Bytes(bytes).subspan(at + engine::kFrameHeaderBytes, end - at - engine::kFrameHeaderBytes);
+        frame.length = static_cast<std::uint32_t>(records.size());
+        frame.count = 0;
+        frame.records_crc = 0;
+        for (std::size_t record = 0; record < records.size();) {
+            const auto decoded = engine::decode_own_record(records.subspan(record));
+            ensure(decoded.has_value(), "a record that was verified stays valid");
+            frame.records_crc = crc32c(records.subspan(record, sizeof decoded->crc), frame.records_crc);
+            ++frame.count;
+            record += decoded->size;
+        }
+        engine::encode_frame_header(frame, engine::FrameSeed(manifest_.store_id), bytes.data() + at);
+    }
+    auto fd = files_.open(names::new_log_file(number), io::Open::create);
+    if (!fd) return fail(fd);
+    auto done = files_.write(*fd, 0, bytes);
+    if (done) done = files_.sync(*fd);
+    files_.close(*fd);
+    if (!done) return fail(done);
+    anew_.emplace_back(number, end);
+    return number;
+}
+
+Result<void> Opener::keep_in_quarantine() {
+    for (std::size_t i = tail_.cut.file; i < tail_.readers.size(); ++i) {
+        const auto& reader = tail_.readers[i];
+        const auto begin = i == tail_.cut.file ? tail_.cut.offset : 0;
+        auto bytes = reader.bytes().subspan(std::min<std::uint64_t>(begin, reader.bytes().size()));
+        auto size = bytes.size();
+        while (size > 0 && bytes[size - 1] == std::byte{0}) --size;
+        bytes = bytes.first(size);
+        if (bytes.empty()) continue;
+        if (report_.torn_bytes == 0)
+            report_.torn_at = names::log_file(reader.file().number) + " offset " +
+                              std::to_string(begin) + " lsn " + std::to_string(tail_.cut.lsn.value);
+        report_.torn_bytes += bytes.size();
+        if (auto made = files_.make_dir(names::kQuarantine); !made) return made;
+        const auto name = std::string(names::kQuarantine) + "/" +
+                          names::log_file(reader.file().number) + "." + std::to_string(begin) + "." +
+                          std::to_string(manifest_.timelines.back().timeline);
+        // An earlier attempt at this start may have kept them already.
+        (void)files_.unlink(name);
+        auto fd = files_.open(name, io::Open::create);
+        if (!fd) return fail(fd);
+        auto done = files_.write(*fd, 0, bytes);
+        if (done) done = files_.sync(*fd);
+        files_.close(*fd);
+        if (!done) return done;
+        if (auto synced = files_.sync_dir(names::kQuarantine); !synced) return synced;
+    }
+    return {};
+}
+
+Result<void> Opener::write_kept_tail() {
+    manifest_.adopted.clear();
+    manifest_.retired = unused_;
+    for (const auto& file : strays_) manifest_.retired.push_back(file.number);
+    for (std::size_t i = 0; i < tail_.readers.size(); ++i) {
+        manifest_.retired.push_back(tail_.readers[i].file().number);
+        if (i > tail_.cut.file) continue;
+        if (i == tail_.cut.file && tail_.cut.offset <= engine::kSegmentHeaderBytes) continue;
+        const auto number = write_anew(i);
+        if (!number) return fail(number);
+        manifest_.adopted.push_back(*number);
+    }
+    if (auto kept = keep_in_quarantine(); !kept) return kept;
+    return files_.sync_dir();
+}
+
+Opening<void> Opener::switch_manifest() {
+    // What was just made says all of it already.
+    if (report_.created) return {};
+    const auto now_us = clock_.wall().us;
+    if (!report_.clean) {
+        if (auto written = write_kept_tail(); !written) return refuse(written.error());
+        auto& old = manifest_.timelines.back();
+        old.end = tail_.cut.lsn;
+        const auto timeline = old.timeline + 1;
+        manifest_.timelines.push_back(
+            {.timeline = timeline, .begin = next_lsn_, .end = {}, .started_us = now_us});
+    } else {
+        manifest_.timelines.back().end = {};
+    }
+    manifest_.clean = false;
+    manifest_.files_end = next_file_;
+    manifest_.high_us =
+        std::max({manifest_.high_us, tail_.last_commit_us, replay_->last_commit_us()});
+    if (auto written = write_manifest(files_, manifest_); !written) return refuse(written.error());
+    return finish_last_switch();
+}
+
+Opening<void> Opener::replay_tail() {
+    for (std::size_t i = 0; i < anew_.size(); ++i) {
+        const auto [number, end] = anew_[i];
+        auto& reader = tail_.readers[i];
+        apply(reader, number, end);
+        auto file = reader.file();
+        file.number = number;
+        auto segment = open_segment(file, end);
+        if (!segment) return refuse(segment.error());
+        segments_->add(std::move(*segment));
+        report_.bytes += end;
+        (void)tell_progress(file.bytes);
+    }
+    ensure(!replay_->amid_batch(), "the log is cut at the end of a batch");
+    report_.records = replay_->records();
+    report_.unbound = keyspace_->sweep_unbound();
+    tail_.readers.clear();
+    return {};
+}
+
+Opening<std::unique_ptr<Store>> Opener::run() {
+    const auto began = clock_.mono();
+    using Step = Opening<void> (Opener::*)();
+    for (const Step step : {&Opener::take_lock, &Opener::read_or_make_manifest,
+                            &Opener::finish_last_switch, &Opener::find_chain,
+                            &Opener::replay_sealed, &Opener::decide, &Opener::switch_manifest,
+                            &Opener::replay_tail})
+        if (auto done = (this->*step)(); !done) return tl::unexpected(done.error());
+    engine::EngineParts parts{
+        .segments = std::move(segments_),
+        .keyspace = std::move(keyspace_),
+        .start = {.store_id = manifest_.store_id,
+                  .timeline = manifest_.timelines.back().timeline,
+                  .next = next_lsn_,
+                  .high_us = manifest_.high_us},
+        .next_file = next_file_,
+    };
+    auto engine =
+        std::make_unique<engine::Engine>(files_, clock_, std::move(parts), options_.engine);
+    if (auto prepared = engine->prepare(); !prepared) return refuse(prepared.error());
+    report_.took_us = clock_.mono().us - began.us;
+    return std::make_unique<Store>(files_, clock_, std::move(lock_), std::move(manifest_),
+                                   std::move(engine), report_);
+}
+
+}  // namespace
+
+int Refusal::exit_code() const { return error.code == Code::damaged ? 3 : 1; }
+
+Opening<std::unique_ptr<Store>> open(io::Files& files, io::Clock& clock, OpenOptions options) {
+    return Opener(files, clock, std::move(options)).run();
+}
+
+Store::Store(io::Files& files, io::Clock& clock, std::unique_ptr<io::Lock> lock,
+             engine::Manifest manifest, std::unique_ptr<engine::Engine> engine, Report report)
+    : files_(files),
+      clock_(clock),
+      lock_(std::move(lock)),
+      manifest_(std::move(manifest)),
+      engine_(std::move(engine)),
+      report_(std::move(report)) {}
+
+Result<void> Store::close() {
+    engine_->stop_worker();
+    auto& log = engine_->log;
+    if (log.failed() != 0)
+        return fail(Error{.error = log.failed(), .doing = "stop cleanly: the log has failed"});
+    ensure(log.durable() == log.tail.end(), "everything is durable before a clean stop");
+    // What was made ready and not used goes; the next start makes its own.
+    manifest_.retired.clear();
+    while (auto* ready = engine_->supply.take()) manifest_.retired.push_back(ready->number);
+    manifest_.adopted.clear();
+    manifest_.clean = true;
+    manifest_.timelines.back().end = log.durable();
+    manifest_.high_us = std::max(manifest_.high_us, log.tail.last_commit_us());
+    manifest_.files_end = engine_->supply.next_file();
+    if (auto written = write_manifest(files_, manifest_); !written) return written;
+    for (const auto number : manifest_.retired)
+        if (auto gone = files_.unlink(names::log_file(number)); !gone) return gone;
+    return files_.sync_dir();
+}
+
+}  // namespace firnlog::recovery

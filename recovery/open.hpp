@@ -1,0 +1,91 @@
+#pragma once
+// open: from a directory to a Store that serves. The write path read backwards.
+//
+//   lock -> manifest -> files -> replay what is vouched for -> scan the tail -> decide the cut
+//        -> write the kept tail anew and sync it -> manifest with the cut and a new timeline
+//        -> unlink what counts no more -> fresh segments -> Engine
+//
+// After an unclean stop the page cache is not trusted, and no byte is appended to a file that a crash
+// has touched. Every step can be cut short and done again: what is written aside counts from one
+// rename of the manifest on.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/engine.hpp"
+#include "engine/format/manifest.hpp"
+#include "io/clock.hpp"
+#include "io/files.hpp"
+#include "recovery/log_reader.hpp"
+
+namespace firnlog::recovery {
+
+// Why a store is not opened, for a person: the place, and what lies behind it.
+struct Refusal {
+    Error error;
+    std::string text;                    // one line, with file, offset and lsn where they are known
+    std::uint64_t records_behind = 0;    // records that are whole but cannot be reached
+    [[nodiscard]] int exit_code() const; // 3 damaged, else 1
+};
+
+template <class T>
+using Opening = tl::expected<T, Refusal>;
+
+// What a start found and did, for the log and for INFO.
+struct Report {
+    bool created = false;
+    bool clean = false;             // the last stop was
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;        // of log read
+    std::uint64_t records = 0;
+    std::uint64_t unbound = 0;      // objects that were being built
+    std::uint64_t torn_bytes = 0;   // cut off and kept in quarantine/
+    std::string torn_at;            // "0000000003.log offset 12345 lsn 99", or empty
+    std::int64_t took_us = 0;
+};
+
+struct Progress {
+    std::uint64_t bytes_done = 0;
+    std::uint64_t bytes_all = 0;
+    std::uint64_t records = 0;
+};
+
+struct OpenOptions {
+    engine::EngineOptions engine;
+    std::function<void(const Progress&)> progress;  // now and then, at least once a file
+    std::function<bool()> give_up;                  // asked as often: the operator wants to stop
+    bool create = true;                             // make the store if the directory is empty
+};
+
+class Store {
+  public:
+    Store(io::Files& files, io::Clock& clock, std::unique_ptr<io::Lock> lock,
+          engine::Manifest manifest, std::unique_ptr<engine::Engine> engine, Report report);
+
+    [[nodiscard]] engine::Engine& engine() { return *engine_; }
+    [[nodiscard]] const engine::Manifest& manifest() const { return manifest_; }
+    [[nodiscard]] const Report& report() const { return report_; }
+
+    // The clean mark: everything is durable, nothing is in flight, no reactor runs any more.
+    Result<void> close();
+
+  private:
+    io::Files& files_;
+    io::Clock& clock_;
+    std::unique_ptr<io::Lock> lock_;
+    engine::Manifest manifest_;
+    std::unique_ptr<engine::Engine> engine_;
+    Report report_;
+};
+
+[[nodiscard]] Opening<std::unique_ptr<Store>> open(io::Files& files, io::Clock& clock,
+                                                   OpenOptions options);
+
+// Replaces the manifest: written aside, synced, renamed, directory synced.
+[[nodiscard]] Result<void> write_manifest(io::Files& files, engine::Manifest& manifest);
+// Code::missing if there is none.
+[[nodiscard]] Result<engine::Manifest> read_manifest(io::Files& files);
+
+}  // namespace firnlog::recovery

@@ -1,0 +1,41 @@
+#pragma once
+// Replay: the records of verified frames, applied to a keyspace batch by batch.
+//
+// A batch is applied when its last record has been seen, never a part of it. Nothing here looks at a
+// clock: what expired was logged as deleted by whoever told somebody.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/index/keyspace.hpp"
+#include "recovery/log_reader.hpp"
+
+namespace firnlog::recovery {
+
+class Replay {
+  public:
+    explicit Replay(engine::Keyspace& keyspace) : keyspace_(keyspace) {}
+
+    // The next frame of the log, in the file with this number.
+    void apply(const LogReader::Frame& frame, engine::FileNumber file);
+
+    [[nodiscard]] std::uint64_t records() const { return records_; }
+    [[nodiscard]] std::int64_t last_commit_us() const { return last_commit_us_; }
+    // Records of a batch whose end has not come.
+    [[nodiscard]] bool amid_batch() const { return !pending_.empty(); }
+
+  private:
+    struct Pending {
+        std::string bytes;
+        engine::Keyspace::Place place;
+    };
+    void apply_pending();
+
+    engine::Keyspace& keyspace_;
+    std::vector<Pending> pending_;
+    std::uint64_t records_ = 0;
+    std::int64_t last_commit_us_ = 0;
+};
+
+}  // namespace firnlog::recovery
