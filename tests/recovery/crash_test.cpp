@@ -1,0 +1,179 @@
+// T1: the simulated world crashes at every I/O operation of a workload that takes every path there is,
+// in every way a crash can happen; what recovery makes of it is held against the model.
+
+#include <boost/test/unit_test.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "tests/recovery/subject.hpp"
+#include "tests/recovery/workload.hpp"
+#include "tests/sim/world.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::Cut;
+using sim::Rng;
+using sim::World;
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+// How many crashes, and what they met.
+struct Campaign {
+    std::uint64_t crashes = 0;
+    std::uint64_t nested = 0;
+    std::uint64_t resumed = 0;
+    std::uint64_t torn = 0;
+    std::map<std::string, std::map<std::string, std::uint64_t>> by_phase_and_kind;
+
+    void print() const {
+        std::printf("report: simulated crashes: %llu, of them inside recovery: %llu, gone on and "
+                    "restarted: %llu, torn tails cut: %llu\n",
+                    static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(nested),
+                    static_cast<unsigned long long>(resumed), static_cast<unsigned long long>(torn));
+        for (const auto& [phase, kinds] : by_phase_and_kind) {
+            std::printf("report:   %-9s", phase.c_str());
+            for (const auto& [kind, count] : kinds)
+                std::printf(" %s %llu", kind.c_str(), static_cast<unsigned long long>(count));
+            std::printf("\n");
+        }
+    }
+};
+
+// Opens what a crash left and holds it against the versions [oldest, newest].
+void check_image(World& after, const std::vector<Version>& versions, std::size_t oldest,
+                 std::uint64_t seed, Campaign& campaign, bool go_on) {
+    auto opened = open(after.files(), after.clock(), small_options());
+    // A crash inside recovery was looked at on the way; what follows is another story.
+    after.on_operation({});
+    BOOST_REQUIRE_MESSAGE(opened.has_value(), "a crash never makes a store that is refused: "
+                                                  << (opened ? "" : opened.error().text) << " seed "
+                                                  << seed);
+    if ((*opened)->report().torn_bytes != 0) ++campaign.torn;
+    const auto found = digest(read_all((*opened)->engine(), 4));
+    std::size_t version = versions.size();
+    for (std::size_t i = versions.size(); i-- > oldest;)
+        if (versions[i].digest == found) {
+            version = i;
+            break;
+        }
+    if (version == versions.size()) {
+        after.print(stderr);
+        after.print(stderr);
+        std::size_t older = versions.size();
+        for (std::size_t i = 0; i < oldest; ++i)
+            if (versions[i].digest == found) older = i;
+        BOOST_FAIL("the recovered state is no version in [" << oldest << ", " << versions.size()
+                                                            << ") but "
+                                                            << (older < versions.size()
+                                                                    ? std::to_string(older)
+                                                                    : std::string("none at all"))
+                                                            << "; seed " << seed);
+    }
+    if (!go_on) return;
+    ++campaign.resumed;
+    Subject subject(after, std::move(*opened));
+    BOOST_REQUIRE(subject.set("after the crash", "1"));
+    BOOST_REQUIRE(subject.hash_set("after the crash, a hash", "f", "v"));
+    BOOST_REQUIRE(subject.sync());
+    const auto lsn = subject.engine().log.durable();
+    const auto expected = digest(subject.model());
+    const bool clean = seed % 2 == 0;
+    if (clean) BOOST_REQUIRE(subject.stop_cleanly());
+    Rng rng{seed};
+    World third{{.seed = seed}, after.image(clean ? Cut::none : Cut::random, rng)};
+    auto reopened = open(third.files(), third.clock(), small_options());
+    BOOST_REQUIRE_MESSAGE(reopened.has_value(), (reopened ? "" : reopened.error().text));
+    BOOST_REQUIRE_EQUAL((*reopened)->report().clean, clean);
+    BOOST_REQUIRE(digest(read_all((*reopened)->engine(), 4)) == expected);
+    BOOST_REQUIRE((*reopened)->engine().log.durable() >= lsn);
+}
+
+void run_campaign(std::uint64_t seed, Campaign& campaign) {
+    World world{{.seed = seed, .replay = "FIRNLOG_SEED=" + std::to_string(seed) +
+                                         " recovery_tests --run_test=*/a_crash_at_any*"}};
+    Subject* subject = nullptr;
+    std::vector<Version> none{{.end = {}, .digest = digest(Model{})}};
+    const auto hook = [&](const sim::Operation& at) {
+        if (!sim::changes_disk(at.kind)) return;
+        const std::vector<Version> versions = subject == nullptr ? none : subject->versions();
+        for (const auto cut : sim::kCuts) {
+            Rng rng{seed * 1'000'003 + at.number * 7 + static_cast<std::uint64_t>(cut)};
+            const auto oldest = subject == nullptr ? 0 : subject->acked(cut == Cut::kill);
+            const auto own_seed = rng.next();
+            World after{{.seed = own_seed, .phase = "recovery"}, world.image(cut, rng)};
+            ++campaign.crashes;
+            ++campaign.by_phase_and_kind[world.phase()][sim::text(at.kind)];
+            // Some of them crash again inside recovery, at one of its operations.
+            if (campaign.crashes % 5 == 0) {
+                const auto target = 1 + rng.below(40);
+                std::uint64_t seen = 0;
+                after.on_operation([&](const sim::Operation& inner) {
+                    if (!sim::changes_disk(inner.kind) || ++seen != target) return;
+                    ++campaign.crashes;
+                    ++campaign.nested;
+                    ++campaign.by_phase_and_kind["recovery"][sim::text(inner.kind)];
+                    World again{{.seed = own_seed + 1, .phase = "recovery"},
+                                after.image(cut == Cut::kill ? Cut::kill : Cut::random, rng)};
+                    check_image(again, versions, oldest, own_seed, campaign, false);
+                });
+            }
+            check_image(after, versions, oldest, own_seed, campaign, campaign.crashes % 16 == 0);
+        }
+    };
+    world.on_operation(hook);
+    world.phase("create");
+    auto opened = open(world.files(), world.clock(), small_options());
+    BOOST_REQUIRE(opened.has_value());
+    Subject under_test(world, std::move(*opened));
+    under_test.lazy(seed % 3 == 0);
+    subject = &under_test;
+    Rng rng{seed};
+    BOOST_REQUIRE(workload(world, under_test, rng));
+    world.on_operation({});
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(crash)
+
+BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowledged_or_asked_for) {
+    const auto seed = from_environment("FIRNLOG_SEED", 1);
+    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
+    const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
+    const std::uint64_t wanted =
+        from_environment("FIRNLOG_CRASHES", prove ? 1'000'000 : sanitized ? 1'000 : 10'000);
+    Campaign campaign;
+    for (std::uint64_t n = 0; campaign.crashes < wanted; ++n) {
+        BOOST_TEST_CONTEXT("seed " << seed + n) { run_campaign(seed + n, campaign); }
+    }
+    campaign.print();
+    BOOST_TEST(campaign.nested > 0);
+    BOOST_TEST(campaign.resumed > 0);
+    BOOST_TEST(campaign.torn > 0);
+    for (const char* phase : {"create", "serve", "multi", "expire", "rename", "flushall", "big",
+                              "rotate", "release", "stop", "recovery"})
+        BOOST_TEST(campaign.by_phase_and_kind[phase].size() > 0, "no crash in phase " << phase);
+}
+
+BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_run_bit_for_bit) {
+    std::uint64_t digests[2] = {};
+    for (auto& trace : digests) {
+        World world{{.seed = 42}};
+        auto opened = open(world.files(), world.clock(), small_options());
+        BOOST_REQUIRE(opened.has_value());
+        Subject subject(world, std::move(*opened));
+        Rng rng{42};
+        BOOST_REQUIRE(workload(world, subject, rng));
+        trace = world.trace().digest();
+    }
+    BOOST_TEST(digests[0] == digests[1]);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery

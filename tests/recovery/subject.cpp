@@ -1,0 +1,330 @@
+#include "tests/recovery/subject.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "engine/ops/hashes.hpp"
+#include "engine/ops/keys.hpp"
+#include "engine/ops/strings.hpp"
+#include "io/base/crc32c.hpp"
+
+namespace firnlog::recovery {
+
+namespace hashes = engine::hashes;
+namespace keys = engine::keys;
+namespace strings = engine::strings;
+
+namespace {
+constexpr std::uint32_t kDatabases = 4;
+
+void mix(std::uint64_t& sum, std::string_view text) {
+    for (const char byte : text) sum = (sum ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    sum = (sum ^ 0xff) * 0x100000001b3;
+}
+}  // namespace
+
+std::uint64_t digest(const Model& model) {
+    std::uint64_t sum = 0xcbf29ce484222325;
+    for (const auto& [name, value] : model) {
+        mix(sum, std::to_string(name.first));
+        mix(sum, name.second);
+        mix(sum, std::to_string(value.expires_ms));
+        mix(sum, value.is_hash ? "hash" : value.text);
+        for (const auto& [field, text] : value.fields) {
+            mix(sum, field);
+            mix(sum, text);
+        }
+    }
+    return sum;
+}
+
+Model read_all(engine::Engine& engine, std::uint32_t databases) {
+    Model model;
+    engine::Session session(engine);
+    auto& keyspace = engine.keyspace();
+    session.begin_all(0);
+    for (std::uint32_t database = 0; database < databases; ++database) {
+        auto& space = keyspace.space_of(database);
+        std::int64_t count = 0;
+        for (std::uint32_t stripe = 0; stripe < engine::kStripes; ++stripe) {
+            const auto& map = space.stripes[stripe];
+            if (map.size() == 0) continue;
+            map.for_each([&](const engine::Entry& entry) {
+                ++count;
+                engine::Item item{.type = entry.type()};
+                auto at = entry.address();
+                auto size = entry.size_hint();
+                if (item.type != engine::Type::string) {
+                    item.object = entry.pointer<engine::Object>();
+                    at = item.object->binding;
+                    size = item.object->binding_bytes;
+                }
+                item.address = at;
+                item.size_hint = size;
+                const auto record = session.read(at, size);
+                BOOST_REQUIRE_MESSAGE(record.has_value(), "every record in the index can be read");
+                ModelValue value;
+                if (entry.expires()) value.expires_ms = map.expiry(entry.tag())->at_ms;
+                if (item.type == engine::Type::hash) {
+                    value.is_hash = true;
+                    const auto pairs = hashes::all(session, item);
+                    BOOST_REQUIRE(pairs.has_value());
+                    for (const auto& pair : *pairs)
+                        value.fields[std::string(pair.field)] = std::string(pair.value);
+                } else {
+                    const auto text = strings::get(session, item);
+                    BOOST_REQUIRE(text.has_value());
+                    value.text = std::string(*text);
+                }
+                model[{database, std::string(record->key)}] = std::move(value);
+            });
+        }
+        BOOST_REQUIRE_EQUAL(space.keys.load(), count);
+    }
+    (void)session.end();
+    return model;
+}
+
+OpenOptions small_options() {
+    OpenOptions options;
+    options.engine.supply.bytes_first = 64 * 1024;
+    options.engine.supply.bytes_max = 128 * 1024;
+    options.engine.supply.ready = 1;
+    options.engine.databases = kDatabases;
+    return options;
+}
+
+Subject::Subject(sim::World& world, std::unique_ptr<Store> store)
+    : world_(world),
+      store_(std::move(store)),
+      session_(store_->engine()),
+      flusher_(std::make_unique<engine::Flusher>(store_->engine().log, world.io(), [] {})),
+      model_(read_all(store_->engine(), kDatabases)) {
+    versions_.push_back({.end = store_->engine().log.durable(), .digest = digest(model_)});
+}
+
+template <class Run>
+bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
+    for (int tries = 0; tries < 200; ++tries) {
+        if (world_.crashed() || engine().log.failed() != 0) return false;
+        engine().now.update();
+        if (all)
+            session_.begin_all(database_);
+        else
+            session_.begin(names, database_);
+        auto next = model_;
+        const auto done = run(next);
+        // What was found expired is gone, whatever became of the command.
+        for (const auto& event : session_.events) next.erase({event.database, event.key});
+        const bool changed = session_.has_effects();
+        const auto gate = session_.end();
+        session_.reset();
+        if (changed) {
+            model_ = std::move(next);
+            versions_.push_back({.end = gate, .digest = digest(model_)});
+        }
+        session_.events.clear();
+        if (done) {
+            if (!lazy_) engine().log.want_durable(gate);
+            return true;
+        }
+        BOOST_REQUIRE(done.error() == engine::Stop::wait || done.error() == engine::Stop::io_error ||
+                      done.error() == engine::Stop::no_space);
+        if (done.error() != engine::Stop::wait) return false;
+        engine().work();
+        world_.pass(2'000);
+        kick();
+    }
+    BOOST_FAIL("the log never has room");
+    return false;
+}
+
+using Done = engine::Expected<void>;
+
+bool Subject::set(std::string key, std::string value, std::int64_t expires_ms) {
+    return batch({key}, false, [&](Model& next) -> Done {
+        if (auto done = strings::set(session_, key, value, expires_ms); !done) return done;
+        next[{database_, key}] = {.is_hash = false, .text = value, .fields = {},
+                                  .expires_ms = expires_ms};
+        return {};
+    });
+}
+
+bool Subject::set_many(const std::vector<std::pair<std::string, std::string>>& pairs) {
+    std::vector<std::string_view> names;
+    std::size_t bytes = 0;
+    for (const auto& [key, value] : pairs) {
+        names.push_back(key);
+        bytes += key.size() + value.size();
+    }
+    return batch(names, false, [&](Model& next) -> Done {
+        if (auto room = session_.reserve(bytes, pairs.size()); !room) return room;
+        for (const auto& [key, value] : pairs) {
+            strings::set_reserved(session_, key, value);
+            next[{database_, key}] = {.is_hash = false, .text = value, .fields = {},
+                                      .expires_ms = -1};
+        }
+        return {};
+    });
+}
+
+bool Subject::patch(std::string key, std::size_t offset, std::string bytes) {
+    return batch({key}, false, [&](Model& next) -> Done {
+        const auto found = next.find({database_, key});
+        if (found != next.end() && found->second.is_hash) return {};
+        if (auto done = strings::patch(session_, key, offset, bytes); !done)
+            return tl::unexpected(done.error());
+        for (const auto& event : session_.events) next.erase({event.database, event.key});
+        session_.events.clear();
+        auto& text = next[{database_, key}].text;
+        if (text.size() < offset + bytes.size()) text.resize(offset + bytes.size());
+        text.replace(offset, bytes.size(), bytes);
+        return {};
+    });
+}
+
+bool Subject::remove(std::string key) {
+    return batch({key}, false, [&](Model& next) -> Done {
+        if (auto done = keys::remove(session_, key); !done) return tl::unexpected(done.error());
+        next.erase({database_, key});
+        return {};
+    });
+}
+
+bool Subject::expire(std::string key, std::int64_t expires_ms) {
+    return batch({key}, false, [&](Model& next) -> Done {
+        const auto done = keys::set_expiry(session_, key, expires_ms);
+        if (!done) return tl::unexpected(done.error());
+        if (!*done) return {};
+        if (expires_ms >= 0 && expires_ms <= session_.now_ms())
+            next.erase({database_, key});
+        else
+            next[{database_, key}].expires_ms = expires_ms;
+        return {};
+    });
+}
+
+bool Subject::hash_set(std::string key, std::string field, std::string value) {
+    return batch({key}, false, [&](Model& next) -> Done {
+        const hashes::Pair pair{.field = field, .value = value};
+        const auto done = hashes::set(session_, key, {&pair, 1});
+        if (!done) {
+            if (done.error() == engine::Stop::wrong_type) return {};
+            return tl::unexpected(done.error());
+        }
+        for (const auto& event : session_.events) next.erase({event.database, event.key});
+        session_.events.clear();
+        auto& entry = next[{database_, key}];
+        entry.is_hash = true;
+        entry.fields[field] = value;
+        return {};
+    });
+}
+
+bool Subject::hash_remove(std::string key, std::string field) {
+    return batch({key}, false, [&](Model& next) -> Done {
+        const std::string_view view = field;
+        const auto done = hashes::remove(session_, key, {&view, 1});
+        if (!done) {
+            if (done.error() == engine::Stop::wrong_type) return {};
+            return tl::unexpected(done.error());
+        }
+        const auto found = next.find({database_, key});
+        if (found == next.end()) return {};
+        found->second.fields.erase(field);
+        if (found->second.is_hash && found->second.fields.empty()) next.erase(found);
+        return {};
+    });
+}
+
+bool Subject::rename(std::string from, std::string to) {
+    return batch({from, to}, false, [&](Model& next) -> Done {
+        const auto item = session_.look(from);
+        if (!item) return tl::unexpected(item.error());
+        if (!*item || from == to) return {};
+        if (auto done = keys::rename(session_, from, to); !done) return done;
+        next[{database_, to}] = next[{database_, from}];
+        next.erase({database_, from});
+        return {};
+    });
+}
+
+bool Subject::copy(std::string from, std::string to) {
+    return batch({from, to}, false, [&](Model& next) -> Done {
+        const auto item = session_.look(from);
+        if (!item) return tl::unexpected(item.error());
+        if (!*item || from == to) return {};
+        if (auto done = keys::copy(session_, from, to, database_); !done) return done;
+        next[{database_, to}] = next[{database_, from}];
+        return {};
+    });
+}
+
+bool Subject::flush() {
+    return batch({}, true, [&](Model& next) -> Done {
+        if (auto room = session_.reserve(64, 1, true); !room) return room;
+        const engine::Keyspace::Pointing pointing{.database = database_,
+                                                  .kid = engine().keyspace().fresh_kid()};
+        session_.point({&pointing, 1});
+        std::erase_if(next, [&](const auto& item) { return item.first.first == database_; });
+        return {};
+    });
+}
+
+bool Subject::swap(std::uint32_t a, std::uint32_t b) {
+    return batch({}, true, [&](Model& next) -> Done {
+        if (auto room = session_.reserve(64, 1, true); !room) return room;
+        auto& keyspace = engine().keyspace();
+        const engine::Keyspace::Pointing pointings[] = {
+            {.database = a, .kid = keyspace.space_of(b).kid},
+            {.database = b, .kid = keyspace.space_of(a).kid}};
+        session_.point(pointings);
+        Model swapped;
+        for (auto& [name, value] : next) {
+            const auto to = name.first == a ? b : name.first == b ? a : name.first;
+            swapped[{to, name.second}] = value;
+        }
+        next = std::move(swapped);
+        return {};
+    });
+}
+
+bool Subject::touch(std::string key) {
+    return batch({key}, false, [&](Model&) -> Done {
+        if (auto item = session_.look(key); !item) return tl::unexpected(item.error());
+        return {};
+    });
+}
+
+void Subject::kick() {
+    flusher_->kick(lazy_ ? 3'000 : 1'000'000);
+    (void)world_.io().turn(true);
+}
+
+bool Subject::sync() {
+    auto& log = engine().log;
+    for (int turns = 0; turns < 100'000; ++turns) {
+        if (world_.crashed() || log.failed() != 0) return false;
+        if (log.durable() == log.tail.end() && !log.tail.dirty()) return true;
+        log.want_durable(log.tail.end());
+        kick();
+    }
+    BOOST_FAIL("what was asked to be durable never is");
+    return false;
+}
+
+bool Subject::stop_cleanly() {
+    if (!sync()) return false;
+    auto closed = store_->close();
+    return closed.has_value();
+}
+
+std::size_t Subject::acked(bool killed) const {
+    const auto& log = store_->engine().log;
+    const auto lsn = killed ? log.written() : log.durable();
+    std::size_t version = 0;
+    for (std::size_t i = 0; i < versions_.size(); ++i)
+        if (versions_[i].end <= lsn) version = i;
+    return version;
+}
+
+}  // namespace firnlog::recovery
