@@ -1,0 +1,337 @@
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <latch>
+#include <thread>
+#include <vector>
+
+#include "io/guarded_copy.hpp"
+#include "io/posix_files.hpp"
+#include "io/system_clock.hpp"
+#include "io/uring.hpp"
+#include "recovery/open.hpp"
+#include "src/address.hpp"
+#include "src/cli/verbs.hpp"
+#include "src/commands/command_table.hpp"
+#include "src/config.hpp"
+#include "src/crash_report.hpp"
+#include "src/logger.hpp"
+#include "src/server.hpp"
+#include "src/version.hpp"
+
+namespace firnlog::server::cli {
+namespace {
+
+constexpr std::string_view kHelp =
+    R"(usage: firnlog serve [CONFIG] [--OPTION VALUE]...
+
+Serves the store in a directory over RESP. CONFIG is a file in redis.conf's syntax; every option can
+stand in it and on the command line, under Redis's names. The usual ones:
+
+  --dir DIR                 where the store lies (default: the current directory)
+  --port N                  TCP port (6379; 0: none)
+  --bind ADDRESS...         addresses to listen on (127.0.0.1 -::1)
+  --unixsocket PATH         also listen there
+  --appendfsync POLICY      always (default): a reply means that it is on the disk
+                            everysec: at most two seconds are lost on a power cut, nothing on a crash
+                            no: the kernel decides when it is on the disk
+  --requirepass PASSWORD    clients must AUTH
+  --threads N               reactors (1 on two cores)
+  --databases N             16
+  --logfile PATH            log there instead of to standard error; reopened on SIGHUP
+  --pidfile PATH            write the process id there
+  --supervised systemd      tell systemd when it is ready
+
+docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 3 the store is damaged.
+)";
+
+std::atomic<int> signals{0};
+std::atomic<bool> hang_up{false};
+
+void on_stop_signal(int) {
+    // The second one does not wait.
+    if (signals.fetch_add(1) != 0) ::_exit(1);
+}
+
+void on_hang_up(int) { hang_up.store(true); }
+
+void install_signals() {
+    struct sigaction action {};
+    action.sa_handler = on_stop_signal;
+    ::sigaction(SIGTERM, &action, nullptr);
+    ::sigaction(SIGINT, &action, nullptr);
+    action.sa_handler = on_hang_up;
+    ::sigaction(SIGHUP, &action, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+// sd_notify(3), without the library: one datagram to the socket that systemd names.
+void tell_systemd(const Config& config, const std::string& state) {
+    const char* path = std::getenv("NOTIFY_SOCKET");
+    if (path == nullptr ||
+        (config.supervised != Supervised::systemd && config.supervised != Supervised::autodetect))
+        return;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const auto length = std::strlen(path);
+    if (length == 0 || length >= sizeof address.sun_path) return;
+    std::memcpy(address.sun_path, path, length);
+    if (path[0] == '@') address.sun_path[0] = '\0';
+    const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
+                   reinterpret_cast<sockaddr*>(&address),
+                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
+    ::close(fd);
+}
+
+int could_not(const std::string& text) {
+    logger::warning(text);
+    return 1;
+}
+
+// As many descriptors as maxclients asks for, and some for files.
+void raise_descriptor_limit(Config& config) {
+    constexpr rlim_t kOwn = 64;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    const auto wanted = static_cast<rlim_t>(config.maxclients) + kOwn;
+    if (limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= wanted) return;
+    const auto possible = static_cast<std::int64_t>(limit.rlim_cur > kOwn ? limit.rlim_cur - kOwn : 1);
+    logger::warning("maxclients " + std::to_string(config.maxclients) + " needs " +
+                    std::to_string(wanted) + " descriptors, the limit is " +
+                    std::to_string(limit.rlim_cur) + ": maxclients is " + std::to_string(possible) +
+                    " now");
+    config.maxclients = possible;
+}
+
+void log_start(const recovery::Report& report) {
+    if (report.created) {
+        logger::notice("store: created");
+        return;
+    }
+    logger::notice("store: replayed records=" + std::to_string(report.records) +
+                   " bytes=" + std::to_string(report.bytes) + " files=" +
+                   std::to_string(report.files) + " ms=" + std::to_string(report.took_us / 1000) +
+                   (report.clean ? " after a clean stop" : " after an unclean stop"));
+    if (report.torn_bytes != 0)
+        logger::warning("store: torn tail cut at " + report.torn_at + ", bytes=" +
+                        std::to_string(report.torn_bytes) + " kept in quarantine/");
+}
+
+recovery::OpenOptions open_options(const Config& config) {
+    recovery::OpenOptions options;
+    options.engine.supply.bytes_max = config.segment_bytes_max;
+    options.engine.supply.zero_ahead = config.appendfsync == Fsync::always;
+    options.engine.tail_bytes_max = config.tail_memory;
+    options.engine.batch_bytes_max =
+        std::max<std::uint64_t>(config.tail_memory / 2, config.proto_max_bulk_len + (64U << 20));
+    options.engine.databases = static_cast<std::uint32_t>(config.databases);
+    options.give_up = [] { return signals.load() != 0; };
+    options.progress = [&config, last = std::int64_t{0}](const recovery::Progress& now) mutable {
+        timespec at{};
+        ::clock_gettime(CLOCK_MONOTONIC, &at);
+        if (at.tv_sec == last || now.bytes_all == 0) return;
+        last = at.tv_sec;
+        const auto percent = std::to_string(now.bytes_done * 100 / now.bytes_all);
+        logger::notice("store: replaying percent=" + percent +
+                       " records=" + std::to_string(now.records));
+        tell_systemd(config, "STATUS=replaying the log, " + percent + " percent\n");
+    };
+    return options;
+}
+
+// A reactor and the ring it owns, made and used on one thread.
+struct Seat {
+    std::unique_ptr<io::Io> io;
+    std::unique_ptr<Reactor> reactor;
+};
+
+Result<Seat> take_seat(Server& server, std::size_t number) {
+    io::UringOptions options;
+    options.grace = &server.engine().grace;
+    auto ring = io::make_uring(options);
+    if (!ring) return fail(ring);
+    Seat seat{.io = std::move(*ring), .reactor = nullptr};
+    seat.reactor = std::make_unique<Reactor>(server, number, *seat.io);
+    return seat;
+}
+
+bool turn_or_log(Reactor& reactor) {
+    if (auto done = reactor.turn(true); !done) {
+        logger::warning("reactor " + std::to_string(reactor.number) + ": " + done.error().text());
+        return false;
+    }
+    return true;
+}
+
+// The other reactors, each on its thread, until the server stops.
+class Crew {
+  public:
+    Crew(Server& server, std::size_t count) : ready_(static_cast<std::ptrdiff_t>(count) + 1) {
+        seats_.resize(count);
+        for (std::size_t i = 0; i < count; ++i)
+            threads_.emplace_back([this, &server, i] {
+                auto seat = take_seat(server, i + 1);
+                if (seat)
+                    seats_[i] = seat->reactor.get();
+                else
+                    logger::warning(seat.error().text());
+                ready_.arrive_and_wait();
+                go_.wait();
+                if (!seat) return;
+                while (!leave_.load(std::memory_order_acquire))
+                    if (!turn_or_log(*seat->reactor)) break;
+                // The ring first: it waits until the kernel has let go of the reactor's memory.
+                seat->io.reset();
+                seat->reactor.reset();
+            });
+    }
+    // All of them, or null where one could not be made.
+    const std::vector<Reactor*>& seats() {
+        ready_.arrive_and_wait();
+        return seats_;
+    }
+    void go() { go_.count_down(); }
+    void leave() {
+        leave_.store(true, std::memory_order_release);
+        for (auto& thread : threads_) thread.join();
+        threads_.clear();
+    }
+
+  private:
+    std::latch ready_;
+    std::latch go_{1};
+    std::atomic<bool> leave_{false};
+    std::vector<Reactor*> seats_;
+    std::vector<std::thread> threads_;
+};
+
+// Everything appended becomes durable; new commands still get answers meanwhile.
+void drain(Server& server, Reactor& reactor) {
+    auto& log = server.engine().log;
+    const auto until = server.clock().mono().after(10'000'000);
+    while (log.failed() == 0 && server.clock().mono() < until) {
+        {
+            const std::lock_guard guard(log.tail.lock);
+            log.want_durable(log.tail.end());
+            if (log.durable() == log.tail.end()) return;
+        }
+        if (!turn_or_log(reactor)) return;
+    }
+}
+
+int run(recovery::Store& store, io::Clock& clock, const Config& config,
+        const std::vector<Listener>& listeners) {
+    Server server(store.engine(), clock, config);
+    server.recovery = store.report();
+    server.tcp_port = config.port;
+    auto first = take_seat(server, 0);
+    if (!first) return could_not(first.error().text());
+    Crew crew(server, static_cast<std::size_t>(config.threads) - 1);
+    server.add_reactor(*first->reactor);
+    bool whole = true;
+    for (auto* reactor : crew.seats()) {
+        whole = whole && reactor != nullptr;
+        if (reactor != nullptr) server.add_reactor(*reactor);
+    }
+    crew.go();
+    if (!whole) {
+        crew.leave();
+        return could_not("a reactor could not be made");
+    }
+    store.engine().supply.on_change = [&server] {
+        for (auto* reactor : server.reactors()) reactor->post([](Reactor& it) { it.resume(); });
+    };
+    store.engine().start_worker();
+    for (const auto& listener : listeners) {
+        first->reactor->listen(listener.fd);
+        logger::notice("ready: " + listener.address);
+    }
+    tell_systemd(config, "READY=1\nSTATUS=serving\n");
+    bool sound = true;
+    while (sound && signals.load() == 0 && !server.stopping()) {
+        sound = turn_or_log(*first->reactor);
+        if (hang_up.exchange(false)) logger::reopen();
+    }
+    tell_systemd(config, "STOPPING=1\n");
+    logger::notice("stopping");
+    server.stop();
+    crew.leave();
+    drain(server, *first->reactor);
+    first->io.reset();
+    first->reactor.reset();
+    store.engine().stop_worker();
+    if (auto closed = store.close(); !closed)
+        return could_not("the stop is not clean: " + closed.error().text());
+    logger::notice("stopped cleanly");
+    return sound ? 0 : 1;
+}
+
+int serve_config(Config config) {
+    if (auto opened = logger::open(config.logfile.empty() ? "" : config.path(config.logfile),
+                                   config.loglevel);
+        !opened) {
+        std::fprintf(stderr, "firnlog: %s: %s\n", config.logfile.c_str(),
+                     opened.error().text().c_str());
+        return 1;
+    }
+    logger::notice("firnlog " + std::string(kVersion) + " pid " + std::to_string(::getpid()));
+    for (const auto& notice : config.notices) logger::notice(notice.where + ": " + notice.text);
+    std::vector<CommandTable::Renaming> renamings;
+    for (const auto& rename : config.renames) renamings.push_back({rename.from, rename.to});
+    if (const auto wrong = CommandTable::build(renamings)) return could_not(*wrong);
+    if (auto probed = io::probe_uring(); !probed) return could_not(probed.error().text());
+    install_signals();
+    // The guard hands on what is not its own.
+    install_crash_report(config.crash_log_enabled);
+    io::install_sigbus_guard();
+    raise_descriptor_limit(config);
+
+    auto files = io::open_posix_files(config.dir, true);
+    if (!files) return could_not(config.dir + ": " + files.error().text());
+    const auto listeners = open_listeners(config);
+    if (!listeners) return could_not(listeners.error().text);
+    io::SystemClock clock;
+    auto store = recovery::open(**files, clock, open_options(config));
+    if (!store) {
+        logger::warning(config.dir + ": " + store.error().text);
+        return store.error().exit_code();
+    }
+    log_start((*store)->report());
+    if (!config.pidfile.empty()) {
+        std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n";
+    }
+    const int code = run(**store, clock, config, *listeners);
+    if (!config.pidfile.empty()) ::unlink(config.path(config.pidfile).c_str());
+    if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());
+    for (const auto& listener : *listeners) ::close(listener.fd);
+    return code;
+}
+
+}  // namespace
+
+int serve(Arguments arguments) {
+    if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
+        std::fwrite(kHelp.data(), 1, kHelp.size(), stdout);
+        return 0;
+    }
+    auto config = parse_command_line(arguments);
+    if (!config) {
+        std::fprintf(stderr, "firnlog serve: %s\n", config.error().message().c_str());
+        return 1;
+    }
+    return serve_config(std::move(*config));
+}
+
+}  // namespace firnlog::server::cli

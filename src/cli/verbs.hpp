@@ -1,0 +1,16 @@
+#pragma once
+// The verbs of the program, one file each. Each takes what stands behind its name and returns the
+// exit code: 0 done, 1 could not, 3 damaged, 4 a promise was violated.
+
+#include <span>
+#include <string>
+
+namespace firnlog::server::cli {
+
+using Arguments = std::span<const std::string>;
+
+int serve(Arguments arguments);
+int check(Arguments arguments);
+int repair(Arguments arguments);
+
+}  // namespace firnlog::server::cli

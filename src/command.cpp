@@ -1,0 +1,61 @@
+#include "src/commands/command.hpp"
+
+#include "src/dispatcher.hpp"
+#include "src/reactor.hpp"
+#include "src/server.hpp"
+
+namespace firnlog::server {
+
+Flow Call::stop(engine::Stop why) {
+    switch (why) {
+        case engine::Stop::wrong_type:
+            return error("WRONGTYPE Operation against a key holding the wrong kind of value");
+        case engine::Stop::corrupt:
+            return error("CORRUPT the value's bytes are damaged on disk, they are not served");
+        case engine::Stop::cold:
+            ensure(!in_exec, "within EXEC cold bytes are read at once");
+            return Flow::again;
+        case engine::Stop::wait:
+            // EXEC has had effects already, perhaps, and cannot begin anew.
+            if (in_exec) return error("BUSY the log is waiting for room, try again");
+            return Flow::again;
+        case engine::Stop::no_space:
+            return error("NOSPACE the next segment of the log cannot be made (see INFO persistence): only "
+                         "what frees space is taken");
+        case engine::Stop::io_error:
+            return error("IOERR writing or syncing the log failed, it takes no more writes until a "
+                         "restart");
+        case engine::Stop::too_big:
+            return error("ERR the command's effects are larger than one batch may be");
+    }
+    return Flow::done;
+}
+
+Flow Call::error(std::string_view text) {
+    out.error(text);
+    reactor.dispatcher().note_error(text);
+    return Flow::done;
+}
+
+Flow Call::ok() {
+    out.ok();
+    return Flow::done;
+}
+
+Flow Call::integer(std::int64_t value) {
+    out.integer(value);
+    return Flow::done;
+}
+
+void Call::notify(std::uint32_t kind, std::string_view event, std::string_view key) const {
+    notify(kind, event, key, session.database());
+}
+
+void Call::notify(std::uint32_t kind, std::string_view event, std::string_view key,
+                  std::uint32_t database) const {
+    if ((server.config().notify_keyspace_events & kind) == 0) return;
+    reactor.dispatcher().events.push_back(
+        {.kind = kind, .event = event, .key = std::string(key), .database = database});
+}
+
+}  // namespace firnlog::server

@@ -1,0 +1,235 @@
+// FIRN: Firnlog's own commands, all of them subcommands of one name; and WAIT and WAITAOF, which
+// ask what FIRN LSN shows.
+
+#include <iterator>
+
+#include "engine/engine.hpp"
+#include "src/commands/command.hpp"
+#include "src/commands/command_table.hpp"
+#include "src/commands/durability.hpp"
+#include "src/connection.hpp"
+#include "src/digest.hpp"
+#include "src/reactor.hpp"
+#include "src/server.hpp"
+#include "src/text/fold.hpp"
+
+namespace firnlog::server {
+namespace {
+
+// A mark is typed by people and stands in command lines.
+constexpr std::size_t kMarkBytesMax = 255;
+
+Flow lsn(Call& call) {
+    const auto& log = call.session.engine().log;
+    // Read in this order, each is at least the next.
+    const auto durable = log.durable();
+    const auto written = log.written();
+    const auto tail = log.tail.batch_end();
+    call.out.map(5);
+    const auto field = [&](std::string_view name, std::uint64_t value) {
+        call.out.bulk(name);
+        call.out.integer(static_cast<std::int64_t>(value));
+    };
+    field("timeline", log.tail.timeline());
+    field("tail", tail.value);
+    field("written", written.value);
+    field("durable", durable.value);
+    field("archived", 0);  // nothing archives yet
+    return Flow::done;
+}
+
+Flow durability(Call& call) {
+    auto& own = call.client.durability;
+    if (call.argc() == 2) {
+        const auto in_force = own.value_or(call.server.default_durability());
+        call.out.map(2);
+        call.out.bulk("connection");
+        call.out.bulk(own ? name_of(*own) : "default");
+        call.out.bulk("effective");
+        call.out.bulk(name_of(in_force));
+        return Flow::done;
+    }
+    if (call.argc() > 3) return call.syntax_error();
+    if (text::equal_folded(call.arg(2), "default")) {
+        own.reset();
+        return call.ok();
+    }
+    const auto policy = parse_durability(call.arg(2));
+    if (!policy)
+        return call.error("ERR FIRN DURABILITY's policy is always, everysec, no or default");
+    own = policy;
+    return call.ok();
+}
+
+Flow mark(Call& call) {
+    const auto name = call.arg(2);
+    if (name.empty() || name.size() > kMarkBytesMax)
+        return call.error("ERR a mark's name has 1 to 255 bytes");
+    if (const auto room = call.session.reserve(name.size()); !room) return call.stop(room.error());
+    call.session.mark(name);
+    return call.ok();
+}
+
+Flow clock(Call& call) {
+    auto& now = call.session.engine().now;
+    if (text::equal_folded(call.arg(2), "confirm")) {
+        now.confirm();
+        return call.ok();
+    }
+    if (!text::equal_folded(call.arg(2), "status")) return call.syntax_error();
+    call.out.map(3);
+    call.out.bulk("now_ms");
+    call.out.integer(now.ms());
+    // The wall clock jumped: keys do not expire by themselves until somebody confirms it.
+    call.out.bulk("expiry_suspended");
+    call.out.integer(now.suspended() ? 1 : 0);
+    call.out.bulk("jump_ms");
+    call.out.integer(now.jump_us() / 1000);
+    return Flow::done;
+}
+
+Flow digest(Call& call) {
+    const auto found = digest_of_store(call.session.engine(), DigestOf::values_and_expiry_times);
+    if (!found) return call.stop(found.error());
+    call.session.saw_everything();
+    call.out.simple(text::hex(*found));
+    return Flow::done;
+}
+
+Flow help(Call& call) {
+    static constexpr std::string_view kLines[] = {
+        "FIRN <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "CLOCK CONFIRM|STATUS",
+        "    Confirm that the wall clock is right after it jumped, or tell what it does.",
+        "DIGEST",
+        "    Return a digest of all keys, values and expiry times.",
+        "DURABILITY [always|everysec|no|default]",
+        "    Choose what replies on this connection wait for, or tell.",
+        "DURABLE <always|everysec|no> <command> [<arg> ...]",
+        "    Run one command whose reply waits for that.",
+        "LSN",
+        "    Return how far the log is appended, written, durable and archived.",
+        "MARK <name>",
+        "    Name this moment of the log.",
+        "HELP",
+        "    Prints this help.",
+    };
+    call.out.array(std::size(kLines));
+    for (const auto line : kLines) call.out.simple(line);
+    return Flow::done;
+}
+
+constexpr std::string_view kSince = "0.1.0";
+constexpr std::string_view kGroup = "firn";
+
+constexpr Command kFirnRows[] = {
+    {.name = "firn|clock",
+     .syntax = "<CONFIRM | STATUS>",
+     .summary = "Confirms that the wall clock is right after it jumped, or tells what it does",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(1)",
+     .arity = 3,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kAdminCategory | kDangerous | kSlow,
+     .handler = clock},
+    {.name = "firn|digest",
+     .syntax = "",
+     .summary = "A digest of all keys, values and expiry times",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(N) where N is the number of bytes of all keys and values",
+     .arity = 2,
+     .flags = kAdmin | kNoScript | kAllStripes,
+     .categories = kAdminCategory | kDangerous | kSlow,
+     .handler = digest},
+    {.name = "firn|durability",
+     .syntax = "[always | everysec | no | default]",
+     .summary = "Chooses what replies on this connection wait for, or tells",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(1)",
+     .arity = -2,
+     .flags = kLoading | kStale | kFast,
+     .categories = kConnection | kFastCategory,
+     .handler = durability},
+    {.name = "firn|durable",
+     .syntax = "<always | everysec | no> command [arg [arg ...]]",
+     .summary = "Runs one command whose reply waits for that durability",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "Depends on the command",
+     .arity = -4,
+     .flags = kLoading | kStale | kMovableKeys,
+     .categories = kConnection | kSlow,
+     .handler = firn_durable},
+    {.name = "firn|help",
+     .syntax = "",
+     .summary = "What the subcommands are for",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(1)",
+     .arity = 2,
+     .flags = kLoading | kStale,
+     .categories = kSlow,
+     .handler = help},
+    {.name = "firn|lsn",
+     .syntax = "",
+     .summary = "How far the log is appended, written, durable and archived",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(1)",
+     .arity = 2,
+     .flags = kLoading | kStale | kFast,
+     .categories = kFastCategory,
+     .handler = lsn},
+    {.name = "firn|mark",
+     .syntax = "name",
+     .summary = "Names this moment of the log",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(1)",
+     .arity = 3,
+     .flags = kWrite | kDenyOom | kFast,
+     .categories = kWriteCategory | kFastCategory,
+     .handler = mark},
+};
+
+constexpr Command kRows[] = {
+    {.name = "firn",
+     .syntax = "",
+     .summary = "Firnlog's own commands",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "Depends on the subcommand",
+     .arity = -2,
+     .categories = kSlow,
+     .subcommands = kFirnRows},
+    {.name = "wait",
+     .syntax = "numreplicas timeout",
+     .summary = "Waits until so many replicas have this connection's writes, or for so long",
+     .since = "3.0.0",
+     .group = "generic",
+     .complexity = "O(1)",
+     .arity = 3,
+     .flags = kNoScript,
+     .categories = kConnection | kSlow,
+     .handler = wait},
+    {.name = "waitaof",
+     .syntax = "numlocal numreplicas timeout",
+     .summary = "Waits until this connection's writes are durable here and on so many replicas, or "
+                "for so long",
+     .since = "7.2.0",
+     .group = "generic",
+     .complexity = "O(1)",
+     .arity = 4,
+     .flags = kNoScript,
+     .categories = kConnection | kSlow,
+     .handler = waitaof},
+};
+
+}  // namespace
+
+std::span<const Command> firn_commands() { return kRows; }
+
+}  // namespace firnlog::server

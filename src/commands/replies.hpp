@@ -1,0 +1,27 @@
+#pragma once
+// Replies that several families give: HELP of a container, and answers put together from all
+// reactors.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "src/commands/command.hpp"
+
+namespace firnlog::server {
+
+// <CONTAINER> HELP: a line for each subcommand's row, and what it does below it.
+Flow subcommand_help(Call& call);
+
+// "ERR unknown subcommand or wrong number of arguments for 'x'. Try CLIENT HELP."
+Flow subcommand_syntax_error(Call& call);
+
+// `job` runs on every reactor's thread, then `reply` on the client's own with what they returned, in
+// the reactors' order. With one reactor that is now; with several the command is Flow::blocked
+// meanwhile, and within EXEC, where every command has to answer at once, it is an error.
+using GatherJob = std::function<std::string(Reactor&)>;
+using GatherReply =
+    std::function<void(Connection&, resp::Writer&, const std::vector<std::string>&)>;
+Flow gather(Call& call, GatherJob job, GatherReply reply);
+
+}  // namespace firnlog::server

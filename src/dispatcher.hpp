@@ -1,0 +1,86 @@
+#pragma once
+// Dispatcher: from parsed arguments to a reply in the outbox.
+//
+//   unwrap FIRN DURABLE -> row -> arity -> may it? -> queue (MULTI) or run:
+//   keys from the row -> session.begin -> handler -> session.end = gate -> outbox
+//
+// The handler never sees a lock and never a gate. One per reactor, used on its thread alone.
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/log/log.hpp"
+#include "engine/session.hpp"
+#include "src/commands/command.hpp"
+#include "src/commands/command_table.hpp"
+#include "src/notifications.hpp"
+
+namespace firnlog::server {
+
+class Dispatcher {
+  public:
+    Dispatcher(Server& server, Reactor& reactor);
+
+    // Runs one command of a connection. Flow::again: the caller keeps the arguments and calls again;
+    // session().cold() tells what to read first.
+    Flow dispatch(Connection& client, std::span<const std::string_view> args);
+
+    // Runs the commands that MULTI queued, in order, each answering into `exec.out`; EXEC's handler
+    // calls it when the watches have held. Their keys are locked, and it is all one batch.
+    void run_queued(Call& exec);
+
+    [[nodiscard]] engine::Session& session() { return session_; }
+    // By Call::error: for errorstats and rejected calls.
+    void note_error(std::string_view text);
+    // Keys that expired without a command; called between commands.
+    void publish_events();
+
+    // What commands want told when the session has ended; see Call::notify.
+    std::vector<KeyspaceEvent> events;
+
+    // How often each error code was answered (errorstats), by its first word.
+    struct ErrorCount {
+        std::string code;
+        std::uint64_t count = 0;
+    };
+    [[nodiscard]] const std::vector<ErrorCount>& errors() const { return errors_; }
+    void reset_errors() { errors_.clear(); }
+
+  private:
+    // The text of such an error; EXEC's own refusal ends the transaction.
+    [[nodiscard]] std::string refusal(Connection& client, const Command& command,
+                                      std::string_view why);
+    // Whether an error was answered that keeps the command from running.
+    [[nodiscard]] bool refuse(Connection& client, resp::Writer& out, const Command& command,
+                              std::span<const std::string_view> args);
+    Flow queue(Connection& client, resp::Writer& out, const Command& command,
+               std::span<const std::string_view> args);
+    Flow run(Connection& client, resp::Writer& out, const Command& command,
+             std::span<const std::string_view> args, std::optional<engine::Durability> policy);
+    void begin_session(Connection& client, const Command& command,
+                       std::span<const std::string_view> args);
+    void begin_exec(Connection& client);
+    void finish(Connection& client, std::optional<engine::Durability> policy, engine::Lsn gate);
+    void count(const Command& command, std::int64_t nanoseconds);
+    void show_monitors(Connection& client, const Command& command,
+                       std::span<const std::string_view> args);
+    void note_slow(Connection& client, const Command& command,
+                   std::span<const std::string_view> args, std::int64_t nanoseconds);
+
+    Server& server_;
+    Reactor& reactor_;
+    engine::Session session_;
+    std::vector<KeyPlace> places_;
+    std::vector<std::string_view> keys_;
+    std::vector<ErrorCount> errors_;
+    bool failed_ = false;  // the command running now answered an error
+};
+
+// "ERR unknown command 'foo', with args beginning with: 'a' 'b' "
+[[nodiscard]] std::string unknown_command_text(std::span<const std::string_view> args);
+[[nodiscard]] std::string unknown_subcommand_text(std::string_view command,
+                                                  std::string_view subcommand);
+[[nodiscard]] std::string wrong_arity_text(const Command& command);
+
+}  // namespace firnlog::server

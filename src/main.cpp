@@ -1,0 +1,61 @@
+// The program: picks the verb.
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "src/cli/verbs.hpp"
+#include "src/version.hpp"
+
+namespace {
+
+using namespace firnlog::server;
+
+struct Verb {
+    std::string_view name;
+    std::string_view summary;
+    int (*run)(cli::Arguments);
+};
+
+constexpr Verb kVerbs[] = {
+    {"serve", "serve a store over RESP; options are Redis's", cli::serve},
+    {"check", "read every byte of a store and tell whether it is sound", cli::check},
+    {"repair", "save what can be saved of a damaged store into a new directory", cli::repair},
+};
+
+void print_help(std::FILE* to) {
+    std::fprintf(to,
+                 "Firnlog %s: a persistent key-value server that speaks RESP\n\n"
+                 "usage: firnlog VERB [options]\n\n",
+                 std::string(kVersion).c_str());
+    for (const auto& verb : kVerbs)
+        std::fprintf(to, "  %-10s %s\n", std::string(verb.name).c_str(),
+                     std::string(verb.summary).c_str());
+    std::fprintf(to,
+                 "\n  firnlog VERB --help     tells more of a verb\n"
+                 "  firnlog --version       tells the version\n\n"
+                 "Exit codes: 0 done, 1 could not, 3 damaged, 4 a checked promise was violated.\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (arguments.empty()) {
+        print_help(stderr);
+        return 1;
+    }
+    const auto& name = arguments.front();
+    if (name == "--help" || name == "-h" || name == "help") {
+        print_help(stdout);
+        return 0;
+    }
+    if (name == "--version" || name == "-v") {
+        std::printf("firnlog %s (format %d)\n", std::string(kVersion).c_str(), kFormat);
+        return 0;
+    }
+    for (const auto& verb : kVerbs)
+        if (verb.name == name) return verb.run(cli::Arguments(arguments).subspan(1));
+    std::fprintf(stderr, "firnlog: no verb '%s'; firnlog --help lists them\n", name.c_str());
+    return 1;
+}

@@ -1,0 +1,57 @@
+#include "src/monitor.hpp"
+
+#include <array>
+#include <charconv>
+#include <memory>
+#include <string>
+
+#include "src/reactor.hpp"
+#include "src/redaction.hpp"
+#include "src/server.hpp"
+#include "src/text/quote.hpp"
+
+namespace firnlog::server {
+namespace {
+
+// "+1339518083.107412 [0 127.0.0.1:60866] \"get\" \"key\"\r\n"
+std::string line_of(const Connection& client, std::int64_t now_us,
+                    std::span<const std::string_view> args) {
+    const auto micros = std::to_string(now_us % 1'000'000);
+    std::string line = "+" + std::to_string(now_us / 1'000'000) + "." +
+                       std::string(6 - micros.size(), '0') + micros + " [" +
+                       std::to_string(client.database) + " ";
+    if (client.unix_socket)
+        line += "unix:" + client.local_address.substr(0, client.local_address.rfind(':'));
+    else
+        line += client.peer_address;
+    line += "]";
+    const Redaction shown(args);
+    for (std::size_t i = 0; i < args.size(); ++i) {
+        line += ' ';
+        text::append_quoted(line, shown[i]);
+    }
+    return line + "\r\n";
+}
+
+void hand_to_monitors(Reactor& reactor, std::string_view line) {
+    reactor.for_each_connection([&](Connection& connection) {
+        if (!connection.monitor || connection.closing) return;
+        connection.out.buffer().append(line);
+        reactor.end_push(connection);
+    });
+}
+
+}  // namespace
+
+void feed_monitors(Reactor& reactor, const Connection& client,
+                   std::span<const std::string_view> args) {
+    auto& server = reactor.server();
+    // Shared, because it is the same for all and copied for none. Posted to our own reactor, too:
+    // within EXEC stripes are locked, and a push may end a connection, which unlocks its watches.
+    const auto line = std::make_shared<const std::string>(
+        line_of(client, server.clock().wall().us, args));
+    for (auto* each : server.reactors())
+        each->post([line](Reactor& there) { hand_to_monitors(there, *line); });
+}
+
+}  // namespace firnlog::server

@@ -1,0 +1,611 @@
+#include "src/reactor.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "engine/ops/keys.hpp"
+#include "src/address.hpp"
+#include "src/commands/command_table.hpp"
+#include "src/commands/transactions.hpp"
+#include "src/pubsub.hpp"
+#include "src/server.hpp"
+
+namespace firnlog::server {
+namespace {
+
+constexpr std::int64_t kTickUs = 50'000;
+constexpr std::int64_t kCronUs = 100'000;
+constexpr std::int64_t kSyncAgeUs = 1'000'000;
+constexpr std::int64_t kAcceptPauseUs = 100'000;
+// Bytes a connection may have sent ahead while it cannot go on; then TCP holds the client back.
+constexpr std::size_t kAheadBytesMax = std::size_t{1} << 20;
+constexpr std::size_t kExpireKeysATick = 200;
+constexpr std::int64_t kExpireUsATick = 2'000;
+
+constexpr std::string_view kTooManyClients = "-ERR max number of clients reached\r\n";
+constexpr std::string_view kProtectedMode =
+    "-DENIED Firnlog is running in protected mode because protected mode is enabled and no password "
+    "is set for the default user. In this mode connections are only accepted from the loopback "
+    "interface. If you want to connect from external computers, you may adopt one of the following "
+    "solutions: 1) set a password with the 'requirepass' directive or option; 2) disable protected "
+    "mode by sending the command 'CONFIG SET protected-mode no' from the loopback interface; 3) "
+    "disable it in the configuration file, and then restart the server.\r\n";
+
+}  // namespace
+
+KeptCommand::KeptCommand(std::span<const std::string_view> args) {
+    for (const auto arg : args) bytes_ += arg.size();
+    text_ = std::make_unique_for_overwrite<char[]>(bytes_);
+    views_.reserve(args.size());
+    auto* at = text_.get();
+    for (const auto arg : args) {
+        std::memcpy(at, arg.data(), arg.size());
+        views_.emplace_back(at, arg.size());
+        at += arg.size();
+    }
+}
+
+// A record read through the ring for a command that runs again.
+struct Reactor::ColdRead : io::Completion {
+    Reactor* reactor = nullptr;
+    std::uint64_t connection = 0;
+    engine::Address address;
+    std::vector<std::byte> block;
+    std::size_t skip = 0;
+    std::size_t bytes = 0;
+};
+
+Reactor::Reactor(Server& server, std::size_t number_given, io::Io& io)
+    : number(number_given),
+      server_(server),
+      io_(io),
+      dispatcher_(server, *this),
+      flusher_(server.engine().log, io, [this] { log_advanced(); }) {
+    statistics_.by_command = std::make_unique<CommandStatistics[]>(CommandTable::get().size());
+    now_us_ = server.clock().mono().us;
+    posted_op_.owner = this;
+    posted_op_.run = [](io::Completion& self, std::int32_t, bool) {
+        static_cast<Op&>(self).owner->run_posted();
+    };
+    tick_.owner = this;
+    tick_.run = [](io::Completion& self, std::int32_t result, bool) {
+        if (result == -ECANCELED) return;
+        static_cast<Op&>(self).owner->every_tick();
+        static_cast<Op&>(self).owner->arm_tick();
+    };
+    arm_tick();
+}
+
+Reactor::~Reactor() = default;
+
+void Reactor::arm_tick() { io_.timer(server_.clock().mono().after(kTickUs), tick_); }
+
+Connection* Reactor::find(std::uint64_t id) {
+    const auto found = connections_.find(id);
+    return found == connections_.end() || found->second->ended ? nullptr : found->second.get();
+}
+
+void Reactor::listen(int listener) {
+    auto op = std::make_unique<Op>();
+    op->owner = this;
+    op->fd = listener;
+    op->run = [](io::Completion& self, std::int32_t result, bool more) {
+        auto& accept = static_cast<Op&>(self);
+        accept.owner->accepted(accept, result, more);
+    };
+    io_.accept(listener, *op);
+    accepts_.push_back(std::move(op));
+}
+
+void Reactor::accepted(Op& op, std::int32_t result, bool more) {
+    if (result >= 0) {
+        const auto& reactors = server_.reactors();
+        auto& target = *reactors[next_reactor_++ % reactors.size()];
+        const bool unix_socket = is_unix_socket(result);
+        if (&target == this)
+            adopt(result, unix_socket);
+        else
+            target.post([result, unix_socket](Reactor& reactor) { reactor.adopt(result, unix_socket); });
+    }
+    if (more || result == -ECANCELED || server_.stopping()) return;
+    // Out of descriptors, say: come back after a pause, never spin.
+    if (result >= 0) {
+        io_.accept(op.fd, op);
+        return;
+    }
+    accept_again_us_ = now_us_ + kAcceptPauseUs;
+    accepts_paused_.push_back(&op);
+}
+
+Connection& Reactor::adopt(int fd, bool unix_socket) {
+    statistics_.connections_received.add();
+    server_.connections.fetch_add(1);
+    const auto id = server_.next_connection_id();
+    auto made = std::make_unique<Connection>(*this, id, fd);
+    auto& connection = *made;
+    connections_.emplace(id, std::move(made));
+    connection.unix_socket = unix_socket;
+    describe_socket(fd, connection);
+    connection.created_us = connection.last_us = now_us_;
+    const auto& config = server_.config();
+    connection.authenticated = config.requirepass.empty();
+    connection.parser.limit({.bulk_bytes_max = static_cast<std::int64_t>(config.proto_max_bulk_len),
+                             .authenticated = connection.authenticated});
+    connection.in.limit(connection.authenticated ? config.client_query_buffer_limit
+                                                 : std::uint64_t{64} << 10);
+    connection.recv_op.owner = connection.send_op.owner = &connection;
+    connection.recv_op.run = [](io::Completion& self, std::int32_t result, bool more) {
+        auto& owner = *static_cast<Connection::Op&>(self).owner;
+        owner.reactor.received(owner, result, more);
+    };
+    connection.send_op.run = [](io::Completion& self, std::int32_t result, bool) {
+        auto& owner = *static_cast<Connection::Op&>(self).owner;
+        owner.reactor.sent(owner, result);
+    };
+    if (!unix_socket) tune_socket(fd, config.tcp_keepalive);
+    std::string_view refusal;
+    if (server_.connections.load() > static_cast<std::size_t>(config.maxclients)) {
+        statistics_.connections_rejected.add();
+        refusal = kTooManyClients;
+    } else if (config.protected_mode && config.requirepass.empty() && !connection.local) {
+        statistics_.connections_rejected.add();
+        refusal = kProtectedMode;
+    }
+    start_receiving(connection);
+    if (!refusal.empty()) {
+        connection.out.buffer().append(refusal);
+        connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
+        close_after_replies(connection);
+    }
+    return connection;
+}
+
+void Reactor::start_receiving(Connection& connection) {
+    if (connection.receiving || connection.ended || connection.peer_closed) return;
+    connection.receiving = true;
+    io_.recv(connection.fd, connection.recv_op);
+}
+
+void Reactor::received(Connection& connection, std::int32_t result, bool more) {
+    if (!more) connection.receiving = false;
+    if (connection.ended) {
+        reap(connection);
+        return;
+    }
+    if (result > 0) {
+        now_us_ = server_.clock().mono().us;
+        connection.last_us = now_us_;
+        connection.net_in += static_cast<std::uint64_t>(result);
+        statistics_.net_in.add(static_cast<std::uint64_t>(result));
+        if (connection.closing) {
+            if (!more) start_receiving(connection);
+            return;
+        }
+        const bool taken = connection.in.receive(as_text(io_.received()));
+        if (taken) run_commands(connection);
+        if (connection.ended) return;
+        if (!taken || !connection.in.settle()) {
+            close_now(connection);
+            return;
+        }
+        const bool stuck = connection.blocked || connection.again != nullptr;
+        if (stuck && connection.in.unread().size() > kAheadBytesMax) {
+            if (connection.receiving) io_.cancel(connection.recv_op);
+            return;
+        }
+        if (!more) start_receiving(connection);
+        return;
+    }
+    if (result == -ENOBUFS || result == -ECANCELED || result == -EINTR) {
+        const bool stuck = (connection.blocked || connection.again != nullptr) &&
+                           connection.in.unread().size() > kAheadBytesMax;
+        if (!more && !stuck) start_receiving(connection);
+        return;
+    }
+    // The peer has ended its side, or the connection broke. Commands already received have run.
+    connection.peer_closed = true;
+    close_now(connection);
+}
+
+void Reactor::run_commands(Connection& connection) {
+    while (!connection.closing && !connection.ended && !connection.blocked &&
+           connection.again == nullptr) {
+        switch (connection.parser.next(connection.in)) {
+            case resp::Status::need_more:
+                note_ready(connection);
+                return;
+            case resp::Status::error:
+                statistics_.protocol_errors.add();
+                resp::Writer(connection.out.buffer(), connection.protocol)
+                    .error(connection.parser.error());
+                connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
+                close_after_replies(connection);
+                return;
+            case resp::Status::close_silently:
+                close_now(connection);
+                return;
+            case resp::Status::command:
+                run_one(connection, connection.parser.arguments());
+        }
+        if (connection.out.lost()) {
+            close_now(connection);
+            return;
+        }
+    }
+    note_ready(connection);
+}
+
+void Reactor::run_one(Connection& connection, std::span<const std::string_view> args) {
+    switch (dispatcher_.dispatch(connection, args)) {
+        case Flow::done:
+            break;
+        case Flow::close:
+            close_after_replies(connection);
+            break;
+        case Flow::blocked:
+            // unblock() may have come before the command returned.
+            break;
+        case Flow::again:
+            if (connection.again == nullptr || connection.again->args().data() != args.data())
+                connection.again = std::make_unique<KeptCommand>(args);
+            if (!dispatcher_.session().cold().empty())
+                read_cold(connection);
+            else
+                again_.push_back(connection.id);
+            return;
+    }
+    if (connection.again != nullptr && connection.again->args().data() == args.data())
+        connection.again.reset();
+    check_output_limit(connection);
+}
+
+void Reactor::run_again(Connection& connection) {
+    if (connection.again == nullptr || connection.ended) return;
+    run_one(connection, connection.again->args());
+    if (connection.again != nullptr || connection.ended) return;
+    go_on(connection);
+}
+
+void Reactor::go_on(Connection& connection) {
+    if (connection.ended) return;
+    run_commands(connection);
+    if (connection.ended) return;
+    if (!connection.in.settle()) {
+        close_now(connection);
+        return;
+    }
+    start_receiving(connection);
+}
+
+void Reactor::read_cold(Connection& connection) {
+    auto& engine = server_.engine();
+    for (const auto& cold : dispatcher_.session().cold()) {
+        const auto* segment = engine.segments().find(cold.address.file());
+        auto read = std::make_unique<ColdRead>();
+        read->reactor = this;
+        read->connection = connection.id;
+        read->address = cold.address;
+        read->bytes = cold.bytes;
+        // Direct reading wants whole blocks, in memory too.
+        const auto offset = cold.address.offset();
+        const auto begin = align_down(offset, std::uint64_t{4096});
+        const auto end =
+            std::min(align_up(offset + cold.bytes, std::uint64_t{4096}), segment->bytes);
+        read->block.resize(end - begin + 4096);
+        auto* base = read->block.data();
+        auto* aligned = reinterpret_cast<std::byte*>(
+            align_up(reinterpret_cast<std::uintptr_t>(base), std::uintptr_t{4096}));
+        read->skip = static_cast<std::size_t>(aligned - base) + (offset - begin);
+        read->run = [](io::Completion& self, std::int32_t result, bool) {
+            std::unique_ptr<ColdRead> done(&static_cast<ColdRead&>(self));
+            done->reactor->cold_read_done(*done, result);
+        };
+        ++connection.reads_in_flight;
+        engine.counters.cold_reads.fetch_add(1, std::memory_order_relaxed);
+        auto* op = read.release();
+        io_.read(segment->fd, begin, {aligned, end - begin}, *op);
+    }
+}
+
+void Reactor::cold_read_done(ColdRead& read, std::int32_t result) {
+    const auto found = connections_.find(read.connection);
+    if (found == connections_.end()) return;
+    auto& connection = *found->second;
+    --connection.reads_in_flight;
+    if (connection.ended) {
+        reap(connection);
+        return;
+    }
+    // A failed read leaves bytes that fit no checksum: the command answers that they are damaged.
+    engine::Warm warm{.address = read.address, .bytes = {}};
+    if (result > 0)
+        warm.bytes.assign(read.block.begin() + static_cast<std::ptrdiff_t>(read.skip),
+                          read.block.begin() + static_cast<std::ptrdiff_t>(read.skip + read.bytes));
+    connection.warm.push_back(std::move(warm));
+    if (connection.reads_in_flight == 0) run_again(connection);
+}
+
+void Reactor::note_ready(Connection& connection) {
+    if (connection.out.waits() && !connection.listed_waiting) {
+        connection.listed_waiting = true;
+        waiting_.push_back(connection.id);
+        flusher_.waiting(true);
+    }
+    if (connection.out.waits()) {
+        const auto wanted = connection.out.wants_durable();
+        if (wanted.value != 0) server_.engine().log.want_durable(wanted);
+    }
+    if (!connection.listed_ready && (connection.out.has_sendable() || connection.closing)) {
+        connection.listed_ready = true;
+        ready_.push_back(connection.id);
+    }
+}
+
+void Reactor::end_push(Connection& connection) {
+    auto& engine = server_.engine();
+    connection.out.end_reply(engine.log, engine.log.tail.batch_end(),
+                             connection.durability.value_or(server_.default_durability()));
+    note_ready(connection);
+    check_output_limit(connection);
+}
+
+void Reactor::check_output_limit(Connection& connection) {
+    const auto& limits = server_.config().client_output_buffer_limit;
+    const auto& limit = connection.subscriptions.count() != 0 ? limits.pubsub : limits.normal;
+    const auto bytes = connection.out.bytes();
+    bool over = limit.hard_bytes != 0 && bytes > limit.hard_bytes;
+    if (limit.soft_bytes != 0 && bytes > limit.soft_bytes) {
+        if (connection.soft_limit_since_us == 0) connection.soft_limit_since_us = now_us_;
+        over |= now_us_ - connection.soft_limit_since_us > limit.soft_seconds * 1'000'000;
+    } else {
+        connection.soft_limit_since_us = 0;
+    }
+    if (!over) return;
+    statistics_.output_limit_closes.add();
+    close_now(connection);
+}
+
+void Reactor::log_advanced() {
+    auto& log = server_.engine().log;
+    const bool failed = log.failed() != 0;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < waiting_.size(); ++i) {
+        auto* connection = find(waiting_[i]);
+        if (connection == nullptr) continue;
+        if (failed)
+            (void)connection->out.fail(log);
+        else
+            (void)connection->out.advance(log);
+        if (!connection->listed_ready && connection->out.has_sendable()) {
+            connection->listed_ready = true;
+            ready_.push_back(connection->id);
+        }
+        if (connection->out.waits())
+            waiting_[kept++] = connection->id;
+        else
+            connection->listed_waiting = false;
+    }
+    waiting_.resize(kept);
+    std::erase_if(durable_waits_, [&](const DurableWait& wait) {
+        if (!failed && log.durable() < wait.lsn) return false;
+        wait.run(*this);
+        return true;
+    });
+    flusher_.waiting(!waiting_.empty() || !durable_waits_.empty());
+    resume_ = resume_ || !again_.empty();
+}
+
+void Reactor::when_durable(engine::Lsn lsn, std::function<void(Reactor&)> run) {
+    auto& log = server_.engine().log;
+    if (log.failed() != 0 || log.durable() >= lsn) {
+        run(*this);
+        return;
+    }
+    log.want_durable(lsn);
+    durable_waits_.push_back({.lsn = lsn, .run = std::move(run)});
+    flusher_.waiting(true);
+}
+
+void Reactor::flush_replies(Connection& connection) {
+    if (connection.sending || connection.ended) return;
+    const auto bytes = connection.out.sendable();
+    if (bytes.empty()) {
+        if (connection.closing && connection.out.empty()) close_now(connection);
+        return;
+    }
+    connection.sending = true;
+    io_.send(connection.fd, bytes, connection.send_op);
+}
+
+void Reactor::sent(Connection& connection, std::int32_t result) {
+    connection.sending = false;
+    if (connection.ended) {
+        reap(connection);
+        return;
+    }
+    if (result < 0) {
+        if (result == -EINTR || result == -EAGAIN) {
+            note_ready(connection);
+            return;
+        }
+        close_now(connection);
+        return;
+    }
+    connection.out.sent(static_cast<std::size_t>(result));
+    connection.net_out += static_cast<std::uint64_t>(result);
+    statistics_.net_out.add(static_cast<std::uint64_t>(result));
+    note_ready(connection);
+}
+
+void Reactor::close_after_replies(Connection& connection) {
+    connection.closing = true;
+    note_ready(connection);
+}
+
+void Reactor::close_now(Connection& connection) {
+    if (connection.ended) return;
+    connection.ended = true;
+    connection.closing = true;
+    server_.pubsub().forget(connection);
+    if (connection.monitor) server_.monitors.fetch_sub(1);
+    if (connection.receiving) io_.cancel(connection.recv_op);
+    if (connection.sending) io_.cancel(connection.send_op);
+    ended_.push_back(connection.id);
+}
+
+void Reactor::reap(Connection& connection) {
+    if (!connection.ended || connection.receiving || connection.sending ||
+        connection.reads_in_flight != 0)
+        return;
+    ended_.push_back(connection.id);
+}
+
+std::uint64_t Reactor::block(Connection& connection, std::int64_t timeout_ms,
+                             std::function<void(Connection&)> on_timeout) {
+    connection.blocked = true;
+    connection.blocked_id = ++next_blocked_id_;
+    connection.blocked_until_us = timeout_ms > 0 ? now_us_ + timeout_ms * 1000 : 0;
+    if (timeout_ms > 0)
+        blocked_.push_back({.connection = connection.id,
+                            .id = connection.blocked_id,
+                            .on_timeout = std::move(on_timeout)});
+    return connection.blocked_id;
+}
+
+bool Reactor::unblock(std::uint64_t connection_id, std::uint64_t blocked_id,
+                      const std::function<void(Connection&, resp::Writer&)>& reply) {
+    auto* connection = find(connection_id);
+    if (connection == nullptr || !connection->blocked || connection->blocked_id != blocked_id)
+        return false;
+    connection->blocked = false;
+    connection->blocked_until_us = 0;
+    resp::Writer out(connection->out.buffer(), connection->protocol);
+    reply(*connection, out);
+    end_push(*connection);
+    // What it has sent meanwhile runs when this turn's completions are through.
+    post([connection_id](Reactor& reactor) {
+        if (auto* still = reactor.find(connection_id)) reactor.go_on(*still);
+    });
+    return true;
+}
+
+void Reactor::post(std::function<void(Reactor&)> job) {
+    {
+        const std::lock_guard guard(posted_mutex_);
+        posted_.push_back(std::move(job));
+    }
+    if (!posted_pending_.exchange(true, std::memory_order_acq_rel)) io_.post(posted_op_);
+}
+
+void Reactor::run_posted() {
+    posted_pending_.store(false, std::memory_order_release);
+    std::vector<std::function<void(Reactor&)>> jobs;
+    {
+        const std::lock_guard guard(posted_mutex_);
+        jobs.swap(posted_);
+    }
+    for (auto& job : jobs) job(*this);
+}
+
+void Reactor::every_tick() {
+    now_us_ = server_.clock().mono().us;
+    resume_ = true;
+    if (accept_again_us_ != 0 && now_us_ >= accept_again_us_) {
+        accept_again_us_ = 0;
+        for (auto* op : accepts_paused_) io_.accept(op->fd, *op);
+        accepts_paused_.clear();
+    }
+    // In everysec a gate that was held back by an old unsynced write opens by time, too.
+    if (!waiting_.empty()) log_advanced();
+    auto& log = server_.engine().log;
+    const auto end = log.tail.batch_end();
+    if (end == quiet_lsn_)
+        flusher_.vouch();
+    else
+        quiet_lsn_ = end;
+    for (std::size_t i = 0; i < blocked_.size();) {
+        auto* connection = find(blocked_[i].connection);
+        const bool over = connection == nullptr || !connection->blocked ||
+                          connection->blocked_id != blocked_[i].id;
+        if (!over && now_us_ < connection->blocked_until_us) {
+            ++i;
+            continue;
+        }
+        auto blocked = std::move(blocked_[i]);
+        blocked_[i] = std::move(blocked_.back());
+        blocked_.pop_back();
+        if (!over && blocked.on_timeout) blocked.on_timeout(*connection);
+    }
+    if (now_us_ < next_cron_us_) return;
+    next_cron_us_ = now_us_ + kCronUs;
+    if (number == 0) server_.sample_rates(now_us_);
+    const auto timeout_us = server_.config().timeout * 1'000'000;
+    std::vector<Connection*> idle;
+    for_each_connection([&](Connection& connection) {
+        if (timeout_us != 0 && connection.subscriptions.count() == 0 && !connection.blocked &&
+            !connection.monitor && now_us_ - connection.last_us > timeout_us)
+            idle.push_back(&connection);
+        check_output_limit(connection);
+    });
+    for (auto* connection : idle) close_now(*connection);
+    if (number == 0) expire_keys();
+}
+
+void Reactor::expire_keys() {
+    auto& engine = server_.engine();
+    if (!server_.active_expire.load(std::memory_order_relaxed) || engine.now.suspended() ||
+        engine.log.failed() != 0)
+        return;
+    const auto until = server_.clock().mono().us + kExpireUsATick;
+    while (engine::keys::expire_some(engine, dispatcher_.session(), kExpireKeysATick,
+                                     expire_cursor_) == kExpireKeysATick &&
+           server_.clock().mono().us < until) {
+    }
+    dispatcher_.publish_events();
+}
+
+void Reactor::end_of_turn() {
+    statistics_.turns.add();
+    server_.engine().now.update();
+    if (resume_) {
+        resume_ = false;
+        std::vector<std::uint64_t> again;
+        again.swap(again_);
+        for (const auto id : again)
+            if (auto* connection = find(id)) run_again(*connection);
+    }
+    std::vector<std::uint64_t> ready;
+    ready.swap(ready_);
+    // Whatever is waited for is written (and synced) by one flush for all of this turn.
+    flusher_.kick(kSyncAgeUs);
+    for (const auto id : ready) {
+        const auto found = connections_.find(id);
+        if (found == connections_.end()) continue;
+        found->second->listed_ready = false;
+        flush_replies(*found->second);
+    }
+    std::vector<std::uint64_t> ended;
+    ended.swap(ended_);
+    for (const auto id : ended) {
+        const auto found = connections_.find(id);
+        if (found == connections_.end()) continue;
+        auto& connection = *found->second;
+        if (connection.receiving || connection.sending || connection.reads_in_flight != 0) continue;
+        io_.close(connection.fd);
+        // Here no session is begun: the watched keys' locks may be taken.
+        discard(server_.engine().keyspace(), connection);
+        connections_.erase(found);
+        server_.connections.fetch_sub(1);
+    }
+}
+
+Result<void> Reactor::turn(bool wait) {
+    auto done = io_.turn(wait && ended_.empty() && ready_.empty());
+    end_of_turn();
+    return done;
+}
+
+}  // namespace firnlog::server
