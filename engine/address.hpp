@@ -1,10 +1,12 @@
 #pragma once
 // Lsn, Timeline, Address: the three ways to name a place.
 //
-//   Lsn        a byte of the endless stream of frames; grows for ever, never names two things within
+//   Lsn        a byte of the endless stream of frames; grows for ever, never names two things
+//   within
 //              a timeline. A record's lsn is implicit: its segment's base plus its place in it.
 //   Timeline   grows after every unclean start, restore and promotion.
-//   Address    where a record lies *now*: a file and an offset in units of 8 bytes. 48 bits, so that an
+//   Address    where a record lies *now*: a file and an offset in units of 8 bytes. 48 bits, so
+//   that an
 //              index entry has room for the key's tag. Zero names nothing.
 
 #include <compare>
@@ -63,7 +65,9 @@ struct Oid {
     [[nodiscard]] static constexpr Oid make(Lsn created, Stripe home) {
         return {(created.value << 14) | home};
     }
-    [[nodiscard]] constexpr Stripe home() const { return static_cast<Stripe>(value & (kStripes - 1)); }
+    [[nodiscard]] constexpr Stripe home() const {
+        return static_cast<Stripe>(value & (kStripes - 1));
+    }
     [[nodiscard]] constexpr Lsn created() const { return {value >> 14}; }
     [[nodiscard]] constexpr explicit operator bool() const { return value != 0; }
 };

@@ -34,8 +34,24 @@ Result<void> Engine::prepare() {
 
 bool Engine::work() {
     grace.collect();
+    watch_memory();
     const bool supplied = supply.work();
     return keyspace_->release_some() || supplied;
+}
+
+// While all of the log fits into half of the memory it stays in the page cache, and nobody pays for
+// asking whether a record is there; beyond that every read of a map asks first.
+void Engine::watch_memory() {
+    constexpr std::int64_t kEveryUs = 1'000'000;
+    const auto now_mono = clock_.mono();
+    if (now_mono < look_again_) return;
+    look_again_ = now_mono.after(kEveryUs);
+    std::uint64_t bytes = 0;
+    for (const auto* segment : segments_->all()) bytes += segment->bytes;
+    struct sysinfo info {};
+    if (::sysinfo(&info) != 0) return;
+    const auto memory = static_cast<std::uint64_t>(info.totalram) * info.mem_unit;
+    reader.look_for_cold.store(bytes > memory / 2, std::memory_order_relaxed);
 }
 
 void Engine::start_worker() {

@@ -6,6 +6,7 @@
 // Shared by all reactors.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -24,7 +25,7 @@ namespace firnlog::engine {
 
 struct EngineOptions {
     SupplyOptions supply;
-    std::uint64_t tail_bytes_max = std::uint64_t{256} << 20;  // appended and not written yet
+    std::uint64_t tail_bytes_max = std::uint64_t{256} << 20;   // appended and not written yet
     std::uint64_t batch_bytes_max = std::uint64_t{128} << 20;  // one MULTI, one command
     std::uint32_t databases = 16;
 };
@@ -77,10 +78,15 @@ class Engine {
         std::atomic<std::uint64_t> expired{0};
     };
     Counters counters;
+    // A record's bytes were found damaged: for the operator's log. Any thread; set before sessions.
+    std::function<void(Address, Lsn)> on_corrupt;
 
   private:
+    void watch_memory();
+
     io::Files& files_;
     io::Clock& clock_;
+    io::MonoTime look_again_;  // worker only
     std::thread worker_;
     std::atomic<bool> stopping_{false};
 };

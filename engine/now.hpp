@@ -17,7 +17,9 @@ class Now {
 
     // Reads the clocks; once a turn.
     void update();
-    [[nodiscard]] std::int64_t ms() const { return high_us_.load(std::memory_order_relaxed) / 1000; }
+    [[nodiscard]] std::int64_t ms() const {
+        return high_us_.load(std::memory_order_relaxed) / 1000;
+    }
     [[nodiscard]] std::int64_t us() const { return high_us_.load(std::memory_order_relaxed); }
     // The clock jumped and nobody has confirmed it.
     [[nodiscard]] bool suspended() const { return suspended_.load(std::memory_order_relaxed); }

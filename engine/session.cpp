@@ -18,6 +18,7 @@ void Session::begin(std::span<const std::string_view> keys, std::uint32_t databa
     begun_ = true;
     all_ = false;
     effects_ = 0;
+    expired_ = 0;
     batch_bytes_ = 0;
     seen_ = {};
     now_ms_ = engine_.now.ms();
@@ -27,13 +28,46 @@ void Session::begin(std::span<const std::string_view> keys, std::uint32_t databa
     cold_.clear();
     auto& keyspace = engine_.keyspace();
     for (const auto key : keys) {
-        const Key known{.name = key, .tag = keyspace.hasher.tag(key), .stripe = stripe_of(key)};
-        keys_.push_back(known);
-        locked_.push_back(known.stripe);
+        keys_.push_back(identify(key));
+        locked_.push_back(keys_.back().stripe);
     }
     lock_stripes();
     select(database);
     while (keyspace.has_strays() && add_strays()) {
+    }
+}
+
+Session::Key Session::identify(std::string_view name) {
+    for (auto i = next_ahead_; i < ahead_.size(); ++i) {
+        if (ahead_[i].name.data() != name.data() || ahead_[i].name.size() != name.size()) continue;
+        next_ahead_ = i + 1;
+        return ahead_[i];
+    }
+    return {.name = name, .tag = engine_.keyspace().hasher.tag(name), .stripe = stripe_of(name)};
+}
+
+void Session::look_ahead(std::span<const std::string_view> keys, std::uint32_t database,
+                         bool alone) {
+    forget_ahead();
+    auto& keyspace = engine_.keyspace();
+    for (const auto key : keys) {
+        ahead_.push_back({.name = key, .tag = keyspace.hasher.tag(key), .stripe = stripe_of(key)});
+        __builtin_prefetch(&keyspace.stripe(ahead_.back().stripe), 1);
+    }
+    // Without the stripe's lock the database's space may go away: so only where nobody else runs.
+    if (!alone) return;
+    const auto& space = keyspace.space_of(database);
+    for (const auto& key : ahead_) __builtin_prefetch(&space.stripes[key.stripe], 1);
+    for (const auto& key : ahead_) space.stripes[key.stripe].prefetch_page(key.tag);
+    for (const auto& key : ahead_) space.stripes[key.stripe].prefetch_slot(key.tag);
+    for (const auto& key : ahead_) {
+        const auto* entry = space.stripes[key.stripe].find(key.tag);
+        if (entry == nullptr || entry->type() != Type::string) continue;
+        const auto* segment = engine_.segments().find(entry->address().file());
+        if (segment == nullptr) continue;
+        const auto* bytes = segment->place().bytes + entry->address().offset();
+        for (std::size_t at = 0; at < std::min<std::size_t>(entry->size_hint(), 256); at += 64)
+            __builtin_prefetch(bytes + at);
     }
 }
 
@@ -42,6 +76,7 @@ void Session::begin_all(std::uint32_t database) {
     begun_ = true;
     all_ = true;
     effects_ = 0;
+    expired_ = 0;
     batch_bytes_ = 0;
     seen_ = {};
     now_ms_ = engine_.now.ms();
@@ -148,12 +183,15 @@ Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t
     const auto key = key_of(name);
     auto& space = space_of(database);
     const auto* entry = space.stripes[key.stripe].find(key.tag);
+    saw(engine_.keyspace().last_pointing());
     if (entry == nullptr) {
         saw(engine_.keyspace().stripe(key.stripe).last_change);
         return std::nullopt;
     }
     Item item{.type = entry->type()};
-    if (entry->expires()) {
+    if (!entry->expires()) {
+        saw(engine_.keyspace().stripe(key.stripe).last_persist);
+    } else {
         const auto* expiry = space.stripes[key.stripe].expiry(key.tag);
         ensure(expiry != nullptr, "an entry that expires has its time beside the page");
         item.expires_ms = expiry->at_ms;
@@ -205,6 +243,7 @@ Expected<Record> Session::read(Address address, std::size_t size_hint, Scratch& 
     }
     if (found.outcome == RecordReader::Outcome::corrupt) {
         engine_.counters.corrupt.fetch_add(1, std::memory_order_relaxed);
+        if (engine_.on_corrupt) engine_.on_corrupt(address, found.lsn);
         return tl::unexpected(Stop::corrupt);
     }
     saw(found.lsn);
@@ -263,6 +302,7 @@ Expected<void> Session::expire(const Key& key, std::uint32_t database) {
           .kid = space.kid,
           .key = key.name},
          {.tag = key.tag, .stripe = key.stripe, .space = &space}, database);
+    ++expired_;
     engine_.counters.expired.fetch_add(1, std::memory_order_relaxed);
     events.push_back(
         {.what = KeyEvent::What::expired, .database = database, .key = std::string(key.name)});

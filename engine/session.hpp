@@ -6,14 +6,14 @@
 //                                                      └──> end(); the caller tries again later
 //
 // Everything is looked at and read before the first effect; reserve() is the last thing that can
-// refuse, and from there nothing fails. The batch opens with the first reserve() and holds the tail's
-// lock until end(), so what a session emits is one atomic batch. Effects are seen by the session at
-// once. A key found expired is deleted first, as an effect of its own: whoever reports a key expired
-// has logged it.
+// refuse, and from there nothing fails. The batch opens with the first reserve() and holds the
+// tail's lock until end(), so what a session emits is one atomic batch. Effects are seen by the
+// session at once. A key found expired is deleted first, as an effect of its own: whoever reports a
+// key expired has logged it.
 //
-// end() tells the gate: the lsn that must be written or durable before a reply that rests on what this
-// session saw may leave. Views handed out live until reset().
-// Owned by one reactor, used again and again.
+// end() tells the gate: the lsn that must be written or durable before a reply that rests on what
+// this session saw may leave. Views handed out live until reset(). Owned by one reactor, used again
+// and again.
 
 #include <optional>
 #include <span>
@@ -47,9 +47,9 @@ using Expected = tl::expected<T, Stop>;
 // A live key as it was found.
 struct Item {
     Type type = Type::string;
-    Address address;             // strings: of the record
+    Address address;  // strings: of the record
     std::size_t size_hint = 0;
-    Object* object = nullptr;    // all other types
+    Object* object = nullptr;  // all other types
     std::int64_t expires_ms = -1;
 
     [[nodiscard]] bool expires() const { return expires_ms >= 0; }
@@ -86,6 +86,15 @@ class Session {
     [[nodiscard]] std::int64_t now_ms() const { return now_ms_; }
     [[nodiscard]] Engine& engine() { return engine_; }
 
+    // Keys of commands to come: what looking them up will touch is fetched together, and their tags
+    // are known to the next begin(). `alone`: no other thread changes the index now. The views live
+    // until forget_ahead(), which must come before their memory can hold anything else.
+    void look_ahead(std::span<const std::string_view> keys, std::uint32_t database, bool alone);
+    void forget_ahead() {
+        ahead_.clear();
+        next_ahead_ = 0;
+    }
+
     // Within EXEC or a script what is cold is read here and now, and counted.
     void may_wait(bool may) { may_wait_ = may; }
     // What stopped the session with Stop::cold, and where its bytes are to be handed in.
@@ -120,8 +129,9 @@ class Session {
 
     // ---- Effects.
 
-    // Room for `bytes` of keys and values in up to `records` records, in addition to what was reserved
-    // before. `shrinks`: what is emitted frees more than it takes, and may use the reserve.
+    // Room for `bytes` of keys and values in up to `records` records, in addition to what was
+    // reserved before. `shrinks`: what is emitted frees more than it takes, and may use the
+    // reserve.
     Expected<void> reserve(std::size_t bytes, std::size_t records = 1, bool shrinks = false);
 
     void put(std::string_view key, std::string_view value, std::int64_t expires_ms = -1);
@@ -133,7 +143,8 @@ class Session {
     void unbind(std::string_view key);
     void put_element(Oid oid, std::string_view element, std::string_view value);
     void remove_element(Oid oid, std::string_view element);
-    void patch_element(Oid oid, std::string_view element, std::size_t offset, std::string_view bytes);
+    void patch_element(Oid oid, std::string_view element, std::size_t offset,
+                       std::string_view bytes);
     // An element of the key's object changed: whoever WATCHes the key is to know.
     void touch_key(std::string_view key);
     // Databases point elsewhere from here on; begin_all() only.
@@ -142,6 +153,8 @@ class Session {
 
     [[nodiscard]] bool has_effects() const { return effects_ != 0; }
     [[nodiscard]] std::uint64_t effects() const { return effects_; }
+    // No effects but deletions of keys that were found expired.
+    [[nodiscard]] bool only_expired() const { return effects_ == expired_; }
     // Keys that were found expired; the caller clears it.
     std::vector<KeyEvent> events;
 
@@ -156,6 +169,7 @@ class Session {
         Stripe stripe = 0;
     };
     [[nodiscard]] const Key& key_of(std::string_view name);
+    [[nodiscard]] Key identify(std::string_view name);
     void lock_stripes();
     void unlock_stripes();
     // Objects may live in another stripe than their key's (after RENAME): lock that one too.
@@ -176,12 +190,16 @@ class Session {
     std::int64_t now_ms_ = 0;
     std::vector<Key> keys_;
     std::size_t next_key_ = 0;  // where key_of begins to search
-    std::vector<Key> others_;  // keys looked at that begin() was not told of; all stripes are locked
+    std::vector<Key> ahead_;    // of look_ahead()
+    std::size_t next_ahead_ = 0;
+    std::vector<Key>
+        others_;  // keys looked at that begin() was not told of; all stripes are locked
     std::vector<Stripe> locked_;
     std::vector<Cold> cold_;
     Lsn seen_;
     bool batch_open_ = false;
     std::uint64_t effects_ = 0;
+    std::uint64_t expired_ = 0;  // of the effects
     std::size_t batch_bytes_ = 0;
 };
 

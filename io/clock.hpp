@@ -31,8 +31,8 @@ class Clock {
 
     [[nodiscard]] virtual MonoTime mono() const noexcept = 0;
     [[nodiscard]] virtual WallTime wall() const noexcept = 0;
-    // Time since boot, which goes on while the machine sleeps (CLOCK_BOOTTIME): against it a jump of
-    // the wall clock is recognised.
+    // Time since boot, which goes on while the machine sleeps (CLOCK_BOOTTIME): against it a jump
+    // of the wall clock is recognised.
     [[nodiscard]] virtual MonoTime boot() const noexcept = 0;
     // Fills with unpredictable bytes (getrandom(2)).
     virtual void entropy(std::span<std::byte> into) noexcept = 0;

@@ -20,9 +20,9 @@
 namespace firnlog::io {
 
 enum class Open : std::uint8_t {
-    read,          // must exist
-    write,         // must exist; read and write
-    create,        // must not exist; read and write, mode 0600
+    read,    // must exist
+    write,   // must exist; read and write
+    create,  // must not exist; read and write, mode 0600
 };
 
 struct FileInfo {

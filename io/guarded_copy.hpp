@@ -2,9 +2,9 @@
 // guarded_copy: the one routine that touches a file's map, so that SIGBUS becomes `false`.
 //
 // A map of a file that was truncated, or whose sector cannot be read, raises SIGBUS on the access.
-// install_sigbus_guard() sets a handler for the process; while a guarded copy runs on this thread the
-// handler leaves it, at any other place it lets the default action (or the handler before it) have
-// the signal. Source: signal(7), mmap(2).
+// install_sigbus_guard() sets a handler for the process; while a guarded copy runs on this thread
+// the handler leaves it, at any other place it lets the default action (or the handler before it)
+// have the signal. Source: signal(7), mmap(2).
 
 #include <cstddef>
 

@@ -3,15 +3,15 @@
 //
 // An operation is a Completion and what it needs. The caller owns the Completion and everything the
 // operation points at, and keeps both alive and unmoved until `run` was called for the last time.
-// `run` is only ever called from inside turn(), on the thread that owns the Io; it may start further
-// operations, also with the same Completion once that one is finished.
+// `run` is only ever called from inside turn(), on the thread that owns the Io; it may start
+// further operations, also with the same Completion once that one is finished.
 //
 //   start ──> in flight ──run(more)──> in flight      accept and recv go on until `more` is false
 //                       ──run(last)──> finished
 //
-// An Io belongs to one thread, the one that calls turn(); post() alone may be called from any other.
-// Results are as in the kernel: a count or descriptor ≥ 0, or a negative errno.
-// Source: io_uring(7), io_uring_setup(2).
+// An Io belongs to one thread, the one that calls turn(); post() alone may be called from any
+// other. Results are as in the kernel: a count or descriptor ≥ 0, or a negative errno. Source:
+// io_uring(7), io_uring_setup(2).
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
-// Cases: what it means when no valid frame follows in a log file. A table, and a pure function on it;
-// docs/durability.md shows the same table, and a test looks at every combination.
+// Cases: what it means when no valid frame follows in a log file. A table, and a pure function on
+// it; docs/durability.md shows the same table, and a test looks at every combination.
 //
 // A voucher is a frame header's durable_lsn, or the clean mark: bytes before it were acknowledged.
 
@@ -46,7 +46,10 @@ inline constexpr std::array kCases{
     Case{{}, {}, Next::continues, Verdict::sealed, "the segment was full; the next one goes on"},
     Case{false, Rest::zeros, Next::nowhere, Verdict::end, "the end of the log"},
     Case{false, Rest::bytes, Next::nowhere, Verdict::torn, "a torn write that nobody was told of"},
-    Case{false, {}, Next::elsewhere, Verdict::torn,
+    Case{false,
+         {},
+         Next::elsewhere,
+         Verdict::torn,
          "a later segment was begun, but the writes between were lost unacknowledged"},
     Case{true, {}, Next::nowhere, Verdict::damaged, "acknowledged bytes are gone"},
     Case{true, {}, Next::elsewhere, Verdict::damaged, "acknowledged bytes are gone"},

@@ -19,13 +19,19 @@ Result<std::vector<LogFile>> find_log_files(io::Files& files, const engine::Stor
         LogFile file{.number = *number, .bytes = info.bytes, .links = info.links};
         auto fd = files.open(info.name, io::Open::read);
         if (!fd) return fail(fd);
-        std::vector<std::byte> block(engine::kSegmentHeaderBytes);
+        // The header, and the place of the first frame's.
+        std::vector<std::byte> block(engine::kSegmentHeaderBytes + engine::kFrameHeaderBytes);
         const auto read = files.read(*fd, 0, block);
         files.close(*fd);
         if (!read) return fail(read);
-        // A file cut short in its header was never used: its header is written with the first frame.
+        // A file cut short in its header was never used: its header is written with the first
+        // frame.
         std::fill(block.begin() + static_cast<std::ptrdiff_t>(*read), block.end(), std::byte{0});
         file.header = engine::decode_segment_header(block, store_id);
+        // Something was written into it: then its header is lost, it was not made ready only.
+        if (file.header.fault == engine::HeaderFault::unused &&
+            std::ranges::any_of(block, [](std::byte byte) { return byte != std::byte{0}; }))
+            file.header.fault = engine::HeaderFault::damaged;
         if (file.in_use() && file.header.header.number != *number)
             file.header.fault = engine::HeaderFault::damaged;
         found.push_back(file);
@@ -47,7 +53,8 @@ Result<void> LogReader::load(io::Files& files) {
         if (files.read(*fd, at, piece)) continue;
         // Block by block, so that one bad sector hides no more than itself.
         for (std::size_t block = 0; block < piece.size(); block += 4096) {
-            const auto part = piece.subspan(block, std::min<std::size_t>(4096, piece.size() - block));
+            const auto part =
+                piece.subspan(block, std::min<std::size_t>(4096, piece.size() - block));
             if (files.read(*fd, at + block, part)) continue;
             std::ranges::fill(part, std::byte{0});
             unreadable_ = true;
@@ -73,7 +80,8 @@ bool LogReader::records_fit(const engine::FrameHeader& header, Bytes records,
     std::uint32_t count = 0;
     std::uint32_t crcs = 0;
     for (std::size_t at = 0; at < records.size();) {
-        const auto decoded = engine::decode_record(records.subspan(at), record_seed_.at(first + at));
+        const auto decoded =
+            engine::decode_record(records.subspan(at), record_seed_.at(first + at));
         if (!decoded) return false;
         crcs = crc32c(Bytes(reinterpret_cast<const std::byte*>(&decoded->crc), sizeof decoded->crc),
                       crcs);

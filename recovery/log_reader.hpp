@@ -1,9 +1,9 @@
 #pragma once
 // LogReader: the frames of one log file, verified one after the other.
 //
-// The whole file is read into memory that the reader owns (a segment is at most 512 MiB), so that no
-// damaged sector can raise a signal and nothing changes under the checks. A frame counts as a whole:
-// its header's checksum, its length, each record's checksum and their sum must fit.
+// The whole file is read into memory that the reader owns (a segment is at most 512 MiB), so that
+// no damaged sector can raise a signal and nothing changes under the checks. A frame counts as a
+// whole: its header's checksum, its length, each record's checksum and their sum must fit.
 
 #include <cstdint>
 #include <string>
@@ -47,10 +47,13 @@ class LogReader {
     // The next frame; nothing where none is valid, and then end() and rest() speak of that place.
     [[nodiscard]] std::optional<Frame> next();
     void rewind() { at_ = engine::kSegmentHeaderBytes; }
+    void seek(std::uint64_t offset) { at_ = offset; }
 
     // Behind the last valid frame.
     [[nodiscard]] std::uint64_t end_offset() const { return at_; }
-    [[nodiscard]] engine::Lsn end() const { return file_.base() + (at_ - engine::kSegmentHeaderBytes); }
+    [[nodiscard]] engine::Lsn end() const {
+        return file_.base() + (at_ - engine::kSegmentHeaderBytes);
+    }
     // Whether anything but zeros lies behind it.
     [[nodiscard]] bool rest_is_zero() const;
     [[nodiscard]] Bytes rest() const;

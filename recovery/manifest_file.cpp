@@ -19,7 +19,8 @@ Result<void> write_manifest(io::Files& files, engine::Manifest& manifest) {
     if (done) done = files.sync(*fd);
     files.close(*fd);
     if (!done) return done;
-    if (auto renamed = files.rename(names::kManifestNew, names::kManifest); !renamed) return renamed;
+    if (auto renamed = files.rename(names::kManifestNew, names::kManifest); !renamed)
+        return renamed;
     return files.sync_dir();
 }
 

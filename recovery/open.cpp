@@ -60,9 +60,9 @@ class Opener {
     Report report_;
     Progress progress_;
 
-    std::vector<LogFile> chain_;     // in the order of their bases
-    std::vector<LogFile> strays_;    // headers that do not fit
-    std::vector<FileNumber> unused_; // made ready, never written
+    std::vector<LogFile> chain_;      // in the order of their bases
+    std::vector<LogFile> strays_;     // headers that do not fit
+    std::vector<FileNumber> unused_;  // made ready, never written
     TailScan tail_;
     std::vector<FileNumber> retired_;
     std::vector<std::pair<FileNumber, std::uint64_t>> anew_;  // per tail file: number, end offset
@@ -92,8 +92,8 @@ Opening<void> Opener::read_or_make_manifest() {
         return {};
     }
     if (manifest.error().code != Code::missing)
-        return refuse(manifest.error(), std::string(names::kManifest) + ": " +
-                                            manifest.error().text());
+        return refuse(manifest.error(),
+                      std::string(names::kManifest) + ": " + manifest.error().text());
     auto listed = files_.list();
     if (!listed) return refuse(listed.error());
     for (const auto& info : *listed)
@@ -238,11 +238,12 @@ Opening<void> Opener::replay_sealed() {
                manifest_.timelines[timeline].end == expected)
             expected = manifest_.timelines[++timeline].begin;
         if (chain_[i].base() != expected)
-            return refuse({.code = Code::damaged, .file = chain_[i].number, .doing = "read the log"},
-                          "damaged: " + names::log_file(chain_[i].number) + " begins at lsn " +
-                              std::to_string(chain_[i].base().value) +
-                              ", but the log before it ends at lsn " +
-                              std::to_string(expected.value) + ": a file is missing");
+            return refuse(
+                {.code = Code::damaged, .file = chain_[i].number, .doing = "read the log"},
+                "damaged: " + names::log_file(chain_[i].number) + " begins at lsn " +
+                    std::to_string(chain_[i].base().value) +
+                    ", but the log before it ends at lsn " + std::to_string(expected.value) +
+                    ": a file is missing");
         if (i == tail_.first) return {};
         LogReader reader(manifest_.store_id, chain_[i]);
         if (auto loaded = reader.load(files_); !loaded) return refuse(loaded.error());
@@ -269,11 +270,13 @@ Opening<void> Opener::replay_sealed() {
     while (timeline + 1 < manifest_.timelines.size() &&
            manifest_.timelines[timeline].end == expected)
         expected = manifest_.timelines[++timeline].begin;
+    // A file whose header does not fit may vouch for more: the only one of a timeline, say.
+    vouched = std::max(vouched, tail_.vouched);
     if (expected < vouched)
         return refuse({.code = Code::damaged, .doing = "read the log"},
                       "damaged: the log ends at lsn " + std::to_string(expected.value) +
                           ", but everything before lsn " + std::to_string(vouched.value) +
-                          " was acknowledged: a file is missing");
+                          " was acknowledged: a file is missing, or its header damaged");
     return {};
 }
 
@@ -325,19 +328,21 @@ Result<FileNumber> Opener::write_anew(std::size_t i) {
         // The last frame held the beginning of a batch that is not whole: it ends before it now.
         const auto at = tail_.cut.frame_offset;
         auto frame = load<engine::FrameHeader>(bytes.data() + at);
-        const auto records =
-            Bytes(bytes).subspan(at + engine::kFrameHeaderBytes, end - at - engine::kFrameHeaderBytes);
+        const auto records = Bytes(bytes).subspan(at + engine::kFrameHeaderBytes,
+                                                  end - at - engine::kFrameHeaderBytes);
         frame.length = static_cast<std::uint32_t>(records.size());
         frame.count = 0;
         frame.records_crc = 0;
         for (std::size_t record = 0; record < records.size();) {
             const auto decoded = engine::decode_own_record(records.subspan(record));
             ensure(decoded.has_value(), "a record that was verified stays valid");
-            frame.records_crc = crc32c(records.subspan(record, sizeof decoded->crc), frame.records_crc);
+            frame.records_crc =
+                crc32c(records.subspan(record, sizeof decoded->crc), frame.records_crc);
             ++frame.count;
             record += decoded->size;
         }
-        engine::encode_frame_header(frame, engine::FrameSeed(manifest_.store_id), bytes.data() + at);
+        engine::encode_frame_header(frame, engine::FrameSeed(manifest_.store_id),
+                                    bytes.data() + at);
     }
     auto fd = files_.open(names::new_log_file(number), io::Open::create);
     if (!fd) return fail(fd);
@@ -364,8 +369,8 @@ Result<void> Opener::keep_in_quarantine() {
         report_.torn_bytes += bytes.size();
         if (auto made = files_.make_dir(names::kQuarantine); !made) return made;
         const auto name = std::string(names::kQuarantine) + "/" +
-                          names::log_file(reader.file().number) + "." + std::to_string(begin) + "." +
-                          std::to_string(manifest_.timelines.back().timeline);
+                          names::log_file(reader.file().number) + "." + std::to_string(begin) +
+                          "." + std::to_string(manifest_.timelines.back().timeline);
         // An earlier attempt at this start may have kept them already.
         (void)files_.unlink(name);
         auto fd = files_.open(name, io::Open::create);
@@ -440,10 +445,10 @@ Opening<void> Opener::replay_tail() {
 Opening<std::unique_ptr<Store>> Opener::run() {
     const auto began = clock_.mono();
     using Step = Opening<void> (Opener::*)();
-    for (const Step step : {&Opener::take_lock, &Opener::read_or_make_manifest,
-                            &Opener::finish_last_switch, &Opener::find_chain,
-                            &Opener::replay_sealed, &Opener::decide, &Opener::switch_manifest,
-                            &Opener::replay_tail})
+    for (const Step step :
+         {&Opener::take_lock, &Opener::read_or_make_manifest, &Opener::finish_last_switch,
+          &Opener::find_chain, &Opener::replay_sealed, &Opener::decide, &Opener::switch_manifest,
+          &Opener::replay_tail})
         if (auto done = (this->*step)(); !done) return tl::unexpected(done.error());
     engine::EngineParts parts{
         .segments = std::move(segments_),
@@ -484,7 +489,8 @@ Result<void> Store::close() {
     auto& log = engine_->log;
     if (log.failed() != 0)
         return fail(Error{.error = log.failed(), .doing = "stop cleanly: the log has failed"});
-    ensure(log.durable() == log.tail.end(), "everything is durable before a clean stop");
+    if (log.durable() != log.tail.end())
+        return fail(Error{.code = Code::busy, .doing = "stop cleanly: not everything is durable"});
     // What was made ready and not used goes; the next start makes its own.
     manifest_.retired.clear();
     while (auto* ready = engine_->supply.take()) manifest_.retired.push_back(ready->number);

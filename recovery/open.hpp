@@ -5,9 +5,9 @@
 //        -> write the kept tail anew and sync it -> manifest with the cut and a new timeline
 //        -> unlink what counts no more -> fresh segments -> Engine
 //
-// After an unclean stop the page cache is not trusted, and no byte is appended to a file that a crash
-// has touched. Every step can be cut short and done again: what is written aside counts from one
-// rename of the manifest on.
+// After an unclean stop the page cache is not trusted, and no byte is appended to a file that a
+// crash has touched. Every step can be cut short and done again: what is written aside counts from
+// one rename of the manifest on.
 
 #include <cstdint>
 #include <functional>
@@ -25,9 +25,9 @@ namespace firnlog::recovery {
 // Why a store is not opened, for a person: the place, and what lies behind it.
 struct Refusal {
     Error error;
-    std::string text;                    // one line, with file, offset and lsn where they are known
-    std::uint64_t records_behind = 0;    // records that are whole but cannot be reached
-    [[nodiscard]] int exit_code() const; // 3 damaged, else 1
+    std::string text;                  // one line, with file, offset and lsn where they are known
+    std::uint64_t records_behind = 0;  // records that are whole but cannot be reached
+    [[nodiscard]] int exit_code() const;  // 3 damaged, else 1
 };
 
 template <class T>
@@ -36,13 +36,13 @@ using Opening = tl::expected<T, Refusal>;
 // What a start found and did, for the log and for INFO.
 struct Report {
     bool created = false;
-    bool clean = false;             // the last stop was
+    bool clean = false;  // the last stop was
     std::uint64_t files = 0;
-    std::uint64_t bytes = 0;        // of log read
+    std::uint64_t bytes = 0;  // of log read
     std::uint64_t records = 0;
-    std::uint64_t unbound = 0;      // objects that were being built
-    std::uint64_t torn_bytes = 0;   // cut off and kept in quarantine/
-    std::string torn_at;            // "0000000003.log offset 12345 lsn 99", or empty
+    std::uint64_t unbound = 0;     // objects that were being built
+    std::uint64_t torn_bytes = 0;  // cut off and kept in quarantine/
+    std::string torn_at;           // "0000000003.log offset 12345 lsn 99", or empty
     std::int64_t took_us = 0;
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 // Replay: the records of verified frames, applied to a keyspace batch by batch.
 //
-// A batch is applied when its last record has been seen, never a part of it. Nothing here looks at a
-// clock: what expired was logged as deleted by whoever told somebody.
+// A batch is applied when its last record has been seen, never a part of it. Nothing here looks at
+// a clock: what expired was logged as deleted by whoever told somebody.
 
 #include <cstdint>
 #include <string>
@@ -31,6 +31,9 @@ class Replay {
         engine::Keyspace::Place place;
     };
     void apply_pending();
+    // Applies the next few records in [at, end); returns where they end.
+    std::size_t apply_group(const LogReader::Frame& frame, engine::FileNumber file, std::size_t at,
+                            std::size_t end);
 
     engine::Keyspace& keyspace_;
     std::vector<Pending> pending_;

@@ -122,7 +122,7 @@ Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
                     .rest = reader.rest_is_zero() ? Rest::zeros : Rest::bytes};
         if (i + 1 < scan.readers.size())
             facts.next = scan.readers[i + 1].file().base() == reader.end() ? Next::continues
-                                                                          : Next::elsewhere;
+                                                                           : Next::elsewhere;
         else if (strayed.records != 0 || strayed.vouched.value != 0)
             facts.next = Next::elsewhere;
         scan.verdict = judge(facts);
@@ -130,7 +130,8 @@ Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
             auto records = reader.look_behind().records + strayed.records;
             for (std::size_t later = i + 1; later < scan.readers.size(); ++later) {
                 scan.readers[later].rewind();
-                while (const auto frame = scan.readers[later].next()) records += frame->header.count;
+                while (const auto frame = scan.readers[later].next())
+                    records += frame->header.count;
             }
             return tl::unexpected(damaged_at(reader, scan.vouched, records));
         }

@@ -19,8 +19,8 @@ struct Cut {
 };
 
 struct TailScan {
-    std::size_t first = 0;            // in the chain: the first file of the tail
-    std::vector<LogReader> readers;   // loaded; one for each file of the tail
+    std::size_t first = 0;           // in the chain: the first file of the tail
+    std::vector<LogReader> readers;  // loaded; one for each file of the tail
     Verdict verdict = Verdict::end;
     Cut cut;
     engine::Lsn vouched;

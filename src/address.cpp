@@ -15,6 +15,9 @@
 namespace firnlog::server {
 namespace {
 
+constexpr int kBindTries = 40;
+constexpr useconds_t kBindPauseUs = 50'000;
+
 std::string text_of(const sockaddr_storage& address, const std::string& path) {
     char text[INET6_ADDRSTRLEN] = {};
     if (address.ss_family == AF_INET) {
@@ -52,8 +55,14 @@ tl::expected<Listener, int> listen_on(const sockaddr* address, socklen_t bytes, 
     const int on = 1;
     if (family == AF_INET6) (void)::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (family != AF_UNIX) (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd, address, bytes) != 0 || ::listen(fd, static_cast<int>(backlog)) != 0) {
+    // A ring whose process was killed holds its listener for some milliseconds longer.
+    for (int tries = 0;
+         ::bind(fd, address, bytes) != 0 || ::listen(fd, static_cast<int>(backlog)) != 0; ++tries) {
         const int error = errno;
+        if (error == EADDRINUSE && family != AF_UNIX && tries < kBindTries) {
+            ::usleep(kBindPauseUs);
+            continue;
+        }
         ::close(fd);
         return tl::unexpected(error);
     }
@@ -80,7 +89,8 @@ tl::expected<Listener, ListenError> listen_tcp(const std::string& host, const Co
     }
     const auto name = host + " port " + std::to_string(config.port);
     if (!made)
-        return tl::unexpected(ListenError{"listen on " + name + ": " + std::strerror(made.error())});
+        return tl::unexpected(
+            ListenError{"listen on " + name + ": " + std::strerror(made.error())});
     made->address = name;
     return *made;
 }
@@ -104,8 +114,7 @@ tl::expected<Listener, ListenError> listen_unix(const Config& config) {
             return tl::unexpected(ListenError{"unixsocket '" + path + "': Address already in use"});
         ::unlink(path.c_str());
     }
-    auto made =
-        listen_on(reinterpret_cast<sockaddr*>(&un), sizeof un, AF_UNIX, config.tcp_backlog);
+    auto made = listen_on(reinterpret_cast<sockaddr*>(&un), sizeof un, AF_UNIX, config.tcp_backlog);
     if (!made)
         return tl::unexpected(
             ListenError{"listen on unixsocket '" + path + "': " + std::strerror(made.error())});
@@ -119,7 +128,8 @@ tl::expected<Listener, ListenError> listen_unix(const Config& config) {
 
 tl::expected<std::vector<Listener>, ListenError> open_listeners(const Config& config) {
     std::vector<Listener> listeners;
-    const auto give_up = [&](ListenError error) -> tl::expected<std::vector<Listener>, ListenError> {
+    const auto give_up =
+        [&](ListenError error) -> tl::expected<std::vector<Listener>, ListenError> {
         for (const auto& listener : listeners) ::close(listener.fd);
         return tl::unexpected(std::move(error));
     };

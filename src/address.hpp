@@ -1,6 +1,6 @@
 #pragma once
-// Sockets: making listeners, and what a connected one says of itself. Blocking calls of microseconds,
-// at start and at accept only.
+// Sockets: making listeners, and what a connected one says of itself. Blocking calls of
+// microseconds, at start and at accept only.
 
 #include <cstdint>
 #include <string>

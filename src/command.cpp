@@ -20,11 +20,13 @@ Flow Call::stop(engine::Stop why) {
             if (in_exec) return error("BUSY the log is waiting for room, try again");
             return Flow::again;
         case engine::Stop::no_space:
-            return error("NOSPACE the next segment of the log cannot be made (see INFO persistence): only "
-                         "what frees space is taken");
+            return error(
+                "NOSPACE the next segment of the log cannot be made (see INFO persistence): only "
+                "what frees space is taken");
         case engine::Stop::io_error:
-            return error("IOERR writing or syncing the log failed, it takes no more writes until a "
-                         "restart");
+            return error(
+                "IOERR writing or syncing the log failed, it takes no more writes until a "
+                "restart");
         case engine::Stop::too_big:
             return error("ERR the command's effects are larger than one batch may be");
     }

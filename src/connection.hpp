@@ -75,11 +75,11 @@ class Connection {
     const int fd;
 
     // ---- Who it is.
-    std::string peer_address;   // "127.0.0.1:50312", "[::1]:50312", "/run/firnlog.sock:0"
+    std::string peer_address;  // "127.0.0.1:50312", "[::1]:50312", "/run/firnlog.sock:0"
     std::string local_address;
-    bool local = false;         // on this machine
+    bool local = false;  // on this machine
     bool unix_socket = false;
-    std::string name;           // CLIENT SETNAME
+    std::string name;  // CLIENT SETNAME
     bool authenticated = false;
     resp::Protocol protocol = resp::Protocol::resp2;
     std::uint32_t database = 0;
@@ -122,7 +122,7 @@ class Connection {
     Op send_op;
     bool receiving = false;
     bool sending = false;
-    bool ended = false;      // closed; waits for its operations to finish
+    bool ended = false;           // closed; waits for its operations to finish
     bool listed_ready = false;    // in the list of connections with something to send
     bool listed_waiting = false;  // in the list of connections with closed gates
     std::int64_t soft_limit_since_us = 0;

@@ -36,7 +36,8 @@ void find_build_id() {
                     const auto* bytes = name + ((note.n_namesz + 3U) & ~3U);
                     if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
                         std::memcmp(name, "GNU", 4) == 0) {
-                        for (std::size_t b = 0; b < note.n_descsz && 2 * b + 2 < sizeof build_id; ++b)
+                        for (std::size_t b = 0; b < note.n_descsz && 2 * b + 2 < sizeof build_id;
+                             ++b)
                             std::snprintf(build_id + 2 * b, 3, "%02x",
                                           static_cast<unsigned char>(bytes[b]));
                         return 1;

@@ -1,6 +1,7 @@
 #include "src/dispatcher.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 #include "src/commands/durability.hpp"
@@ -8,6 +9,7 @@
 #include "src/monitor.hpp"
 #include "src/pubsub.hpp"
 #include "src/reactor.hpp"
+#include "src/resp/ahead.hpp"
 #include "src/server.hpp"
 #include "src/slowlog.hpp"
 #include "src/text/fold.hpp"
@@ -59,6 +61,16 @@ std::string wrong_arity_text(const Command& command) {
 
 Dispatcher::Dispatcher(Server& server, Reactor& reactor)
     : server_(server), reactor_(reactor), session_(server.engine()) {}
+
+std::size_t Dispatcher::look_ahead(std::uint32_t database, std::string_view unread) {
+    constexpr std::size_t kGroup = 16;
+    std::array<std::string_view, kGroup> keys;
+    const auto found = resp::keys_ahead(unread, keys);
+    // One alone gains nothing.
+    if (found < 2) return 1;
+    session_.look_ahead(std::span(keys).first(found), database, server_.reactors().size() == 1);
+    return found;
+}
 
 void Dispatcher::note_error(std::string_view text) {
     failed_ = true;
@@ -220,8 +232,10 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     session_.may_wait(false);
     if (changed) client.last_write_lsn = gate;
     if (flow == Flow::again) {
-        ensure(!changed, "a command that runs again has changed nothing");
+        ensure(session_.only_expired(), "a command that runs again has changed nothing");
         client.out.drop_reply();
+        // What was read for it stays, or two cold places would take turns for ever.
+        client.warm = std::move(session_.warm);
         events.clear();
         return flow;
     }

@@ -22,8 +22,8 @@ class Dispatcher {
   public:
     Dispatcher(Server& server, Reactor& reactor);
 
-    // Runs one command of a connection. Flow::again: the caller keeps the arguments and calls again;
-    // session().cold() tells what to read first.
+    // Runs one command of a connection. Flow::again: the caller keeps the arguments and calls
+    // again; session().cold() tells what to read first.
     Flow dispatch(Connection& client, std::span<const std::string_view> args);
 
     // Runs the commands that MULTI queued, in order, each answering into `exec.out`; EXEC's handler
@@ -31,6 +31,11 @@ class Dispatcher {
     void run_queued(Call& exec);
 
     [[nodiscard]] engine::Session& session() { return session_; }
+    // Looks at what the connection has sent behind the command that is parsed next, and fetches
+    // what these commands will touch. Returns for how many commands that was; forget_ahead() of the
+    // session comes before the bytes go away.
+    std::size_t look_ahead(std::uint32_t database, std::string_view unread);
+
     // By Call::error: for errorstats and rejected calls.
     void note_error(std::string_view text);
     // Keys that expired without a command; called between commands.

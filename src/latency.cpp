@@ -84,9 +84,8 @@ std::string latency_graph(const LatencyMonitor::Event& event, std::int64_t now_s
         high = std::max(high, sample.ms);
     }
     std::string graph = event.name + " - high " + std::to_string(high) + " ms, low " +
-                        std::to_string(low) + " ms (all time high " +
-                        std::to_string(event.max_ms) + " ms)\n" +
-                        std::string(kColumns, '-') + "\n";
+                        std::to_string(low) + " ms (all time high " + std::to_string(event.max_ms) +
+                        " ms)\n" + std::string(kColumns, '-') + "\n";
     // A column is '_' at the bottom, '#' where it ends, '|' below that.
     const auto range = std::max<std::int64_t>(high - low, 1);
     for (auto row = kRows - 1; row >= 0; --row) {

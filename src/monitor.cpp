@@ -48,8 +48,8 @@ void feed_monitors(Reactor& reactor, const Connection& client,
     auto& server = reactor.server();
     // Shared, because it is the same for all and copied for none. Posted to our own reactor, too:
     // within EXEC stripes are locked, and a push may end a connection, which unlocks its watches.
-    const auto line = std::make_shared<const std::string>(
-        line_of(client, server.clock().wall().us, args));
+    const auto line =
+        std::make_shared<const std::string>(line_of(client, server.clock().wall().us, args));
     for (auto* each : server.reactors())
         each->post([line](Reactor& there) { hand_to_monitors(there, *line); });
 }

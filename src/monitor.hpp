@@ -1,9 +1,9 @@
 #pragma once
 // Monitors: connections that gave MONITOR see every command that any reactor runs.
 //
-// A line is made once and handed to the monitors of each reactor on its own thread; like any push it
-// leaves when the log has caught up with what it may tell. Server::monitors says whether there is
-// anybody, so that nobody pays when there is not.
+// A line is made once and handed to the monitors of each reactor on its own thread; like any push
+// it leaves when the log has caught up with what it may tell. Server::monitors says whether there
+// is anybody, so that nobody pays when there is not.
 
 #include <span>
 #include <string_view>

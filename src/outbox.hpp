@@ -34,17 +34,13 @@ class Outbox {
     // ---- Sending. `sendable` gives what may go next, and it stays where it is until `sent`.
     [[nodiscard]] std::span<const std::byte> sendable();
     void sent(std::size_t bytes);
-    [[nodiscard]] bool has_sendable() const {
-        return sent_ < sending_.size() || open_ > 0;
-    }
+    [[nodiscard]] bool has_sendable() const { return sent_ < sending_.size() || open_ > 0; }
 
     [[nodiscard]] bool waits() const { return !gates_.empty(); }
     [[nodiscard]] bool empty() const { return waiting_.empty() && sent_ >= sending_.size(); }
     // The lsn that the last waiting reply waits for durably, or 0.
     [[nodiscard]] engine::Lsn wants_durable() const { return wants_durable_; }
-    [[nodiscard]] std::size_t bytes() const {
-        return waiting_.size() + sending_.size() - sent_;
-    }
+    [[nodiscard]] std::size_t bytes() const { return waiting_.size() + sending_.size() - sent_; }
     [[nodiscard]] std::size_t memory_bytes() const {
         return waiting_.capacity() + sending_.capacity();
     }

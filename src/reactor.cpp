@@ -19,6 +19,8 @@ namespace {
 constexpr std::int64_t kTickUs = 50'000;
 constexpr std::int64_t kCronUs = 100'000;
 constexpr std::int64_t kSyncAgeUs = 1'000'000;
+// What the kernel's own write-back would take, in `no`.
+constexpr std::int64_t kLazySyncAgeUs = 30'000'000;
 constexpr std::int64_t kAcceptPauseUs = 100'000;
 // Bytes a connection may have sent ahead while it cannot go on; then TCP holds the client back.
 constexpr std::size_t kAheadBytesMax = std::size_t{1} << 20;
@@ -27,7 +29,8 @@ constexpr std::int64_t kExpireUsATick = 2'000;
 
 constexpr std::string_view kTooManyClients = "-ERR max number of clients reached\r\n";
 constexpr std::string_view kProtectedMode =
-    "-DENIED Firnlog is running in protected mode because protected mode is enabled and no password "
+    "-DENIED Firnlog is running in protected mode because protected mode is enabled and no "
+    "password "
     "is set for the default user. In this mode connections are only accepted from the loopback "
     "interface. If you want to connect from external computers, you may adopt one of the following "
     "solutions: 1) set a password with the 'requirepass' directive or option; 2) disable protected "
@@ -101,14 +104,17 @@ void Reactor::listen(int listener) {
 }
 
 void Reactor::accepted(Op& op, std::int32_t result, bool more) {
-    if (result >= 0) {
+    if (result >= 0 && server_.stopping()) {
+        io_.close(result);
+    } else if (result >= 0) {
         const auto& reactors = server_.reactors();
         auto& target = *reactors[next_reactor_++ % reactors.size()];
         const bool unix_socket = is_unix_socket(result);
         if (&target == this)
             adopt(result, unix_socket);
         else
-            target.post([result, unix_socket](Reactor& reactor) { reactor.adopt(result, unix_socket); });
+            target.post(
+                [result, unix_socket](Reactor& reactor) { reactor.adopt(result, unix_socket); });
     }
     if (more || result == -ECANCELED || server_.stopping()) return;
     // Out of descriptors, say: come back after a pause, never spin.
@@ -120,7 +126,7 @@ void Reactor::accepted(Op& op, std::int32_t result, bool more) {
     accepts_paused_.push_back(&op);
 }
 
-Connection& Reactor::adopt(int fd, bool unix_socket) {
+Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
     statistics_.connections_received.add();
     server_.connections.fetch_add(1);
     const auto id = server_.next_connection_id();
@@ -159,6 +165,8 @@ Connection& Reactor::adopt(int fd, bool unix_socket) {
         connection.out.buffer().append(refusal);
         connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
         close_after_replies(connection);
+    } else if (!unread.empty() && connection.in.append(unread)) {
+        run_commands(connection);
     }
     return connection;
 }
@@ -177,6 +185,8 @@ void Reactor::received(Connection& connection, std::int32_t result, bool more) {
     }
     if (result > 0) {
         now_us_ = server_.clock().mono().us;
+        // The ring may have slept since the last turn's end.
+        server_.engine().now.update();
         connection.last_us = now_us_;
         connection.net_in += static_cast<std::uint64_t>(result);
         statistics_.net_in.add(static_cast<std::uint64_t>(result));
@@ -211,8 +221,17 @@ void Reactor::received(Connection& connection, std::int32_t result, bool more) {
 }
 
 void Reactor::run_commands(Connection& connection) {
+    run_received(connection);
+    dispatcher_.session().forget_ahead();
+}
+
+void Reactor::run_received(Connection& connection) {
+    std::size_t ahead = 0;
     while (!connection.closing && !connection.ended && !connection.blocked &&
            connection.again == nullptr) {
+        if (ahead == 0 && !connection.parser.amid_command())
+            ahead = dispatcher_.look_ahead(connection.database, connection.in.unread());
+        if (ahead > 0) --ahead;
         switch (connection.parser.next(connection.in)) {
             case resp::Status::need_more:
                 note_ready(connection);
@@ -456,6 +475,15 @@ void Reactor::close_now(Connection& connection) {
     ended_.push_back(connection.id);
 }
 
+void Reactor::close_all(bool now) {
+    for (auto& [id, connection] : connections_) {
+        if (now)
+            close_now(*connection);
+        else
+            close_after_replies(*connection);
+    }
+}
+
 void Reactor::reap(Connection& connection) {
     if (!connection.ended || connection.receiving || connection.sending ||
         connection.reads_in_flight != 0)
@@ -512,6 +540,7 @@ void Reactor::run_posted() {
 
 void Reactor::every_tick() {
     now_us_ = server_.clock().mono().us;
+    server_.engine().now.update();
     resume_ = true;
     if (accept_again_us_ != 0 && now_us_ >= accept_again_us_) {
         accept_again_us_ = 0;
@@ -569,7 +598,6 @@ void Reactor::expire_keys() {
 
 void Reactor::end_of_turn() {
     statistics_.turns.add();
-    server_.engine().now.update();
     if (resume_) {
         resume_ = false;
         std::vector<std::uint64_t> again;
@@ -580,7 +608,8 @@ void Reactor::end_of_turn() {
     std::vector<std::uint64_t> ready;
     ready.swap(ready_);
     // Whatever is waited for is written (and synced) by one flush for all of this turn.
-    flusher_.kick(kSyncAgeUs);
+    const bool lazy = server_.default_durability() == engine::Durability::no;
+    flusher_.kick(lazy ? kLazySyncAgeUs : kSyncAgeUs);
     for (const auto id : ready) {
         const auto found = connections_.find(id);
         if (found == connections_.end()) continue;

@@ -45,8 +45,8 @@ class Reactor {
         for (auto& [id, connection] : connections_)
             if (!connection->ended) visit(*connection);
     }
-    // Adopts an accepted descriptor.
-    Connection& adopt(int fd, bool unix_socket);
+    // Adopts an accepted descriptor, with what it has sent already.
+    Connection& adopt(int fd, bool unix_socket, std::string_view unread = {});
     // Ends it when its replies have been sent, or now.
     void close_after_replies(Connection& connection);
     void close_now(Connection& connection);
@@ -55,17 +55,22 @@ class Reactor {
     // held until everything appended so far is as safe as the connection wants it.
     void end_push(Connection& connection);
 
-    // A command returned Flow::blocked: its connection parses nothing until unblock(). Returns an id
-    // to unblock with; a connection that was closed or unblocked meanwhile is missed.
+    // A command returned Flow::blocked: its connection parses nothing until unblock(). Returns an
+    // id to unblock with; a connection that was closed or unblocked meanwhile is missed.
     std::uint64_t block(Connection& connection, std::int64_t timeout_ms = 0,
                         std::function<void(Connection&)> on_timeout = {});
     // `reply` writes the reply; then the connection goes on with what it has sent meanwhile.
     bool unblock(std::uint64_t connection_id, std::uint64_t blocked_id,
                  const std::function<void(Connection&, resp::Writer&)>& reply);
 
-    // Runs `run` on this reactor once everything before `lsn` is durable, or the log has failed; asks
-    // for the sync. Perhaps at once.
+    // Runs `run` on this reactor once everything before `lsn` is durable, or the log has failed;
+    // asks for the sync. Perhaps at once.
     void when_durable(engine::Lsn lsn, std::function<void(Reactor&)> run);
+
+    // Nothing of its log writes is in flight: it may end.
+    [[nodiscard]] bool log_idle() const { return flusher_.idle(); }
+    // Ends all connections when their replies have been sent, or now; nothing more is parsed.
+    void close_all(bool now);
 
     // Commands that wait for room in the log run again at the end of this turn.
     void resume() { resume_ = true; }
@@ -95,6 +100,7 @@ class Reactor {
     void start_receiving(Connection& connection);
     // Parses and runs what has been received, as long as the connection may go on.
     void run_commands(Connection& connection);
+    void run_received(Connection& connection);
     void run_one(Connection& connection, std::span<const std::string_view> args);
     void run_again(Connection& connection);
     void go_on(Connection& connection);

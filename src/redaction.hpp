@@ -2,8 +2,8 @@
 // Redaction: a command's arguments as MONITOR and the slow log may show them: passwords are
 // "(redacted)", everything else is itself.
 //
-// AUTH's and HELLO AUTH's words, and the values of CONFIG SET's sensitive rows. Views only; lives as
-// long as the arguments.
+// AUTH's and HELLO AUTH's words, and the values of CONFIG SET's sensitive rows. Views only; lives
+// as long as the arguments.
 
 #include <cstdint>
 #include <span>

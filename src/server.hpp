@@ -34,7 +34,8 @@ class Server {
     [[nodiscard]] engine::Engine& engine() { return engine_; }
     [[nodiscard]] io::Clock& clock() { return clock_; }
 
-    // ---- Configuration: an immutable snapshot; any thread. The pointer lives as long as the server.
+    // ---- Configuration: an immutable snapshot; any thread. The pointer lives as long as the
+    // server.
     [[nodiscard]] const Config& config() const { return *config_.load(std::memory_order_acquire); }
     // Publishes another one (CONFIG SET); one at a time.
     void publish(Config config);
@@ -43,8 +44,9 @@ class Server {
     // ---- Reactors. All are added before the first turn.
     void add_reactor(Reactor& reactor);
     [[nodiscard]] const std::vector<Reactor*>& reactors() const { return reactors_; }
-    // Runs `job` on every reactor's thread, then `done` on `origin`'s, with what they returned in the
-    // reactors' order. With one reactor, and on its thread, all of it happens before this returns.
+    // Runs `job` on every reactor's thread, then `done` on `origin`'s, with what they returned in
+    // the reactors' order. With one reactor, and on its thread, all of it happens before this
+    // returns.
     void gather(Reactor& origin, std::function<std::string(Reactor&)> job,
                 std::function<void(Reactor&, std::vector<std::string>)> done);
     [[nodiscard]] std::uint64_t next_connection_id() { return connection_ids_.fetch_add(1) + 1; }
@@ -60,7 +62,7 @@ class Server {
     [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_acquire); }
 
     // ---- Facts for INFO.
-    const std::string run_id;  // 40 hex digits
+    const std::string run_id;       // 40 hex digits
     const std::int64_t started_us;  // monotonic
     const std::int64_t started_wall_us;
     std::int64_t tcp_port = 0;
@@ -89,7 +91,8 @@ class Server {
     engine::Engine& engine_;
     io::Clock& clock_;
     std::atomic<const Config*> config_;
-    std::vector<std::unique_ptr<const Config>> configs_;  // all there ever were; guarded by config_mutex
+    std::vector<std::unique_ptr<const Config>>
+        configs_;  // all there ever were; guarded by config_mutex
     std::vector<Reactor*> reactors_;
     std::atomic<std::uint64_t> connection_ids_{0};
     std::atomic<bool> stopping_{false};

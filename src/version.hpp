@@ -1,5 +1,6 @@
 #pragma once
-// The version of this program, of the store's format, and the version of Redis whose replies it gives.
+// The version of this program, of the store's format, and the version of Redis whose replies it
+// gives.
 
 #include <string_view>
 

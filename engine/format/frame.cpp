@@ -22,11 +22,13 @@ void encode_frame_header(FrameHeader header, const FrameSeed& seed, std::byte* t
     store(to, header);
 }
 
-std::optional<FrameHeader> decode_frame_header(Bytes bytes, const FrameSeed& seed, Lsn lsn) noexcept {
+std::optional<FrameHeader> decode_frame_header(Bytes bytes, const FrameSeed& seed,
+                                               Lsn lsn) noexcept {
     if (bytes.size() < kFrameHeaderBytes) return {};
     const auto header = load<FrameHeader>(bytes.data());
     if (header.magic != kFrameMagic || header.lsn != lsn || header.length % 8 != 0) return {};
-    if (header.crc != crc32c(bytes.subspan(8, kFrameHeaderBytes - 8), seed.at(header.timeline, lsn)))
+    if (header.crc !=
+        crc32c(bytes.subspan(8, kFrameHeaderBytes - 8), seed.at(header.timeline, lsn)))
         return {};
     return header;
 }

@@ -13,8 +13,8 @@
 //   48  batch_lsn     8   lsn of the first record of the batch that this frame continues, or 0
 //   56  zero          8
 //
-// A header vouches: bytes before its durable_lsn were acknowledged, so damage there is damage, not a
-// torn write. `length` is trusted only once the header's own checksum has been found right.
+// A header vouches: bytes before its durable_lsn were acknowledged, so damage there is damage, not
+// a torn write. `length` is trusted only once the header's own checksum has been found right.
 
 #include <cstdint>
 #include <optional>

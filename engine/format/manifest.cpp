@@ -144,18 +144,21 @@ Result<Manifest> decode_manifest(Bytes bytes) {
     if (bytes.size() < kHeaderBytes || bytes.size() > kManifestBytesMax)
         return damaged(0, "read the manifest: its size is impossible");
     const auto* at = bytes.data();
-    if (load<std::uint64_t>(at) != kMagic) return damaged(0, "read the manifest: its magic is wrong");
+    if (load<std::uint64_t>(at) != kMagic)
+        return damaged(0, "read the manifest: its magic is wrong");
     if (load<std::uint32_t>(at + 8) != crc32c(bytes.subspan(12)))
         return damaged(8, "read the manifest: its checksum does not fit");
     if (load<std::uint32_t>(at + 12) != kFormatVersion ||
         (load<std::uint64_t>(at + 16) & ~kIncompatibleKnown) != 0)
-        return fail(Error{.code = Code::version, .doing = "read the manifest: a newer Firnlog made it"});
+        return fail(
+            Error{.code = Code::version, .doing = "read the manifest: a newer Firnlog made it"});
     if (load<std::uint64_t>(at + 32) != bytes.size() - kHeaderBytes)
         return damaged(32, "read the manifest: its length does not fit");
     Manifest manifest;
     std::size_t offset = kHeaderBytes;
     while (offset < bytes.size()) {
-        if (bytes.size() - offset < 8) return damaged(offset, "read the manifest: a section is cut off");
+        if (bytes.size() - offset < 8)
+            return damaged(offset, "read the manifest: a section is cut off");
         const auto tag = load<std::uint32_t>(at + offset);
         const std::size_t length = load<std::uint32_t>(at + offset + 4);
         if (length > bytes.size() - offset - 8)

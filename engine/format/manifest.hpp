@@ -7,12 +7,13 @@
 //   16  incompatible   8   bits; one this build does not know: refused
 //   24  compatible     8   bits; unknown ones are ignored
 //   32  length         8   of the sections behind
-//   40  sections           tag 4 · length 4 · bytes, padded to 8; tags with the high bit may be skipped
+//   40  sections           tag 4 · length 4 · bytes, padded to 8; tags with the high bit may be
+//   skipped
 //
-// Segments are not listed while they come and go: each log file names itself, and the chain of bases
-// orders them. The manifest holds what they cannot know: which stretch of lsns each timeline has,
-// where it was cut, from where on the log is needed, and whether the last stop was clean.
-// It is replaced as a whole: written aside, synced, renamed, directory synced.
+// Segments are not listed while they come and go: each log file names itself, and the chain of
+// bases orders them. The manifest holds what they cannot know: which stretch of lsns each timeline
+// has, where it was cut, from where on the log is needed, and whether the last stop was clean. It
+// is replaced as a whole: written aside, synced, renamed, directory synced.
 
 #include <array>
 #include <cstdint>

@@ -54,7 +54,8 @@ std::optional<Head> decode_head(Bytes bytes) noexcept {
 }
 
 Decoded with_body(const Head& head, Bytes bytes) noexcept {
-    Decoded decoded{.record = head.record, .size = head.size, .crc = load<std::uint32_t>(bytes.data())};
+    Decoded decoded{
+        .record = head.record, .size = head.size, .crc = load<std::uint32_t>(bytes.data())};
     const auto text = as_text(bytes);
     decoded.record.key = text.substr(head.head_bytes, head.key_bytes);
     decoded.record.value = text.substr(head.head_bytes + head.key_bytes, head.value_bytes);

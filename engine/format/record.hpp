@@ -12,8 +12,8 @@
 //   ..   key, value
 //   ..   zero bytes up to a multiple of 8
 //
-// Records begin at multiples of 8. The seed makes a record valid at one lsn of one store only: stale
-// bytes of recycled space cannot pass for it, and relocation copies it unchanged.
+// Records begin at multiples of 8. The seed makes a record valid at one lsn of one store only:
+// stale bytes of recycled space cannot pass for it, and relocation copies it unchanged.
 
 #include <cstdint>
 #include <optional>
@@ -25,16 +25,16 @@
 namespace firnlog::engine {
 
 enum class Kind : std::uint8_t {
-    string = 1,        // key := value, with or without expiry
-    tombstone = 2,     // key is gone, and with it the object it was bound to
-    expiry = 3,        // key expires then; without has_expiry: never
-    object = 4,        // an object of the type in `value` exists, bound to nothing: it is built aside
-    bind = 5,          // key is bound to the object, of the type in `value`; made if it is not known
-    unbind = 6,        // key is gone, its object waits for another bind in the same batch
-    element = 7,       // element `key` of the object := value
+    string = 1,     // key := value, with or without expiry
+    tombstone = 2,  // key is gone, and with it the object it was bound to
+    expiry = 3,     // key expires then; without has_expiry: never
+    object = 4,     // an object of the type in `value` exists, bound to nothing: it is built aside
+    bind = 5,       // key is bound to the object, of the type in `value`; made if it is not known
+    unbind = 6,     // key is gone, its object waits for another bind in the same batch
+    element = 7,    // element `key` of the object := value
     element_gone = 8,  // element `key` of the object is gone
     patch = 9,         // bytes within an element: value = offset varint, bytes
-    catalog = 10,      // key: database number; kid: what it points at from here on
+    catalog = 10,      // key: pairs of database number and kid: what each points at from here on
     mark = 11,         // a moment with a name: key
     erased = 12,       // was something once; FORGET made it this
 };

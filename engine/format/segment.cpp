@@ -28,9 +28,11 @@ SegmentHeaderRead decode_segment_header(Bytes block, const StoreId& store_id) no
         return read;
     }
     block = block.first(kSegmentHeaderBytes);
-    if (std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{0}; })) return read;
+    if (std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{0}; }))
+        return read;
     const auto* at = block.data();
-    if (load<std::uint64_t>(at) != kMagic || load<std::uint32_t>(at + 8) != crc32c(block.subspan(12))) {
+    if (load<std::uint64_t>(at) != kMagic ||
+        load<std::uint32_t>(at + 8) != crc32c(block.subspan(12))) {
         read.fault = HeaderFault::damaged;
         return read;
     }

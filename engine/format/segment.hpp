@@ -47,6 +47,7 @@ struct SegmentHeaderRead {
 };
 
 // unused: all zero. foreign: valid, but of another store.
-[[nodiscard]] SegmentHeaderRead decode_segment_header(Bytes block, const StoreId& store_id) noexcept;
+[[nodiscard]] SegmentHeaderRead decode_segment_header(Bytes block,
+                                                      const StoreId& store_id) noexcept;
 
 }  // namespace firnlog::engine

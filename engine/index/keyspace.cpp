@@ -40,7 +40,7 @@ Keyspace::Keyspace(const Hasher::Secret& secret)
       stripes_(map_array<StripeState>(kStripes)),
       databases_(map_array<std::atomic<Space*>>(kDatabasesMax)) {
     // All zero bytes are a free lock and an empty stripe; constructing them would touch every page.
-    static_assert(sizeof(StripeState) <= 32);
+    static_assert(sizeof(StripeState) <= 40);
 }
 
 Keyspace::~Keyspace() {
@@ -95,7 +95,7 @@ Space& Keyspace::cached_space(Kid kid) {
     return *last_space_;
 }
 
-void Keyspace::apply(const Record& record, const Place& place) {
+Keyspace::Known Keyspace::know(const Record& record) {
     Known known{.tag = hasher.tag(record.key)};
     switch (record.kind) {
         case Kind::object:
@@ -106,16 +106,20 @@ void Keyspace::apply(const Record& record, const Place& place) {
             break;
         case Kind::catalog:
             last_space_ = nullptr;
-            apply(record, place, known);
-            // There is no worker yet, and a log may hold any number of these.
-            while (release_some()) {
-            }
-            return;
+            break;
         default:
             known.stripe = stripe_of(record.key);
             known.space = &cached_space(record.kid);
     }
+    return known;
+}
+
+void Keyspace::replay(const Record& record, const Place& place, const Known& known) {
     apply(record, place, known);
+    // There is no worker yet, and a log may hold any number of these.
+    if (record.kind == Kind::catalog)
+        while (release_some()) {
+        }
 }
 
 void Keyspace::apply(const Record& record, const Place& place, const Known& known) {
@@ -145,7 +149,7 @@ void Keyspace::apply(const Record& record, const Place& place, const Known& know
             }
             return;
         case Kind::catalog:
-            return point_database(record);
+            return point_database(record, place.lsn);
         case Kind::mark:
         case Kind::erased:
             return;
@@ -233,11 +237,12 @@ void Keyspace::set_expiry(Space& space, const Record& record, const Place& place
     } else if (entry->expires()) {
         map.drop_expiry(tag);
         space.expires.fetch_sub(1, std::memory_order_relaxed);
-        stripes_[number].last_change = place.lsn;
+        stripes_[number].last_persist = place.lsn;
     }
 }
 
-void Keyspace::point_database(const Record& record) {
+void Keyspace::point_database(const Record& record, Lsn lsn) {
+    last_pointing_ = lsn;
     const auto bytes = as_bytes(record.key);
     if (bytes.size() % sizeof(Pointing) != 0) return;
     std::vector<Space*> old;

@@ -8,8 +8,8 @@
 // `apply` is the only mutator, used by commands and by replay: the index is a cache of the log, and
 // cannot differ from what replaying the log would give.
 //
-// Who may touch what: a stripe's maps, objects and watches under its lock; the catalog is read under
-// any stripe's lock and changed under all of them; counts are atomics, read by anybody.
+// Who may touch what: a stripe's maps, objects and watches under its lock; the catalog is read
+// under any stripe's lock and changed under all of them; counts are atomics, read by anybody.
 
 #include <atomic>
 #include <memory>
@@ -44,8 +44,8 @@ struct Space {
     TagMap* const stripes;  // kStripes of them, zero pages until used
     std::atomic<std::int64_t> keys{0};
     std::atomic<std::int64_t> expires{0};
-    // Objects bound to a key of another stripe than their home. Changed under the key's lock, so who
-    // holds that sees at least its own.
+    // Objects bound to a key of another stripe than their home. Changed under the key's lock, so
+    // who holds that sees at least its own.
     std::atomic<std::int64_t> strays{0};
 };
 
@@ -68,7 +68,8 @@ class Keyspace {
 
     struct StripeState {
         TinyLock lock;
-        Lsn last_change;  // of a key appearing or going: what a miss depends on
+        Lsn last_change;   // of a key appearing or going: what a miss depends on
+        Lsn last_persist;  // of a key losing its expiry: what living for ever depends on
         std::unique_ptr<std::unordered_map<std::uint64_t, std::unique_ptr<Object>>> objects;
         Watch* watches = nullptr;
     };
@@ -104,6 +105,10 @@ class Keyspace {
         Kid kid = 0;
     };
 
+    // When databases were last pointed elsewhere: what is found, and what is not, depends on it.
+    // Under a stripe's lock.
+    [[nodiscard]] Lsn last_pointing() const { return last_pointing_; }
+
     // Where a record lies and how large it is.
     struct Place {
         Address address;
@@ -119,8 +124,10 @@ class Keyspace {
     // The only mutator. Holds for replay: any valid record in any state.
     // Under the lock of the key's stripe, or of the object's home, or (catalog) of all.
     void apply(const Record& record, const Place& place, const Known& known);
-    // As above, finding out what is to be known; for replay, which is one thread.
-    void apply(const Record& record, const Place& place);
+    // For replay, which is one thread and locks nothing: finds out what is to be known, and
+    // applies.
+    [[nodiscard]] Known know(const Record& record);
+    void replay(const Record& record, const Place& place, const Known& known);
 
     [[nodiscard]] Object* find_object(Oid oid);
     // Objects bound to a key of another stripe than their home (after RENAME); see Space::strays.
@@ -128,12 +135,12 @@ class Keyspace {
 
     // Drops what was being built aside when the process ended. After replay.
     std::size_t sweep_unbound();
-    // Spaces that no database points at any more lose their memory here, a stripe at a time; false if
-    // there was nothing to do. Worker thread.
+    // Spaces that no database points at any more lose their memory here, a stripe at a time; false
+    // if there was nothing to do. Worker thread.
     bool release_some();
 
     void watch(Watch& watch);
-    void unwatch(Watch& watch);  // takes the lock of its stripe
+    void unwatch(Watch& watch);         // takes the lock of its stripe
     void unwatch_locked(Watch& watch);  // its stripe is locked
     void touch(std::uint32_t database, Tag tag, Stripe stripe_number);
     // The database will point at another space: touches the watched keys that are in either. All
@@ -147,7 +154,7 @@ class Keyspace {
     void bind(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
     void remove(Space& space, Tag tag, Stripe number, Lsn lsn, bool keep_object);
     void set_expiry(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
-    void point_database(const Record& record);
+    void point_database(const Record& record, Lsn lsn);
     void free_object(Object& object, Space& space, Stripe bound_in);
     void count_stray(Space& space, int by);
     Object* make(Oid oid, Type type);
@@ -159,6 +166,7 @@ class Keyspace {
     std::atomic<std::uint32_t> databases_end_{0};
     std::atomic<Kid> next_kid_{kFirstFreshKid};
     std::atomic<std::int64_t> strays_{0};
+    Lsn last_pointing_;
 
     mutable std::mutex spaces_mutex_;
     std::unordered_map<Kid, std::unique_ptr<Space>> spaces_;

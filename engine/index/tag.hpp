@@ -1,9 +1,9 @@
 #pragma once
 // Tag: 68 bits of a keyed hash that stand for a key, or for an element of a collection, in memory.
 //
-// SET, DEL, EXISTS and TTL of a cold key go by the tag alone and read nothing, so the hash must be one
-// whose collisions an attacker cannot make: SipHash-2-4 with 128 bits of output and a secret of the
-// store. docs/adr has the odds. GET always compares the key itself.
+// SET, DEL, EXISTS and TTL of a cold key go by the tag alone and read nothing, so the hash must be
+// one whose collisions an attacker cannot make: SipHash-2-4 with 128 bits of output and a secret of
+// the store. docs/adr has the odds. GET always compares the key itself.
 
 #include <array>
 #include <cstddef>

@@ -398,11 +398,14 @@ void TagMap::due(std::int64_t now_ms, std::size_t count, std::vector<Tag>& into)
     }
 }
 
-void TagMap::prefetch(Tag tag) const {
-    if (root_ == nullptr) return;
+void TagMap::prefetch_page(Tag tag) const {
+    if (root_ != nullptr) __builtin_prefetch(page_at(index_of(tag.high)));
+}
+
+void TagMap::prefetch_slot(Tag tag) const {
+    if (root_ == nullptr || !hashed_) return;
     const auto* page = page_at(index_of(tag.high));
-    __builtin_prefetch(page);
-    if (depth_ == 0) __builtin_prefetch(page->slots() + home(*page, tag.high));
+    __builtin_prefetch(page->slots() + home(*page, tag.high), 1);
 }
 
 }  // namespace firnlog::engine

@@ -4,18 +4,18 @@
 //   root ──> page                              depth 0
 //   root ──> [ page, page, page, page ]        depth 2: chosen by the hash's first bits
 //
-// A page is the unit of growth, of imaging and of lazy loading: it grows by a quarter at load 0.9 and
-// splits in two when it is full, so that no operation ever touches more than one page, whatever the
-// size of the map (the directory of pointers doubles, 8 bytes a page). Up to `linear_max` entries the
-// only page is an array in order of insertion: small hashes list their fields as Redis does. Above
-// that it is open-addressed by Robin Hood's rule: probes stay short at load 0.9 and end early for
-// what is not there.
+// A page is the unit of growth, of imaging and of lazy loading: it grows by a quarter at load 0.9
+// and splits in two when it is full, so that no operation ever touches more than one page, whatever
+// the size of the map (the directory of pointers doubles, 8 bytes a page). Up to `linear_max`
+// entries the only page is an array in order of insertion: small hashes list their fields as Redis
+// does. Above that it is open-addressed by Robin Hood's rule: probes stay short at load 0.9 and end
+// early for what is not there.
 //
 // Expiry times lie beside the page, only for keys that have one.
 //
-// Not thread-safe: guarded by the lock of the stripe it belongs to. Pointers to entries are good until
-// the next insert or erase.
-// Source: P. Celis, Robin Hood Hashing; R. Fagin et al., Extendible Hashing.
+// Not thread-safe: guarded by the lock of the stripe it belongs to. Pointers to entries are good
+// until the next insert or erase. Source: P. Celis, Robin Hood Hashing; R. Fagin et al., Extendible
+// Hashing.
 
 #include <cstdint>
 #include <vector>
@@ -28,11 +28,18 @@
 namespace firnlog::engine {
 
 // What an entry's address leads to.
-enum class Type : std::uint8_t { string = 0, big_string = 1, hash = 2, list = 3, set = 4, zset = 5,
-                                 stream = 6 };
+enum class Type : std::uint8_t {
+    string = 0,
+    big_string = 1,
+    hash = 2,
+    list = 3,
+    set = 4,
+    zset = 5,
+    stream = 6
+};
 
-// 16 bytes: the tag's 64 high bits; then from the top its 4 low bits, 8 bits of size class, a bit for
-// an expiry time, 3 bits of type, and 48 bits of address, or of pointer for an object.
+// 16 bytes: the tag's 64 high bits; then from the top its 4 low bits, 8 bits of size class, a bit
+// for an expiry time, 3 bits of type, and 48 bits of address, or of pointer for an object.
 class Entry {
   public:
     std::uint64_t hash = 0;
@@ -118,8 +125,9 @@ class TagMap {
     }
 
     // At least `count` entries (or all that are left) whose hash is at least `from`, none of them
-    // left out, and the hash to go on from; 0 when there are no more. An entry that is there all the
-    // time is met whatever grows or shrinks meanwhile, because the cursor is a place among the hashes.
+    // left out, and the hash to go on from; 0 when there are no more. An entry that is there all
+    // the time is met whatever grows or shrinks meanwhile, because the cursor is a place among the
+    // hashes.
     [[nodiscard]] std::uint64_t scan(std::uint64_t from, std::size_t count,
                                      std::vector<Entry*>& into) const;
     // Some entry; `dice` are random bits. Null if empty.
@@ -132,8 +140,10 @@ class TagMap {
     // Tags of up to `count` entries due at `now_ms`, skipping pages with nothing due.
     void due(std::int64_t now_ms, std::size_t count, std::vector<Tag>& into) const;
 
-    // Touches the line where the tag would be, so that a later find() does not wait for memory.
-    void prefetch(Tag tag) const;
+    // Fetches ahead what find() will touch, so that it does not wait for memory: first the page,
+    // and a little later the place in it.
+    void prefetch_page(Tag tag) const;
+    void prefetch_slot(Tag tag) const;
 
   private:
     struct Beside {
@@ -146,7 +156,9 @@ class TagMap {
         std::uint8_t depth;
         Beside* beside;
         [[nodiscard]] Entry* slots() { return reinterpret_cast<Entry*>(this + 1); }
-        [[nodiscard]] const Entry* slots() const { return reinterpret_cast<const Entry*>(this + 1); }
+        [[nodiscard]] const Entry* slots() const {
+            return reinterpret_cast<const Entry*>(this + 1);
+        }
     };
     static_assert(sizeof(Page) == 16);
 

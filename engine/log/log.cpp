@@ -94,7 +94,8 @@ Flusher::~Flusher() {
 
 void Flusher::kick(std::optional<std::int64_t> sync_age_us) {
     if (log_.failed() != 0) return;
-    if (log_.tail.dirty() && !log_.writing_.exchange(true, std::memory_order_acq_rel)) start_write();
+    if (log_.tail.dirty() && !log_.writing_.exchange(true, std::memory_order_acq_rel))
+        start_write();
     const auto wanted = log_.wanted_.load(std::memory_order_relaxed);
     const bool due = (wanted > log_.durable().value && log_.written() > log_.durable()) ||
                      (sync_age_us && log_.unsynced_us() >= *sync_age_us && log_.unsynced_us() > 0);
@@ -127,10 +128,11 @@ void Flusher::start_write() {
         }
         range_ = *tail.front();
         tail.pop();
-        const bool alone = log_.unsynced_.empty() ||
-                           (log_.unsynced_.size() == 1 &&
-                            log_.unsynced_.front().segment == range_.segment);
-        write_syncs_ = alone && log_.wanted_.load(std::memory_order_relaxed) > log_.durable().value &&
+        const bool alone =
+            log_.unsynced_.empty() ||
+            (log_.unsynced_.size() == 1 && log_.unsynced_.front().segment == range_.segment);
+        write_syncs_ = alone &&
+                       log_.wanted_.load(std::memory_order_relaxed) > log_.durable().value &&
                        !log_.syncing_.exchange(true, std::memory_order_acq_rel);
     }
     // Whole blocks straight from the tail's memory; the last one is shared with the frames to come,
@@ -148,11 +150,13 @@ void Flusher::start_write() {
     log_.flushes_.fetch_add(1, std::memory_order_relaxed);
     log_.bytes_.fetch_add(align_up(range_.end, kBlock) - begin, std::memory_order_relaxed);
     if (write_syncs_) log_.syncs_.fetch_add(1, std::memory_order_relaxed);
-    io_.write({.fd = range_.segment->fd, .offset = begin, .pieces = {pieces_, pieces}}, write_syncs_,
-              write_);
+    ++in_flight_;
+    io_.write({.fd = range_.segment->fd, .offset = begin, .pieces = {pieces_, pieces}},
+              write_syncs_, write_);
 }
 
 void Flusher::write_done(int result) {
+    --in_flight_;
     if (result < 0) {
         log_.fail_with(-result);
     } else {
@@ -192,10 +196,12 @@ void Flusher::start_sync() {
         log_.uncovered_since_us_ = 0;
     }
     log_.syncs_.fetch_add(1, std::memory_order_relaxed);
+    ++in_flight_;
     io_.fsync(syncing_.segment->fd, sync_);
 }
 
 void Flusher::sync_done(int result) {
+    --in_flight_;
     if (result < 0) {
         log_.fail_with(-result);
     } else {
@@ -208,10 +214,9 @@ void Flusher::sync_done(int result) {
         if (!more) unsynced.pop_front();
         // With an older segment just synced, the newer one's writes may be older than this says by
         // no more than the time the sync took; they are synced next, at once.
-        log_.unsynced_since_us_.store(unsynced.empty() ? 0
-                                      : log_.uncovered_since_us_ != 0
-                                          ? log_.uncovered_since_us_
-                                          : log_.clock_.mono().us,
+        log_.unsynced_since_us_.store(unsynced.empty()                ? 0
+                                      : log_.uncovered_since_us_ != 0 ? log_.uncovered_since_us_
+                                                                      : log_.clock_.mono().us,
                                       std::memory_order_relaxed);
     }
     log_.syncing_.store(false, std::memory_order_release);

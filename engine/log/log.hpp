@@ -5,13 +5,14 @@
 //                                              │                       │
 //                              gates of everysec and no        gates of always
 //
-// Each reactor has a Flusher on its own ring; at most one write and one fdatasync of all of them are
-// in flight. A write whose bytes somebody waits for durably carries its fdatasync along (one linked
-// pair, one turn of the ring). An fdatasync covers only writes that had *completed* when it started.
-// A segment is synced before anything in a later one counts as durable.
+// Each reactor has a Flusher on its own ring; at most one write and one fdatasync of all of them
+// are in flight. A write whose bytes somebody waits for durably carries its fdatasync along (one
+// linked pair, one turn of the ring). An fdatasync covers only writes that had *completed* when it
+// started. A segment is synced before anything in a later one counts as durable.
 //
-// Everything is fail-stop: after the first failed or short write or sync no lsn advances any more in
-// this process, and nothing is tried again, because after a failed fdatasync the page cache lies.
+// Everything is fail-stop: after the first failed or short write or sync no lsn advances any more
+// in this process, and nothing is tried again, because after a failed fdatasync the page cache
+// lies.
 //
 // written() and durable() only ever stand at the end of a batch: whoever sees a record below
 // durable() may rely on its whole batch.
@@ -45,11 +46,12 @@ class Log {
     // errno of the failure that closed the log for writing, or 0.
     [[nodiscard]] int failed() const { return failed_.load(std::memory_order_acquire); }
 
-    // Somebody waits until everything before `lsn` is durable. The next turn's flush will see to it.
+    // Somebody waits until everything before `lsn` is durable. The next turn's flush will see to
+    // it.
     void want_durable(Lsn lsn);
 
-    // May a reply be sent whose gate is `lsn`? In everysec also not while the oldest unsynced write is
-    // two seconds old: loss stays bounded by back-pressure.
+    // May a reply be sent whose gate is `lsn`? In everysec also not while the oldest unsynced write
+    // is two seconds old: loss stays bounded by back-pressure.
     [[nodiscard]] bool open(Lsn lsn, Durability policy) const;
 
     // How old the oldest completed but unsynced write is, in microseconds; 0 if there is none.
@@ -105,11 +107,15 @@ class Flusher {
     Flusher(const Flusher&) = delete;
     Flusher& operator=(const Flusher&) = delete;
 
-    // At the end of a turn: starts the write and the sync that are due, if nobody has one in flight.
-    // `sync_age_us`: an unsynced write this old is synced though nobody waits (everysec), or never.
+    // At the end of a turn: starts the write and the sync that are due, if nobody has one in
+    // flight. `sync_age_us`: an unsynced write this old is synced though nobody waits (everysec),
+    // or never.
     void kick(std::optional<std::int64_t> sync_age_us);
     // Writes an empty frame that vouches for what is durable, if the last one does not.
     void vouch();
+
+    // Nothing of this reactor's is in flight. One that ends turns until then: the log waits for it.
+    [[nodiscard]] bool idle() const { return in_flight_ == 0; }
 
     // Tells the log that this reactor has waiting gates (so that others wake it).
     void waiting(bool waits) { waiting_.store(waits, std::memory_order_seq_cst); }
@@ -129,6 +135,7 @@ class Flusher {
     io::Io& io_;
     const std::function<void()> advanced_;
 
+    int in_flight_ = 0;
     Op write_;
     Op sync_;
     Op told_;

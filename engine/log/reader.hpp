@@ -1,10 +1,11 @@
 #pragma once
 // RecordReader: from an address to the record that lies there.
 //
-// Bytes in the tail's memory are used where they are. Bytes in a file's map are copied first, by the
-// one guarded routine, and their checksum is looked at in the copy: what does not fit is never served.
-// A record that is not in memory can be refused (`cold`), so that nobody waits for a disk under a lock:
-// the caller lets go, reads it through the ring, hands the bytes in as warm, and asks again.
+// Bytes in the tail's memory are used where they are. Bytes in a file's map are copied first, by
+// the one guarded routine, and their checksum is looked at in the copy: what does not fit is never
+// served. A record that is not in memory can be refused (`cold`), so that nobody waits for a disk
+// under a lock: the caller lets go, reads it through the ring, hands the bytes in as warm, and asks
+// again.
 
 #include <atomic>
 #include <cstdint>

@@ -57,8 +57,8 @@ class Segment {
 
     [[nodiscard]] Lsn lsn_at(std::uint64_t offset) const;
 
-    // Where to read: bytes[0] is offset 0 of the file. `own` bytes never left this process: they need
-    // neither a guard nor a checksum.
+    // Where to read: bytes[0] is offset 0 of the file. `own` bytes never left this process: they
+    // need neither a guard nor a checksum.
     struct Place {
         const std::byte* bytes = nullptr;
         bool own = false;
@@ -76,7 +76,8 @@ class Segment {
     std::atomic<std::uintptr_t> place_{0};
 };
 
-// From file number to segment. add() and remove() are called by one thread at a time; find() by any.
+// From file number to segment. add() and remove() are called by one thread at a time; find() by
+// any.
 class Segments {
   public:
     Segments() = default;
@@ -88,7 +89,8 @@ class Segments {
     [[nodiscard]] Segment* find(FileNumber number) const {
         if (number > kFileNumberMax) return nullptr;
         const auto* shelf = shelves_[number / kShelf].load(std::memory_order_acquire);
-        return shelf == nullptr ? nullptr : (*shelf)[number % kShelf].load(std::memory_order_acquire);
+        return shelf == nullptr ? nullptr
+                                : (*shelf)[number % kShelf].load(std::memory_order_acquire);
     }
     [[nodiscard]] std::vector<Segment*> all() const;  // ascending by number
 

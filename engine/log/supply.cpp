@@ -76,7 +76,8 @@ void Supply::stop_waiting() {
 
 Result<Segment*> Supply::make() {
     if (next_file_ > kFileNumberMax)
-        return fail(Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
+        return fail(
+            Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
     const auto bytes = next_bytes_;
     auto image = image_of(bytes);
     if (image == nullptr)
@@ -176,7 +177,6 @@ void Supply::seal(Segment& segment) {
 Supply::Ready Supply::ready() const {
     const std::lock_guard guard(mutex_);
     Ready ready{.bytes = ready_bytes_, .count = ready_.size(), .failing = failure_.has_value()};
-    ready.no_space = failure_ && failure_->code == Code::no_space;
     if (!ready_.empty()) ready.last_bytes = ready_.back()->bytes - kSegmentHeaderBytes;
     return ready;
 }

@@ -1,18 +1,19 @@
 #pragma once
-// Supply: the slow half of the log. It makes segments ready before they are needed and seals the full
-// ones; everything here blocks, so it runs on the worker thread (or as a step of the simulation).
+// Supply: the slow half of the log. It makes segments ready before they are needed and seals the
+// full ones; everything here blocks, so it runs on the worker thread (or as a step of the
+// simulation).
 //
-// Never grow a file on the durable path: a commit into a file that grows, or into unwritten extents,
-// costs a journal commit, twice the latency. So the next segment is created, filled with zeros, synced
-// and its name made durable ahead of need.
+// Never grow a file on the durable path: a commit into a file that grows, or into unwritten
+// extents, costs a journal commit, twice the latency. So the next segment is created, filled with
+// zeros, synced and its name made durable ahead of need.
 //
 //   work():  make the next segment, if fewer than `ready` lie waiting
 //            seal a full segment: read it into the page cache, map it, send readers to the map
 //            give images back once grace has passed
 //
-// A failure to make a segment is remembered and tried again after a pause; the log goes on with what
-// it has and refuses growth when that ends (-NOSPACE).
-// Thread-safe: `mutex_` guards the queues, and is never held while a file is touched.
+// A failure to make a segment is remembered and tried again after a pause; the log goes on with
+// what it has and refuses growth when that ends (-NOSPACE). Thread-safe: `mutex_` guards the
+// queues, and is never held while a file is touched.
 
 #include <condition_variable>
 #include <deque>
@@ -31,14 +32,15 @@ namespace firnlog::engine {
 struct SupplyOptions {
     std::uint64_t bytes_first = std::uint64_t{4} << 20;
     std::uint64_t bytes_max = std::uint64_t{64} << 20;
-    std::size_t ready = 2;     // segments kept waiting
-    bool zero_ahead = true;    // write zeros, not only allocate
-    bool direct = true;        // O_DIRECT where the file system has it
+    std::size_t ready = 2;   // segments kept waiting
+    bool zero_ahead = true;  // write zeros, not only allocate
+    bool direct = true;      // O_DIRECT where the file system has it
 };
 
 class Supply {
   public:
-    // `retire` runs its argument once no reader can hold a pointer it could have had before the call.
+    // `retire` runs its argument once no reader can hold a pointer it could have had before the
+    // call.
     using Retire = std::function<void(std::function<void()>)>;
 
     Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumber next_file,
@@ -60,11 +62,10 @@ class Supply {
     void seal(Segment& segment);
     // Bytes of each ready segment, the oldest first.
     struct Ready {
-        std::uint64_t bytes = 0;      // of all of them, without headers
+        std::uint64_t bytes = 0;  // of all of them, without headers
         std::size_t count = 0;
         std::uint64_t last_bytes = 0;  // of the one taken last
-        bool failing = false;         // no further one can be made at present
-        bool no_space = false;        // because the disk is full
+        bool failing = false;          // no further one can be made at present
     };
     [[nodiscard]] Ready ready() const;
 

@@ -40,11 +40,10 @@ Room Tail::room(std::size_t bytes, bool shrinks) {
     }
     have += rest - std::min(rest, count * waste);
     // When nothing can be made any more, growth stops while there is still room for deletions.
-    if (ready.failing && !shrinks && ready.count == 0 && left() <= reserve)
-        return ready.no_space ? Room::no_space : Room::later;
+    if (ready.failing && !shrinks && ready.count == 0 && left() <= reserve) return Room::no_space;
     if (need <= have) return Room::enough;
     supply_.want(need + (ready.count + 1) * waste);
-    return ready.no_space ? Room::no_space : Room::later;
+    return ready.failing ? Room::no_space : Room::later;
 }
 
 void Tail::open_batch() {

@@ -5,8 +5,8 @@
 //   image    | header | frame | frame | records of the open frame …            |
 //   ranges_           [ begin ……………… end )  [ begin … end )         at_
 //
-// A batch is open from open_batch() to close_batch(), and the tail's lock is held all that time, so a
-// batch is contiguous and whatever is closed by the flusher ends with a whole batch, unless it is
+// A batch is open from open_batch() to close_batch(), and the tail's lock is held all that time, so
+// a batch is contiguous and whatever is closed by the flusher ends with a whole batch, unless it is
 // cut by the end of a segment. A record is completed (checksummed) only when it is known whether it
 // is its batch's last: one record is always pending.
 //
@@ -31,8 +31,8 @@ namespace firnlog::engine {
 struct LogStart {
     StoreId store_id{};
     Timeline timeline = 1;
-    Lsn next;                   // of the first frame
-    std::int64_t high_us = 0;   // no frame is older than this
+    Lsn next;                  // of the first frame
+    std::int64_t high_us = 0;  // no frame is older than this
 };
 
 struct Appended {
@@ -52,7 +52,7 @@ struct Range {
 enum class Room : std::uint8_t {
     enough,
     later,     // a segment is being made: try again when Supply says on_change
-    no_space,  // the disk is full
+    no_space,  // the next segment cannot be made, and what is ready is kept for deletions
 };
 
 class Tail {
@@ -68,7 +68,8 @@ class Tail {
     // ---- Between open_batch and close_batch; room() was enough for all of it.
     void open_batch();
     Appended append(const Record& record);
-    // The lsn from which an Oid is made: unique, because a record of its object follows in the batch.
+    // The lsn from which an Oid is made: unique, because a record of its object follows in the
+    // batch.
     [[nodiscard]] Lsn here() const { return lsn_; }
     // Returns the batch's end. A batch without records is none.
     Lsn close_batch();
@@ -78,12 +79,16 @@ class Tail {
     // Closes the open frame, and an empty one that vouches for `durable` if `vouch`.
     void close_frame(Lsn durable, bool vouch = false);
     // Closed and not taken yet; the oldest.
-    [[nodiscard]] const Range* front() const { return ranges_.empty() ? nullptr : &ranges_.front(); }
+    [[nodiscard]] const Range* front() const {
+        return ranges_.empty() ? nullptr : &ranges_.front();
+    }
     void pop();
 
     [[nodiscard]] Lsn end() const { return lsn_; }  // behind the last record or header
     // End of the last whole batch; any thread may read it.
-    [[nodiscard]] Lsn batch_end() const { return {batch_end_shared_.load(std::memory_order_acquire)}; }
+    [[nodiscard]] Lsn batch_end() const {
+        return {batch_end_shared_.load(std::memory_order_acquire)};
+    }
     // Bytes appended and not handed to the flusher; any thread may read it.
     [[nodiscard]] bool dirty() const { return dirty_.load(std::memory_order_relaxed); }
     [[nodiscard]] bool unvouched() const { return unvouched_; }
@@ -122,8 +127,8 @@ class Tail {
     std::size_t pending_bytes_ = 0;  // 0: none
 
     bool batch_open_ = false;
-    Lsn batch_begin_;  // of the open batch's first record; 0 before it
-    Lsn batch_end_;    // of the last whole batch
+    Lsn batch_begin_;                              // of the open batch's first record; 0 before it
+    Lsn batch_end_;                                // of the last whole batch
     std::atomic<std::uint64_t> batch_end_shared_;  // the same, for any thread
 
     std::deque<Range> ranges_;

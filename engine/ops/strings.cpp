@@ -214,16 +214,6 @@ Expected<std::size_t> patch_into_big(Session& session, std::string_view key, std
     return std::max(old.size(), patches.back().offset + patches.back().bytes.size());
 }
 
-// The value of a plain string. Two keys may share a tag, though hardly ever: another's value is
-// never served.
-Expected<std::string_view> get_of(Session& session, const Item& item, std::string_view key) {
-    if (item.type == Type::big_string) return get(session, item);
-    const auto record = session.read(item.address, item.size_hint);
-    if (!record) return tl::unexpected(record.error());
-    if (record->key != key) return tl::unexpected(Stop::corrupt);
-    return record->value;
-}
-
 }  // namespace
 
 Expected<std::size_t> length(Session& session, const Item& item) {
@@ -240,6 +230,14 @@ Expected<std::string_view> get(Session& session, const Item& item) {
     if (item.type == Type::big_string) return range(session, item, 0, big_of(item).size());
     const auto record = session.read(item.address, item.size_hint);
     if (!record) return tl::unexpected(record.error());
+    return record->value;
+}
+
+Expected<std::string_view> get(Session& session, const Item& item, std::string_view key) {
+    if (item.type == Type::big_string) return get(session, item);
+    const auto record = session.read(item.address, item.size_hint);
+    if (!record) return tl::unexpected(record.error());
+    if (record->key != key) return tl::unexpected(Stop::corrupt);
     return record->value;
 }
 
@@ -263,7 +261,7 @@ Expected<std::optional<std::string_view>> get(Session& session, std::string_view
     const auto item = session.look(key, Type::string);
     if (!item) return tl::unexpected(item.error());
     if (!*item) return std::nullopt;
-    const auto value = get_of(session, **item, key);
+    const auto value = get(session, **item, key);
     if (!value) return tl::unexpected(value.error());
     return *value;
 }
@@ -319,7 +317,7 @@ Expected<std::size_t> patch(Session& session, std::string_view key,
     std::string_view old;
     std::int64_t expires_ms = -1;
     if (*item) {
-        const auto value = get_of(session, **item, key);
+        const auto value = get(session, **item, key);
         if (!value) return tl::unexpected(value.error());
         old = *value;
         expires_ms = (*item)->expires_ms;

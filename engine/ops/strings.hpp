@@ -23,6 +23,9 @@ Expected<std::string_view> range(Session& session, std::string_view key, std::si
                                  std::size_t bytes);
 // As get and range, of an item found before (look() it with Type::string).
 Expected<std::string_view> get(Session& session, const Item& item);
+// As above, comparing the key: two keys may share a tag, though hardly ever, and another's value is
+// never served.
+Expected<std::string_view> get(Session& session, const Item& item, std::string_view key);
 Expected<std::size_t> length(Session& session, const Item& item);
 Expected<std::string_view> range(Session& session, const Item& item, std::size_t from,
                                  std::size_t bytes);

@@ -5,9 +5,9 @@
 //   chunk 1   (none)                             never written: zeros
 //   chunk 2   base record
 //
-// An element record's key is the chunk's number (8 bytes, little-endian), its value the chunk's bytes
-// and its end the least the string is long; a patch record's value is an offset (varint) and bytes.
-// When a chunk has gathered kPatchesMax patches, the next write to it is a whole new base.
+// An element record's key is the chunk's number (8 bytes, little-endian), its value the chunk's
+// bytes and its end the least the string is long; a patch record's value is an offset (varint) and
+// bytes. When a chunk has gathered kPatchesMax patches, the next write to it is a whole new base.
 // Strings only grow in place; a shorter one is a new object.
 // Guarded by the lock of the object's home stripe.
 

@@ -1,9 +1,9 @@
 #pragma once
 // HashBody: the fields of a hash, each an address of its own record.
 //
-// HSET writes one small record, HGET reads one, whatever the number of fields. Small hashes list their
-// fields in order of insertion, because the map's only page is an array then; replay applies records
-// in the order of the log, so that order survives a restart without being written down.
+// HSET writes one small record, HGET reads one, whatever the number of fields. Small hashes list
+// their fields in order of insertion, because the map's only page is an array then; replay applies
+// records in the order of the log, so that order survives a restart without being written down.
 // Guarded by the lock of the object's home stripe.
 
 #include "engine/format/record.hpp"

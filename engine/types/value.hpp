@@ -1,9 +1,10 @@
 #pragma once
 // Value: the closed list of object types, and the concept each fulfils.
 //
-// A type is a body with `apply(record, address, bytes, tag)`, the only mutator, used by commands and
-// by replay alike; `for_each`, the only visitor; and `size`. A new type is a body, a line in Body and
-// one in make_object. `tag` is of the record's key; `bytes` is the record's size in the log.
+// A type is a body with `apply(record, address, bytes, tag)`, the only mutator, used by commands
+// and by replay alike; `for_each`, the only visitor; and `size`. A new type is a body, a line in
+// Body and one in make_object. `tag` is of the record's key; `bytes` is the record's size in the
+// log.
 
 #include <concepts>
 #include <memory>

@@ -13,13 +13,14 @@
 
 namespace firnlog {
 
-static_assert(std::endian::native == std::endian::little, "the format is read and written in place");
+static_assert(std::endian::native == std::endian::little,
+              "the format is read and written in place");
 
 using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
 
 template <class T>
-    requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 [[nodiscard]] inline T load(const std::byte* from) noexcept {
     T value;
     std::memcpy(&value, from, sizeof value);
@@ -27,10 +28,8 @@ template <class T>
 }
 
 template <class T>
-    requires std::is_trivially_copyable_v<T>
-inline void store(std::byte* to, T value) noexcept {
-    std::memcpy(to, &value, sizeof value);
-}
+requires std::is_trivially_copyable_v<T>
+inline void store(std::byte* to, T value) noexcept { std::memcpy(to, &value, sizeof value); }
 
 [[nodiscard]] inline Bytes as_bytes(std::string_view text) noexcept {
     return {reinterpret_cast<const std::byte*>(text.data()), text.size()};

@@ -10,7 +10,8 @@ std::uint32_t crc32c(Bytes bytes, std::uint32_t seed) noexcept {
     std::uint32_t crc = ~seed;
     while (!bytes.empty()) {
         const auto piece = bytes.first(bytes.size() < kPieceMax ? bytes.size() : kPieceMax);
-        auto* data = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(piece.data()));
+        auto* data =
+            const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(piece.data()));
         crc = crc32_iscsi(data, static_cast<int>(piece.size()), crc);
         bytes = bytes.subspan(piece.size());
     }

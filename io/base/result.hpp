@@ -24,10 +24,10 @@ enum class Code : std::uint8_t {
 
 struct Error {
     Code code = Code::io;
-    int error = 0;                // errno, or 0
-    std::uint64_t offset = 0;     // within the file being handled, where that is known
-    std::uint32_t file = 0;       // file number of a segment, or 0
-    const char* doing = "";       // a literal: "open the segment"
+    int error = 0;             // errno, or 0
+    std::uint64_t offset = 0;  // within the file being handled, where that is known
+    std::uint32_t file = 0;    // file number of a segment, or 0
+    const char* doing = "";    // a literal: "open the segment"
 
     // "open the segment: No space left on device"
     [[nodiscard]] std::string text() const;

@@ -22,6 +22,7 @@
 #include "src/commands/command_table.hpp"
 #include "src/config.hpp"
 #include "src/crash_report.hpp"
+#include "src/loading.hpp"
 #include "src/logger.hpp"
 #include "src/server.hpp"
 #include "src/version.hpp"
@@ -32,15 +33,15 @@ namespace {
 constexpr std::string_view kHelp =
     R"(usage: firnlog serve [CONFIG] [--OPTION VALUE]...
 
-Serves the store in a directory over RESP. CONFIG is a file in redis.conf's syntax; every option can
-stand in it and on the command line, under Redis's names. The usual ones:
+Serves the store in a directory over RESP. CONFIG is a file in redis.conf's syntax; every option
+can stand in it and on the command line, under Redis's names. The usual ones:
 
   --dir DIR                 where the store lies (default: the current directory)
   --port N                  TCP port (6379; 0: none)
   --bind ADDRESS...         addresses to listen on (127.0.0.1 -::1)
   --unixsocket PATH         also listen there
   --appendfsync POLICY      always (default): a reply means that it is on the disk
-                            everysec: at most two seconds are lost on a power cut, nothing on a crash
+                            everysec: a power cut loses two seconds at most, a crash nothing
                             no: the kernel decides when it is on the disk
   --requirepass PASSWORD    clients must AUTH
   --threads N               reactors (1 on two cores)
@@ -49,7 +50,8 @@ stand in it and on the command line, under Redis's names. The usual ones:
   --pidfile PATH            write the process id there
   --supervised systemd      tell systemd when it is ready
 
-docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 3 the store is damaged.
+docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 3 the store is
+damaged.
 )";
 
 std::atomic<int> signals{0};
@@ -107,7 +109,8 @@ void raise_descriptor_limit(Config& config) {
     limit.rlim_cur = std::min(wanted, limit.rlim_max);
     (void)::setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur >= wanted) return;
-    const auto possible = static_cast<std::int64_t>(limit.rlim_cur > kOwn ? limit.rlim_cur - kOwn : 1);
+    const auto possible =
+        static_cast<std::int64_t>(limit.rlim_cur > kOwn ? limit.rlim_cur - kOwn : 1);
     logger::warning("maxclients " + std::to_string(config.maxclients) + " needs " +
                     std::to_string(wanted) + " descriptors, the limit is " +
                     std::to_string(limit.rlim_cur) + ": maxclients is " + std::to_string(possible) +
@@ -120,16 +123,16 @@ void log_start(const recovery::Report& report) {
         logger::notice("store: created");
         return;
     }
-    logger::notice("store: replayed records=" + std::to_string(report.records) +
-                   " bytes=" + std::to_string(report.bytes) + " files=" +
-                   std::to_string(report.files) + " ms=" + std::to_string(report.took_us / 1000) +
+    logger::notice("store: replayed records=" + std::to_string(report.records) + " bytes=" +
+                   std::to_string(report.bytes) + " files=" + std::to_string(report.files) +
+                   " ms=" + std::to_string(report.took_us / 1000) +
                    (report.clean ? " after a clean stop" : " after an unclean stop"));
     if (report.torn_bytes != 0)
-        logger::warning("store: torn tail cut at " + report.torn_at + ", bytes=" +
-                        std::to_string(report.torn_bytes) + " kept in quarantine/");
+        logger::warning("store: torn tail cut at " + report.torn_at +
+                        ", bytes=" + std::to_string(report.torn_bytes) + " kept in quarantine/");
 }
 
-recovery::OpenOptions open_options(const Config& config) {
+recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     recovery::OpenOptions options;
     options.engine.supply.bytes_max = config.segment_bytes_max;
     options.engine.supply.zero_ahead = config.appendfsync == Fsync::always;
@@ -138,7 +141,9 @@ recovery::OpenOptions open_options(const Config& config) {
         std::max<std::uint64_t>(config.tail_memory / 2, config.proto_max_bulk_len + (64U << 20));
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
     options.give_up = [] { return signals.load() != 0; };
-    options.progress = [&config, last = std::int64_t{0}](const recovery::Progress& now) mutable {
+    options.progress = [&config, &loading,
+                        last = std::int64_t{0}](const recovery::Progress& now) mutable {
+        loading.progress(now);
         timespec at{};
         ::clock_gettime(CLOCK_MONOTONIC, &at);
         if (at.tv_sec == last || now.bytes_all == 0) return;
@@ -175,6 +180,19 @@ bool turn_or_log(Reactor& reactor) {
     return true;
 }
 
+// Nothing more is parsed; replies that wait for the log are sent, for a while. What is in flight is
+// waited for in any case: the log cannot go on without it.
+void finish(Server& server, Reactor& reactor) {
+    constexpr std::int64_t kPatienceUs = 3'000'000;
+    const auto until = server.clock().mono().after(kPatienceUs);
+    reactor.close_all(false);
+    while (reactor.connections() != 0 && server.clock().mono() < until)
+        if (!turn_or_log(reactor)) return;
+    reactor.close_all(true);
+    while (!reactor.log_idle() || reactor.connections() != 0)
+        if (!turn_or_log(reactor)) return;
+}
+
 // The other reactors, each on its thread, until the server stops.
 class Crew {
   public:
@@ -192,6 +210,7 @@ class Crew {
                 if (!seat) return;
                 while (!leave_.load(std::memory_order_acquire))
                     if (!turn_or_log(*seat->reactor)) break;
+                finish(server, *seat->reactor);
                 // The ring first: it waits until the kernel has let go of the reactor's memory.
                 seat->io.reset();
                 seat->reactor.reset();
@@ -217,7 +236,7 @@ class Crew {
     std::vector<std::thread> threads_;
 };
 
-// Everything appended becomes durable; new commands still get answers meanwhile.
+// Everything appended becomes durable.
 void drain(Server& server, Reactor& reactor) {
     auto& log = server.engine().log;
     const auto until = server.clock().mono().after(10'000'000);
@@ -232,7 +251,7 @@ void drain(Server& server, Reactor& reactor) {
 }
 
 int run(recovery::Store& store, io::Clock& clock, const Config& config,
-        const std::vector<Listener>& listeners) {
+        const std::vector<Listener>& listeners, std::vector<Loading::Early> early) {
     Server server(store.engine(), clock, config);
     server.recovery = store.report();
     server.tcp_port = config.port;
@@ -250,6 +269,10 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
         crew.leave();
         return could_not("a reactor could not be made");
     }
+    store.engine().on_corrupt = [](engine::Address at, engine::Lsn lsn) {
+        logger::warning("corrupt: file=" + std::to_string(at.file()) + " offset=" +
+                        std::to_string(at.offset()) + " lsn=" + std::to_string(lsn.value));
+    };
     store.engine().supply.on_change = [&server] {
         for (auto* reactor : server.reactors()) reactor->post([](Reactor& it) { it.resume(); });
     };
@@ -258,6 +281,8 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
         first->reactor->listen(listener.fd);
         logger::notice("ready: " + listener.address);
     }
+    for (auto& client : early)
+        first->reactor->adopt(client.fd, is_unix_socket(client.fd), client.unread);
     tell_systemd(config, "READY=1\nSTATUS=serving\n");
     bool sound = true;
     while (sound && signals.load() == 0 && !server.stopping()) {
@@ -267,11 +292,13 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
     tell_systemd(config, "STOPPING=1\n");
     logger::notice("stopping");
     server.stop();
+    // The worker first: it tells reactors when a segment was made, and they are about to go.
+    store.engine().stop_worker();
     crew.leave();
+    finish(server, *first->reactor);
     drain(server, *first->reactor);
     first->io.reset();
     first->reactor.reset();
-    store.engine().stop_worker();
     if (auto closed = store.close(); !closed)
         return could_not("the stop is not clean: " + closed.error().text());
     logger::notice("stopped cleanly");
@@ -303,8 +330,15 @@ int serve_config(Config config) {
     const auto listeners = open_listeners(config);
     if (!listeners) return could_not(listeners.error().text);
     io::SystemClock clock;
-    auto store = recovery::open(**files, clock, open_options(config));
+    Loading loading(*listeners);
+    auto store = recovery::open(**files, clock, open_options(config, loading));
+    auto early = loading.stop();
     if (!store) {
+        for (const auto& client : early) ::close(client.fd);
+        if (signals.load() != 0) {
+            logger::notice("stopped while loading");
+            return 0;
+        }
         logger::warning(config.dir + ": " + store.error().text);
         return store.error().exit_code();
     }
@@ -312,7 +346,7 @@ int serve_config(Config config) {
     if (!config.pidfile.empty()) {
         std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n";
     }
-    const int code = run(**store, clock, config, *listeners);
+    const int code = run(**store, clock, config, *listeners, std::move(early));
     if (!config.pidfile.empty()) ::unlink(config.path(config.pidfile).c_str());
     if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());
     for (const auto& listener : *listeners) ::close(listener.fd);

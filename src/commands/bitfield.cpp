@@ -227,7 +227,7 @@ Flow run_all(Call& call, bool only_reads) {
     const auto key = call.arg(1);
     const auto item = call.session.look(key, engine::Type::string);
     if (!item) return writes ? call.stop(item.error()) : stop_lookup(call, key, item.error());
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     auto windows = open_windows(call.session, *value, *operations);
     if (!windows) return call.stop(windows.error());

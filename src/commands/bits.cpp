@@ -32,7 +32,7 @@ Flow setbit(Call& call) {
     if (!given || (*given != 0 && *given != 1)) return call.error(kBadBit);
     const auto item = call.session.look(key, engine::Type::string);
     if (!item) return call.stop(item.error());
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     const auto place = *offset / 8;
     const auto part = value->part(place, 1);
@@ -58,7 +58,7 @@ Flow getbit(Call& call) {
     if (!offset) return call.error(kBadBitOffset);
     const auto item = call.session.look(key, engine::Type::string);
     if (!item) return stop_lookup(call, key, item.error());
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     const auto part = value->part(*offset / 8, 1);
     if (!part) return call.stop(part.error());
@@ -146,7 +146,7 @@ Flow bitcount(Call& call) {
         count_lookup(call, key, false);
         return call.integer(0);
     }
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     auto range = whole_of(value->size());
     const auto refuse = [&](std::string_view text) {
@@ -229,7 +229,7 @@ Flow bitpos(Call& call) {
         count_lookup(call, key, false);
         return call.integer(wanted ? -1 : 0);
     }
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     const auto refuse = [&](std::string_view text) {
         count_lookup(call, key, true);

@@ -1,6 +1,7 @@
 #include "src/commands/client.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -96,8 +97,8 @@ std::string line_of(const Connection& client, std::int64_t now_us) {
     field("omem", 0);
     field("tot-mem", sizeof(Connection) + capacity + replies + argv + client.transaction.bytes);
     field("events", client.out.empty() ? "r" : "rw");
-    field("cmd", client.last_command == nullptr ? std::string_view("NULL")
-                                                : client.last_command->name);
+    field("cmd",
+          client.last_command == nullptr ? std::string_view("NULL") : client.last_command->name);
     field("user", "default");
     field("redir", -1);
     field("resp", static_cast<int>(client.protocol));
@@ -124,8 +125,7 @@ Flow client_getname(Call& call) {
 }
 
 Flow client_setname(Call& call) {
-    if (const auto wrong = wrong_client_name(call.arg(2)); !wrong.empty())
-        return call.error(wrong);
+    if (const auto wrong = wrong_client_name(call.arg(2)); !wrong.empty()) return call.error(wrong);
     call.client.name = call.arg(2);
     return call.ok();
 }
@@ -225,21 +225,23 @@ Flow client_list(Call& call) {
             });
             return lines;
         },
-        [](Connection&, resp::Writer& out, const std::vector<std::string>& answers) {
-            // In the order in which they came: by id.
-            std::vector<std::pair<std::uint64_t, std::string_view>> lines;
+        [chosen](Connection&, resp::Writer& out, const std::vector<std::string>& answers) {
+            std::map<std::int64_t, std::string_view> lines;
             for (const std::string_view answer : answers) {
                 for (std::size_t at = 0; at < answer.size();) {
                     const auto end = answer.find('\n', at);
                     const auto line = answer.substr(at, end + 1 - at);
                     const auto id = line.substr(3, line.find(' ') - 3);
-                    lines.emplace_back(text::parse_u64(id).value_or(0), line);
+                    lines.emplace(text::parse_i64(id).value_or(0), line);
                     at = end + 1;
                 }
             }
-            std::ranges::sort(lines);
+            // In the order in which they came, or were asked for.
             std::string all;
-            for (const auto& [id, line] : lines) all += line;
+            if (!chosen->by_id)
+                for (const auto& [id, line] : lines) all += line;
+            for (const auto id : chosen->ids)
+                if (const auto found = lines.find(id); found != lines.end()) all += found->second;
             out.verbatim(all);
         });
 }

@@ -11,7 +11,6 @@ namespace firnlog::server {
 
 struct Config;
 
-
 [[nodiscard]] std::span<const Command> client_subcommands();
 
 // What is wrong with a name as CLIENT SETNAME takes it, as a whole error reply; or nothing.

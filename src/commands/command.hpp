@@ -1,15 +1,15 @@
 #pragma once
 // Command: one row of the command table and the function behind it. Start here to add a command.
 //
-// A command is one function and one row, in the file of its family. Everything else derives from the
-// row: arity and key positions (hence which stripes are locked), COMMAND's output, docs/commands.md,
-// the random tests. A handler never sees a lock:
+// A command is one function and one row, in the file of its family. Everything else derives from
+// the row: arity and key positions (hence which stripes are locked), COMMAND's output,
+// docs/commands.md, the random tests. A handler never sees a lock:
 //
 //   parse -> row -> arity, access -> keys from the row -> session.begin(keys) -> handler -> gate
 //
 // A handler validates its arguments, looks at what it needs, and only then changes something; from
-// its first effect on it cannot fail. It answers through `call.out`, exactly one reply, or none when
-// it returns Flow::again or blocked.
+// its first effect on it cannot fail. It answers through `call.out`, exactly one reply, or none
+// when it returns Flow::again or blocked.
 
 #include <cstdint>
 #include <span>
@@ -114,14 +114,16 @@ enum Category : std::uint32_t {
     kScripting = 1U << 20,
 };
 
-// Where a command's keys stand, as Redis's key specifications say it: the first key's index, the last
-// (negative: from the end), the step; `keynum`: the index of an argument that counts the keys behind.
+// Where a command's keys stand, as Redis's key specifications say it: the first key's index, the
+// last (negative: from the end), the step; `keynum`: the index of an argument that counts the keys
+// behind.
 struct KeySpec {
     std::uint32_t flags = 0;  // KeyFlag
     int first = 0;            // 0: none
     int last = 0;
     int step = 1;
-    int keynum = 0;  // not 0: keys follow that argument, as many as it says; first is relative to it
+    int keynum =
+        0;  // not 0: keys follow that argument, as many as it says; first is relative to it
 };
 
 enum KeyFlag : std::uint32_t {
@@ -142,8 +144,8 @@ struct Command {
     std::string_view name;    // lower case; of a subcommand "client|list"
     std::string_view syntax;  // of the arguments: "key value [NX | XX] [GET] [EX seconds | …]"
     std::string_view summary;
-    std::string_view since;       // of Redis, or of Firnlog for its own
-    std::string_view group;       // as COMMAND DOCS names it: "string", "hash", "generic", …
+    std::string_view since;  // of Redis, or of Firnlog for its own
+    std::string_view group;  // as COMMAND DOCS names it: "string", "hash", "generic", …
     std::string_view complexity;
     int arity = 0;  // with the name; negative: at least
     std::uint32_t flags = 0;

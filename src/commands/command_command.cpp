@@ -334,10 +334,9 @@ std::uint32_t flags_for(const Command& command, std::span<const std::string_view
                         std::uint32_t flags) {
     if ((flags & kKeyVariable) == 0) return flags;
     const auto has = [args](std::size_t from, std::string_view word) {
-        return std::ranges::any_of(args.subspan(std::min(from, args.size())),
-                                   [word](std::string_view arg) {
-                                       return equal_folded(arg, word);
-                                   });
+        return std::ranges::any_of(
+            args.subspan(std::min(from, args.size())),
+            [word](std::string_view arg) { return equal_folded(arg, word); });
     };
     if (command.name == "set" && !has(3, "get")) return kKeyOW | kKeyUpdate;
     if (command.name == "bitfield" && !has(2, "set") && !has(2, "incrby"))
@@ -349,10 +348,10 @@ Flow get_keys(Call& call, bool with_flags) {
     const auto args = call.args.subspan(2);
     const auto* command = CommandTable::get().find(args);
     if (command == nullptr) return call.error("ERR Invalid command specified");
-    const bool has_keys =
-        (command->flags & kMovableKeys) != 0 ||
-        std::ranges::any_of(command->keys,
-                            [](const KeySpec& spec) { return (spec.flags & kKeyNotKey) == 0; });
+    const bool has_keys = (command->flags & kMovableKeys) != 0 ||
+                          std::ranges::any_of(command->keys, [](const KeySpec& spec) {
+                              return (spec.flags & kKeyNotKey) == 0;
+                          });
     if (!has_keys) return call.error("ERR The command has no key arguments");
     if (!arity_fits(*command, args.size()))
         return call.error("ERR Invalid number of arguments specified for command");

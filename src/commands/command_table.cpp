@@ -38,9 +38,9 @@ std::string_view own_name(const Command& parent, const Command& subcommand) {
 }
 
 std::vector<std::span<const Command>> families() {
-    return {connection_commands(), server_commands(),      key_commands(),
-            string_commands(),     bit_commands(),         hash_commands(),
-            transaction_commands(), pubsub_commands(),     firn_commands()};
+    return {connection_commands(),  server_commands(), key_commands(),
+            string_commands(),      bit_commands(),    hash_commands(),
+            transaction_commands(), pubsub_commands(), firn_commands()};
 }
 
 // The word FIRN DURABLE <policy> stands before a command of its own, whose keys are its keys.
@@ -48,19 +48,19 @@ constexpr std::string_view kWrapper = "firn|durable";
 constexpr std::size_t kWrapperArgs = 3;
 
 constexpr std::string_view kFlagNames[] = {
-    "write",        "readonly", "denyoom",  "module",  "admin",         "pubsub",
-    "noscript",     "blocking", "loading",  "stale",   "skip_monitor",  "skip_slowlog",
-    "asking",       "fast",     "no_auth",  "may_replicate", "no_async_loading", "no_multi",
-    "movablekeys",  "allow_busy"};
+    "write",         "readonly",         "denyoom",  "module",      "admin",
+    "pubsub",        "noscript",         "blocking", "loading",     "stale",
+    "skip_monitor",  "skip_slowlog",     "asking",   "fast",        "no_auth",
+    "may_replicate", "no_async_loading", "no_multi", "movablekeys", "allow_busy"};
 
 constexpr std::string_view kKeyFlagNames[] = {
-    "RW",     "RO",     "OW",     "RM",      "access",     "update",
+    "RW",     "RO",     "OW",      "RM",         "access",        "update",
     "insert", "delete", "not_key", "incomplete", "variable_flags"};
 
 constexpr std::string_view kCategoryNames[] = {
-    "keyspace", "read",   "write",  "set",   "sortedset", "list",      "hash",
-    "string",   "bitmap", "hyperloglog", "geo",  "stream", "pubsub",  "admin",
-    "fast",     "slow",   "blocking", "dangerous", "connection", "transaction", "scripting"};
+    "keyspace", "read",   "write",       "set",       "sortedset",  "list",        "hash",
+    "string",   "bitmap", "hyperloglog", "geo",       "stream",     "pubsub",      "admin",
+    "fast",     "slow",   "blocking",    "dangerous", "connection", "transaction", "scripting"};
 
 // The category of a group's commands, unless the row names another family.
 std::uint32_t group_category(const Command& command) {
@@ -123,9 +123,8 @@ std::optional<std::string> CommandTable::build(std::span<const Renaming> renamin
         }
     }
     const auto place_of = [&named](std::string_view name) {
-        return std::ranges::find_if(named, [name](const Slot& slot) {
-            return text::equal_folded(slot.name, name);
-        });
+        return std::ranges::find_if(
+            named, [name](const Slot& slot) { return text::equal_folded(slot.name, name); });
     };
     for (const auto& renaming : renamings) {
         const auto from = place_of(renaming.from);

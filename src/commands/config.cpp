@@ -42,9 +42,10 @@ tl::expected<void, std::string> apply(const ConfigSet& set) {
             return tl::unexpected(
                 config_set_failed(name, "listening sockets change with a restart only"));
     if (has(set, "maxclients") && !allow_clients(set.config.maxclients))
-        return tl::unexpected(config_set_failed(
-            "maxclients", "The operating system is not able to handle the specified number of "
-                          "clients"));
+        return tl::unexpected(
+            config_set_failed("maxclients",
+                              "The operating system is not able to handle the specified number of "
+                              "clients"));
     if (has(set, "loglevel")) logger::set_level(set.config.loglevel);
     return {};
 }

@@ -60,8 +60,7 @@ void leave_monitor(Call& call) {
 Flow ping(Call& call) {
     if (call.argc() > 2) return call.error("ERR wrong number of arguments for 'ping' command");
     const auto& subscriptions = call.client.subscriptions;
-    const bool subscribed =
-        subscriptions.count() != 0 || !subscriptions.shard_channels.empty();
+    const bool subscribed = subscriptions.count() != 0 || !subscriptions.shard_channels.empty();
     if (subscribed && call.client.protocol == resp::Protocol::resp2) {
         call.out.array(2);
         call.out.bulk("pong");
@@ -180,8 +179,7 @@ Flow select(Call& call) {
     return call.ok();
 }
 
-constexpr std::uint32_t kHandshake =
-    kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy;
+constexpr std::uint32_t kHandshake = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy;
 
 }  // namespace
 

@@ -123,9 +123,8 @@ Flow object(Call& call) {
     std::array<char, 32> at{};
     std::snprintf(at.data(), at.size(), "0x%llx", static_cast<unsigned long long>(place));
     call.out.simple("Value at:" + std::string(at.data()) +
-                    " refcount:1 encoding:" + std::string(shape->encoding) +
-                    " serializedlength:" + std::to_string(shape->bytes) +
-                    " lru:0 lru_seconds_idle:0");
+                    " refcount:1 encoding:" + std::string(shape->encoding) + " serializedlength:" +
+                    std::to_string(shape->bytes) + " lru:0 lru_seconds_idle:0");
     return Flow::done;
 }
 

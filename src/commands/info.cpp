@@ -102,9 +102,7 @@ Gathered add_up(const std::vector<std::string>& answers) {
             at = end + 1;
             return found;
         };
-        const auto number = [](std::string_view text) {
-            return text::parse_u64(text).value_or(0);
-        };
+        const auto number = [](std::string_view text) { return text::parse_u64(text).value_or(0); };
         all.connections += number(line());
         all.blocked += number(line());
         all.pubsub += number(line());
@@ -216,9 +214,9 @@ void memory_section(const Facts& facts, Lines& lines) {
     ::sysinfo(&system);
     const auto percent = [](std::uint64_t part, std::uint64_t whole) {
         std::array<char, 32> text{};
-        std::snprintf(text.data(), text.size(), "%.2f%%",
-                      whole == 0 ? 0.0
-                                 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+        std::snprintf(
+            text.data(), text.size(), "%.2f%%",
+            whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole));
         return std::string(text.data());
     };
     lines.bytes("used_memory", memory.own);
@@ -237,6 +235,11 @@ void memory_section(const Facts& facts, Lines& lines) {
                 static_cast<std::uint64_t>(system.totalram) * system.mem_unit);
     lines.bytes("used_memory_lua", 0);
     lines.bytes("used_memory_scripts", 0);
+    lines.add("used_memory_vm_eval", 0);
+    lines.add("used_memory_scripts_eval", 0);
+    lines.add("used_memory_vm_functions", 0);
+    lines.bytes("used_memory_vm_total", 0);
+    lines.add("used_memory_functions", 0);
     lines.add("number_of_cached_scripts", 0);
     lines.add("number_of_functions", 0);
     lines.add("number_of_libraries", 0);
@@ -290,8 +293,9 @@ void log_fields(const Facts& facts, Lines& lines) {
     lines.add("log_segment_bytes", bytes);
     lines.add("log_segments_ready", ready.count);
     lines.add("log_ready_bytes", ready.bytes);
+    const auto failure = engine.supply.failure();
     lines.add("log_supply_status",
-              ready.no_space ? "no_space" : (ready.failing ? "failing" : "ok"));
+              !failure ? "ok" : (failure->code == Code::no_space ? "no_space" : "failing"));
     const auto& counters = engine.counters;
     lines.add("cold_reads", counters.cold_reads.load(std::memory_order_relaxed));
     lines.add("late_reads", counters.late_reads.load(std::memory_order_relaxed));
@@ -486,16 +490,16 @@ void commandstats_section(const Facts& facts, Lines& lines) {
         if (sum.calls == 0 && sum.rejected == 0 && sum.failed == 0) continue;
         const auto us = sum.nanoseconds / 1000;
         std::array<char, 192> text{};
-        std::snprintf(text.data(), text.size(),
-                      "calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
-                      "failed_calls=%llu",
-                      static_cast<unsigned long long>(sum.calls),
-                      static_cast<unsigned long long>(us),
-                      sum.calls == 0 ? 0.0
-                                     : static_cast<double>(sum.nanoseconds) / 1000 /
-                                           static_cast<double>(sum.calls),
-                      static_cast<unsigned long long>(sum.rejected),
-                      static_cast<unsigned long long>(sum.failed));
+        std::snprintf(
+            text.data(), text.size(),
+            "calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
+            "failed_calls=%llu",
+            static_cast<unsigned long long>(sum.calls), static_cast<unsigned long long>(us),
+            sum.calls == 0
+                ? 0.0
+                : static_cast<double>(sum.nanoseconds) / 1000 / static_cast<double>(sum.calls),
+            static_cast<unsigned long long>(sum.rejected),
+            static_cast<unsigned long long>(sum.failed));
         lines.add("cmdstat_" + std::string(table.row(i).name), text.data());
     }
 }
@@ -539,8 +543,8 @@ void latencystats_section(const Facts& facts, Lines& lines) {
         std::string text;
         for (const auto percent : facts.config.latency_tracking_info_percentiles) {
             if (!text.empty()) text += ',';
-            text += "p" + trimmed(percent) + "=" + std::to_string(percentile_us(sum, percent)) +
-                    ".000";
+            text +=
+                "p" + trimmed(percent) + "=" + std::to_string(percentile_us(sum, percent)) + ".000";
         }
         lines.add("latency_percentiles_usec_" + std::string(table.row(i).name), text);
     }

@@ -347,7 +347,6 @@ constexpr Command kKeyCommands[] = {
      .categories = kKeyspace,
      .handler = keys::dbsize},
     {.name = "object",
-     .syntax = "subcommand [argument ...]",
      .summary = "How values are kept",
      .since = "2.2.3",
      .group = "generic",

@@ -156,7 +156,7 @@ Flow lcs(Call& call) {
     std::string_view values[2];
     for (const std::size_t i : {0U, 1U}) {
         if (!items[i] || !are_strings) continue;
-        const auto value = engine::strings::get(call.session, *items[i]);
+        const auto value = engine::strings::get(call.session, *items[i], call.arg(i + 1));
         if (value)
             values[i] = *value;
         else

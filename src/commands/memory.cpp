@@ -19,14 +19,28 @@ extern "C" [[gnu::weak]] void mi_collect(bool force);
 namespace firnlog::server {
 namespace {
 
-// What a key takes of memory and, by its record, of the log.
+// What the elements of an object take in the log, told from some of them (0: all).
+std::size_t element_bytes(const engine::BigString& body, std::size_t) { return body.size(); }
+std::size_t element_bytes(const engine::HashBody& body, std::size_t samples) {
+    std::vector<engine::Entry*> some;
+    (void)body.fields().scan(0, samples == 0 ? body.size() : samples, some);
+    if (some.empty()) return 0;
+    std::size_t bytes = 0;
+    for (const auto* entry : some) bytes += entry->size_hint();
+    return bytes * body.size() / some.size();
+}
+
+// What a key takes: of memory its entry, of the log its records.
 Flow usage(Call& call) {
+    constexpr std::int64_t kSamples = 5;
+    auto samples = kSamples;
     for (std::size_t i = 3; i < call.argc(); i += 2) {
         if (!text::equal_folded(call.arg(i), "samples") || i + 1 == call.argc())
             return call.syntax_error();
-        const auto samples = text::parse_i64(call.arg(i + 1));
-        if (!samples) return call.error("ERR value is not an integer or out of range");
-        if (*samples < 0) return call.syntax_error();
+        const auto asked = text::parse_i64(call.arg(i + 1));
+        if (!asked) return call.error("ERR value is not an integer or out of range");
+        if (*asked < 0) return call.syntax_error();
+        samples = *asked;
     }
     const auto item = call.session.look(call.arg(2));
     if (!item) return call.stop(item.error());
@@ -41,8 +55,12 @@ Flow usage(Call& call) {
     } else {
         const auto& object = *(*item)->object;
         call.session.saw(object.last_change);
-        bytes += sizeof(engine::Object) + object.binding_bytes +
-                 std::visit([](const auto& body) { return body.memory_bytes(); }, object.body);
+        bytes += sizeof(engine::Object) + object.binding_bytes;
+        bytes += std::visit(
+            [samples](const auto& body) {
+                return body.memory_bytes() + element_bytes(body, static_cast<std::size_t>(samples));
+            },
+            object.body);
     }
     return call.integer(static_cast<std::int64_t>(bytes));
 }
@@ -111,8 +129,7 @@ Flow stats(Call& call) {
     const auto tables_known = std::min(tables, memory.own);
     number("overhead.total", memory.own - tables_known);
     number("keys.count", static_cast<std::uint64_t>(keys));
-    number("keys.bytes-per-key",
-           keys == 0 ? 0 : memory.own / static_cast<std::uint64_t>(keys));
+    number("keys.bytes-per-key", keys == 0 ? 0 : memory.own / static_cast<std::uint64_t>(keys));
     number("dataset.bytes", tables_known);
     const auto own = static_cast<double>(std::max<std::uint64_t>(memory.own, 1));
     ratio("dataset.percentage", 100.0 * static_cast<double>(tables_known) / own);
@@ -135,8 +152,8 @@ Flow stats(Call& call) {
 
 Flow doctor(Call& call) {
     const auto memory = process_memory();
-    call.out.verbatim("Index and buffers take " + human_bytes(memory.own) +
-                      "; " + human_bytes(memory.mapped) +
+    call.out.verbatim("Index and buffers take " + human_bytes(memory.own) + "; " +
+                      human_bytes(memory.mapped) +
                       " of the log's files are mapped and resident, which the kernel takes back "
                       "when it needs them.\n");
     return Flow::done;
@@ -228,7 +245,7 @@ Command memory_command() {
          .handler = stats},
         {.name = "memory|usage",
          .syntax = "key [SAMPLES count]",
-         .summary = "What a key takes: its entry, its record or its elements",
+         .summary = "What a key takes: its entry in memory, its records in the log",
          .since = "4.0.0",
          .group = "server",
          .complexity = "O(1)",

@@ -16,8 +16,8 @@ Flow subcommand_help(Call& call);
 // "ERR unknown subcommand or wrong number of arguments for 'x'. Try CLIENT HELP."
 Flow subcommand_syntax_error(Call& call);
 
-// `job` runs on every reactor's thread, then `reply` on the client's own with what they returned, in
-// the reactors' order. With one reactor that is now; with several the command is Flow::blocked
+// `job` runs on every reactor's thread, then `reply` on the client's own with what they returned,
+// in the reactors' order. With one reactor that is now; with several the command is Flow::blocked
 // meanwhile, and within EXEC, where every command has to answer at once, it is an error.
 using GatherJob = std::function<std::string(Reactor&)>;
 using GatherReply =

@@ -58,8 +58,9 @@ Flow save(Call& call) {
             if (!failed) note_saved(reactor.server());
             reactor.unblock(client, blocked, [failed](Connection&, resp::Writer& out) {
                 if (failed)
-                    out.error("IOERR writing or syncing the log failed, it takes no more writes "
-                              "until a restart");
+                    out.error(
+                        "IOERR writing or syncing the log failed, it takes no more writes "
+                        "until a restart");
                 else
                     out.ok();
             });
@@ -108,8 +109,7 @@ Flow shutdown(Call& call) {
         else
             return call.syntax_error();
     }
-    if ((abort && (save || nosave || now || force)) || (save && nosave))
-        return call.syntax_error();
+    if ((abort && (save || nosave || now || force)) || (save && nosave)) return call.syntax_error();
     if (abort) return call.error("ERR No shutdown in progress.");
     if (log_failed(call) && !force && !nosave)
         return call.error("ERR Errors trying to SHUTDOWN. Check logs.");
@@ -140,8 +140,8 @@ Flow lolwut(Call& call) {
     if (call.argc() > 2 && equal_folded(call.arg(1), "version") && !text::parse_i64(call.arg(2)))
         return call.error("ERR value is not an integer or out of range");
     constexpr std::size_t kWidth = 48;
-    constexpr std::string_view kLayers[] = {"  .   ' ", " .  : .'", ".:'. :.:", ":*.:*:'*",
-                                            "*:#*:*#:", "##*#*##*"};
+    constexpr std::string_view kLayers[] = {
+        "  .   ' ", " .  : .'", ".:'. :.:", ":*.:*:'*", "*:#*:*#:", "##*#*##*"};
     std::array<std::byte, kWidth> noise{};
     std::string pit;
     for (const auto layer : kLayers) {

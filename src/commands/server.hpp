@@ -18,8 +18,8 @@ namespace firnlog::server {
 
 [[nodiscard]] Command info_command();
 
-// Memory of this process, in bytes: what is its own (index and buffers), and what of the log's files
-// is mapped and resident.
+// Memory of this process, in bytes: what is its own (index and buffers), and what of the log's
+// files is mapped and resident.
 struct ProcessMemory {
     std::uint64_t own = 0;
     std::uint64_t mapped = 0;

@@ -24,10 +24,9 @@ Flow slowlog_get(Call& call) {
     if (call.argc() > 3) return subcommand_syntax_error(call);
     std::optional<std::int64_t> count = kDefault;
     if (call.argc() == 3) count = text::parse_i64(call.arg(2));
-    if (!count || *count < -1)
-        return call.error("ERR count should be greater than or equal to -1");
-    const auto most = *count < 0 ? std::numeric_limits<std::size_t>::max()
-                                 : static_cast<std::size_t>(*count);
+    if (!count || *count < -1) return call.error("ERR count should be greater than or equal to -1");
+    const auto most =
+        *count < 0 ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(*count);
     const auto commands = call.server.slowlog().newest(most);
     call.out.array(commands.size());
     for (const auto& slow : commands) {
@@ -102,7 +101,8 @@ Flow latency_doctor(Call& call) {
     std::string report;
     if (threshold == 0) {
         report =
-            "Nothing is watched. CONFIG SET latency-monitor-threshold <milliseconds> notes whatever "
+            "Nothing is watched. CONFIG SET latency-monitor-threshold <milliseconds> notes "
+            "whatever "
             "takes longer.\n";
     } else if (const auto events = call.server.latency().events(); events.empty()) {
         report = "Nothing took longer than " + std::to_string(threshold) + " ms.\n";

@@ -5,7 +5,7 @@
 
 namespace firnlog::server {
 
-engine::Expected<StringText> StringText::open(engine::Session& session,
+engine::Expected<StringText> StringText::open(engine::Session& session, std::string_view key,
                                               const std::optional<engine::Item>& item) {
     StringText text(session, item);
     if (!item) return text;
@@ -15,7 +15,7 @@ engine::Expected<StringText> StringText::open(engine::Session& session,
         text.size_ = *size;
         return text;
     }
-    const auto whole = engine::strings::get(session, *item);
+    const auto whole = engine::strings::get(session, *item, key);
     if (!whole) return tl::unexpected(whole.error());
     text.whole_ = *whole;
     text.size_ = whole->size();

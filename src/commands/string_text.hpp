@@ -19,6 +19,7 @@ class StringText {
   public:
     // `item` was looked up with Type::string.
     [[nodiscard]] static engine::Expected<StringText> open(engine::Session& session,
+                                                           std::string_view key,
                                                            const std::optional<engine::Item>& item);
 
     [[nodiscard]] std::size_t size() const { return size_; }

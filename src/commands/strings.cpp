@@ -225,7 +225,7 @@ Flow strlen(Call& call) {
     const auto key = call.arg(1);
     const auto item = call.session.look(key, engine::Type::string);
     if (!item) return stop_lookup(call, key, item.error());
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     count_lookup(call, key, item->has_value());
     return call.integer(static_cast<std::int64_t>(value->size()));
@@ -239,7 +239,7 @@ Flow getrange(Call& call) {
     if (!first || !last) return call.error(kNotAnInteger);
     const auto item = call.session.look(key, engine::Type::string);
     if (!item) return stop_lookup(call, key, item.error());
-    const auto value = StringText::open(call.session, *item);
+    const auto value = StringText::open(call.session, key, *item);
     if (!value) return call.stop(value.error());
     const auto size = static_cast<std::int64_t>(value->size());
     // Negative places count from the end; what lies before the beginning is the beginning.
@@ -382,7 +382,9 @@ engine::Expected<Counted> read_counted(Call& call, std::string_view key, std::si
     const auto item = call.session.look(key, engine::Type::string);
     if (!item) return tl::unexpected(item.error());
     if (!*item) return Counted{};
-    const auto text = strings::range(call.session, **item, 0, bytes_max);
+    const auto value = StringText::open(call.session, key, *item);
+    if (!value) return tl::unexpected(value.error());
+    const auto text = value->part(0, bytes_max);
     if (!text) return tl::unexpected(text.error());
     return Counted{.text = *text, .expires_ms = (*item)->expires_ms};
 }

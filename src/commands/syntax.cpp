@@ -38,14 +38,14 @@ std::vector<std::string_view> words_of(std::string_view text) {
 }
 
 Type type_of(std::string_view name) {
-    constexpr std::array<std::string_view, 7> kKeys{"key",    "key1",   "key2",       "newkey",
+    constexpr std::array<std::string_view, 7> kKeys{"key",     "key1",   "key2",       "newkey",
                                                     "destkey", "source", "destination"};
     constexpr std::array<std::string_view, 25> kIntegers{
-        "seconds",   "milliseconds", "count", "cursor",   "offset",    "index",
-        "index1",    "index2",       "start", "end",      "stop",      "increment",
-        "decrement", "numkeys",      "db",    "bit",      "client-id", "numreplicas",
-        "timeout",   "numlocal",     "len",   "protover", "port",      "version",
-        "destination-db"};
+        "seconds", "milliseconds", "count",       "cursor",  "offset",
+        "index",   "index1",       "index2",      "start",   "end",
+        "stop",    "increment",    "decrement",   "numkeys", "db",
+        "bit",     "client-id",    "numreplicas", "timeout", "numlocal",
+        "len",     "protover",     "port",        "version", "destination-db"};
     if (std::ranges::count(kKeys, name) != 0) return Type::key;
     if (name == "pattern") return Type::pattern;
     if (name.starts_with("unix-time")) return Type::unix_time;

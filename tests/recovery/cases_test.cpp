@@ -24,8 +24,8 @@ BOOST_AUTO_TEST_CASE(what_was_acknowledged_and_is_gone_is_never_cut) {
 }
 
 BOOST_AUTO_TEST_CASE(a_zero_tail_is_the_normal_end) {
-    BOOST_TEST((judge({.vouched = false, .rest = Rest::zeros, .next = Next::nowhere}) ==
-                Verdict::end));
+    BOOST_TEST(
+        (judge({.vouched = false, .rest = Rest::zeros, .next = Next::nowhere}) == Verdict::end));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

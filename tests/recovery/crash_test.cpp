@@ -1,5 +1,5 @@
-// T1: the simulated world crashes at every I/O operation of a workload that takes every path there is,
-// in every way a crash can happen; what recovery makes of it is held against the model.
+// T1: the simulated world crashes at every I/O operation of a workload that takes every path there
+// is, in every way a crash can happen; what recovery makes of it is held against the model.
 
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
@@ -31,10 +31,11 @@ struct Campaign {
     std::map<std::string, std::map<std::string, std::uint64_t>> by_phase_and_kind;
 
     void print() const {
-        std::printf("report: simulated crashes: %llu, of them inside recovery: %llu, gone on and "
-                    "restarted: %llu, torn tails cut: %llu\n",
-                    static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(nested),
-                    static_cast<unsigned long long>(resumed), static_cast<unsigned long long>(torn));
+        std::printf(
+            "report: simulated crashes: %llu, of them inside recovery: %llu, gone on and "
+            "restarted: %llu, torn tails cut: %llu\n",
+            static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(nested),
+            static_cast<unsigned long long>(resumed), static_cast<unsigned long long>(torn));
         for (const auto& [phase, kinds] : by_phase_and_kind) {
             std::printf("report:   %-9s", phase.c_str());
             for (const auto& [kind, count] : kinds)
@@ -67,12 +68,10 @@ void check_image(World& after, const std::vector<Version>& versions, std::size_t
         std::size_t older = versions.size();
         for (std::size_t i = 0; i < oldest; ++i)
             if (versions[i].digest == found) older = i;
-        BOOST_FAIL("the recovered state is no version in [" << oldest << ", " << versions.size()
-                                                            << ") but "
-                                                            << (older < versions.size()
-                                                                    ? std::to_string(older)
-                                                                    : std::string("none at all"))
-                                                            << "; seed " << seed);
+        BOOST_FAIL("the recovered state is no version in ["
+                   << oldest << ", " << versions.size() << ") but "
+                   << (older < versions.size() ? std::to_string(older) : std::string("none at all"))
+                   << "; seed " << seed);
     }
     if (!go_on) return;
     ++campaign.resumed;
@@ -94,8 +93,9 @@ void check_image(World& after, const std::vector<Version>& versions, std::size_t
 }
 
 void run_campaign(std::uint64_t seed, Campaign& campaign) {
-    World world{{.seed = seed, .replay = "FIRNLOG_SEED=" + std::to_string(seed) +
-                                         " recovery_tests --run_test=*/a_crash_at_any*"}};
+    World world{{.seed = seed,
+                 .replay = "FIRNLOG_SEED=" + std::to_string(seed) +
+                           " recovery_tests --run_test=*/a_crash_at_any*"}};
     Subject* subject = nullptr;
     std::vector<Version> none{{.end = {}, .digest = digest(Model{})}};
     const auto hook = [&](const sim::Operation& at) {
@@ -145,8 +145,9 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
     const auto seed = from_environment("FIRNLOG_SEED", 1);
     const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
     const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
-    const std::uint64_t wanted =
-        from_environment("FIRNLOG_CRASHES", prove ? 1'000'000 : sanitized ? 1'000 : 10'000);
+    const std::uint64_t wanted = from_environment("FIRNLOG_CRASHES", prove       ? 1'000'000
+                                                                     : sanitized ? 1'000
+                                                                                 : 10'000);
     Campaign campaign;
     for (std::uint64_t n = 0; campaign.crashes < wanted; ++n) {
         BOOST_TEST_CONTEXT("seed " << seed + n) { run_campaign(seed + n, campaign); }

@@ -1,5 +1,6 @@
-// T2: the n-th operation of each kind fails, once and for ever; then the machine crashes. Nothing that
-// was acknowledged may be missing, nothing is acknowledged after the failure, nothing is tried again.
+// T2: the n-th operation of each kind fails, once and for ever; then the machine crashes. Nothing
+// that was acknowledged may be missing, nothing is acknowledged after the failure, nothing is tried
+// again.
 
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
@@ -74,14 +75,15 @@ bool run(sim::Fault fault, std::uint64_t seed, Counts& counts) {
 
 BOOST_AUTO_TEST_SUITE(faults)
 
-BOOST_AUTO_TEST_CASE(whatever_operation_fails_nothing_acknowledged_is_lost_and_nothing_acked_after) {
+BOOST_AUTO_TEST_CASE(
+    whatever_operation_fails_nothing_acknowledged_is_lost_and_nothing_acked_after) {
     const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
     const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
     const std::uint64_t step = prove ? 1 : sanitized ? 23 : 5;
     Counts counts;
-    const Kind kinds[] = {Kind::write, Kind::write_sync, Kind::fsync,    Kind::sync,
-                          Kind::create, Kind::allocate,  Kind::sync_dir, Kind::rename,
-                          Kind::unlink, Kind::open,      Kind::map,      Kind::read};
+    const Kind kinds[] = {Kind::write,  Kind::write_sync, Kind::fsync,    Kind::sync,
+                          Kind::create, Kind::allocate,   Kind::sync_dir, Kind::rename,
+                          Kind::unlink, Kind::open,       Kind::map,      Kind::read};
     for (const auto kind : kinds)
         for (const int error : {EIO, ENOSPC})
             for (const bool sticky : {false, true})
@@ -99,12 +101,13 @@ BOOST_AUTO_TEST_CASE(whatever_operation_fails_nothing_acknowledged_is_lost_and_n
         if (!run({.is_short = true, .kind = Kind::write_sync, .nth = nth}, nth, counts)) break;
         if (!run({.is_short = true, .kind = Kind::write, .nth = nth}, nth + 1, counts)) break;
     }
-    std::printf("report: runs with a failing operation: %llu, reached: %llu, log closed: %llu, "
-                "start refused: %llu\n",
-                static_cast<unsigned long long>(counts.runs),
-                static_cast<unsigned long long>(counts.struck),
-                static_cast<unsigned long long>(counts.log_failed),
-                static_cast<unsigned long long>(counts.refused));
+    std::printf(
+        "report: runs with a failing operation: %llu, reached: %llu, log closed: %llu, "
+        "start refused: %llu\n",
+        static_cast<unsigned long long>(counts.runs),
+        static_cast<unsigned long long>(counts.struck),
+        static_cast<unsigned long long>(counts.log_failed),
+        static_cast<unsigned long long>(counts.refused));
     BOOST_TEST(counts.log_failed > 0);
     BOOST_TEST(counts.refused > 0);
 }

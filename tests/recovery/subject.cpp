@@ -127,7 +127,8 @@ bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
             if (!lazy_) engine().log.want_durable(gate);
             return true;
         }
-        BOOST_REQUIRE(done.error() == engine::Stop::wait || done.error() == engine::Stop::io_error ||
+        BOOST_REQUIRE(done.error() == engine::Stop::wait ||
+                      done.error() == engine::Stop::io_error ||
                       done.error() == engine::Stop::no_space);
         if (done.error() != engine::Stop::wait) return false;
         engine().work();
@@ -143,8 +144,8 @@ using Done = engine::Expected<void>;
 bool Subject::set(std::string key, std::string value, std::int64_t expires_ms) {
     return batch({key}, false, [&](Model& next) -> Done {
         if (auto done = strings::set(session_, key, value, expires_ms); !done) return done;
-        next[{database_, key}] = {.is_hash = false, .text = value, .fields = {},
-                                  .expires_ms = expires_ms};
+        next[{database_, key}] = {
+            .is_hash = false, .text = value, .fields = {}, .expires_ms = expires_ms};
         return {};
     });
 }
@@ -160,8 +161,8 @@ bool Subject::set_many(const std::vector<std::pair<std::string, std::string>>& p
         if (auto room = session_.reserve(bytes, pairs.size()); !room) return room;
         for (const auto& [key, value] : pairs) {
             strings::set_reserved(session_, key, value);
-            next[{database_, key}] = {.is_hash = false, .text = value, .fields = {},
-                                      .expires_ms = -1};
+            next[{database_, key}] = {
+                .is_hash = false, .text = value, .fields = {}, .expires_ms = -1};
         }
         return {};
     });

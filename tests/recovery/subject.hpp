@@ -1,9 +1,9 @@
 #pragma once
 // Subject: the engine under test in a simulated world, and the oracle beside it.
 //
-// The model is a map of plain values; after each batch it is written down as one text, whose digest is
-// that version's. Whatever a crash leaves, the recovered state must be one of the versions: not older
-// than what was acknowledged, not newer than what was asked for.
+// The model is a map of plain values; after each batch it is written down as one text, whose digest
+// is that version's. Whatever a crash leaves, the recovered state must be one of the versions: not
+// older than what was acknowledged, not newer than what was asked for.
 
 #include <cstdint>
 #include <map>

@@ -1,6 +1,6 @@
 #pragma once
-// Workload: a script that takes every path of the engine a few times, in named phases. The seed picks
-// keys, sizes and when to wait for the disk.
+// Workload: a script that takes every path of the engine a few times, in named phases. The seed
+// picks keys, sizes and when to wait for the disk.
 
 #include "tests/recovery/subject.hpp"
 

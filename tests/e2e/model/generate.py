@@ -8,26 +8,29 @@ import time
 KEYS = {"string": b"s", "number": b"n", "hash": b"h", "any": b"x"}
 KEYS_OF_KIND = 8
 FIELDS = [b"f%d" % i for i in range(12)] + [b"", b"field with spaces", b"\x00\xff"]
-TEXTS = [b"", b"a", b"hello world", b"0", b"1", b"-1", b"10", b"3.5", b"-0.25", b"1e3", b"007", b" 1",
-         b"9223372036854775807", b"-9223372036854775808", b"\xff\x00\x80", b"ohmytext", b"mynewtext",
-         b"x" * 43, b"x" * 44, b"x" * 45, b"y" * 64, b"y" * 65, b"\r\n", b"z" * 700]
+TEXTS = [b"", b"a", b"hello world", b"0", b"1", b"-1", b"10", b"3.5", b"-0.25", b"1e3", b"007",
+         b" 1", b"9223372036854775807", b"-9223372036854775808", b"\xff\x00\x80", b"ohmytext",
+         b"mynewtext", b"x" * 43, b"x" * 44, b"x" * 45, b"y" * 64, b"y" * 65, b"\r\n", b"z" * 700]
 PATTERNS = [b"*", b"s*", b"h?", b"[a-m]*", b"[^s]?", b"*1", b"\\*", b"", b"none", b"f*", b"*a*b*"]
 SMALL = [0, 1, 2, 3, 5, 7, 8, 10, 31, 64, 100, -1, -2, -3, -100]
 # Each is refused or harmless where a count, an offset or an index stands.
 HUGE = [b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808",
-        b"-9223372036854775809", b"8589934592", b"18446744073709551616", b"99999999999999999999999"]
-BAD_NUMBERS = HUGE + [b"abc", b"", b"1.5", b" 1", b"1 ", b"0x10", b"+1", b"01", b"1e400", b"nan", b"inf",
-                      b"-inf", b"-", b"1\x00"]
-STRAY_WORDS = [b"EX", b"px", b"NX", b"XX", b"GT", b"KEEPTTL", b"foo", b"MATCH", b"COUNT", b"BIT", b"BYTE",
-               b"WITHVALUES", b"", b"*", b"\xff", b"GET", b"LEN", b"IDX", b"DB", b"REPLACE", b"ASYNC"]
+        b"-9223372036854775809", b"8589934592", b"18446744073709551616", b"9" * 23]
+BAD_NUMBERS = HUGE + [b"abc", b"", b"1.5", b" 1", b"1 ", b"0x10", b"+1", b"01", b"1e400", b"nan",
+                      b"inf", b"-inf", b"-", b"1\x00"]
+STRAY_WORDS = [b"EX", b"px", b"NX", b"XX", b"GT", b"KEEPTTL", b"foo", b"MATCH", b"COUNT", b"BIT",
+               b"BYTE", b"WITHVALUES", b"", b"*", b"\xff", b"GET", b"LEN", b"IDX", b"DB",
+               b"REPLACE", b"ASYNC"]
 BIT_TYPES = [b"u1", b"u8", b"u16", b"u32", b"u63", b"i1", b"i8", b"i16", b"i32", b"i64", b"i5"]
 BAD_BIT_TYPES = [b"u64", b"i65", b"u0", b"i0", b"8", b"x8", b"u", b"i-1"]
-WAYS = (["plain"] * 9 + ["arity"] * 3 + ["number"] * 3 + ["type"] * 2 + ["syntax"] * 2 + ["wild"] * 2)
+WAYS = (["plain"] * 9 + ["arity"] * 3 + ["number"] * 4 + ["type"] * 4 + ["syntax"] * 3 +
+        ["wild"] * 2)
 # Words for arguments by name; others go by their type.
 BY_NAME = {
     "field": FIELDS, "operation": [b"AND", b"OR", b"XOR", b"NOT", b"and"], "encoding": BIT_TYPES,
     "bit": [b"0", b"1"], "db": [b"0", b"1", b"2", b"3"], "index": [b"0", b"1", b"2", b"3"],
-    "index1": [b"0", b"1", b"2"], "index2": [b"0", b"1", b"2"], "destination-db": [b"0", b"1", b"2"],
+    "index1": [b"0", b"1", b"2"], "index2": [b"0", b"1", b"2"],
+    "destination-db": [b"0", b"1", b"2"],
     "cursor": [b"0", b"0", b"0", b"1", b"17", b"255"],
     "count": [b"0", b"1", b"2", b"5", b"10", b"1000", b"-1", b"-5", b"-20"],
     "protover": [b"2", b"3"], "username": [b"default", b"nobody"], "password": [b"", b"secret"],
@@ -51,6 +54,9 @@ class Generator:
         self.weights = [RARE.get(name, 1.0) for name in self.names]
         self.far = int(time.time()) + 10_000_000
 
+    def leave_out(self, name):
+        self.weights[self.names.index(name)] = 0
+
     def row(self):
         return self.rows[self.rng.choices(self.names, self.weights)[0]]
 
@@ -67,7 +73,7 @@ class Generator:
             kind = "string" if kind == "hash" else "hash"
         words, types = list(row.words), ["name"] * len(row.words)
         for argument in row.arguments:
-            self._argument(argument, kind, words, types)
+            self._argument(row, argument, kind, words, types)
         head = len(row.words)
         if way == "arity":
             # Below the least, or (fixed arity) above: otherwise whatever comes of it.
@@ -90,7 +96,12 @@ class Generator:
             words[place] = rng.choice(rng.choice((TEXTS, BAD_NUMBERS, STRAY_WORDS, BAD_BIT_TYPES)))
         if rng.random() < 0.1:
             words[0] = words[0].lower()
-        return self._tamed(row, words)
+        words = self._tamed(row, words)
+        if row.name in ON_LONG and len(words) > 1 and rng.random() < 0.05:
+            words[1] = b"long%d" % rng.randrange(2)
+            if row.name in ON_LONG_AT and len(words) > 2 and rng.random() < 0.7:
+                words[2] = b"%d" % (ON_LONG_AT[row.name] * (65_536 + rng.randint(-12, 12)))
+        return words
 
     def refill(self):
         """Commands that give a few keys the types their names say."""
@@ -100,11 +111,15 @@ class Generator:
             if kind == "hash":
                 yield [b"DEL", key]
                 fields = rng.sample(FIELDS, 4)
+                if rng.random() < 0.03:
+                    fields += [b"g%d" % i for i in range(150)]
                 yield [b"HSET", key] + [w for field in fields for w in (field, rng.choice(TEXTS))]
             elif kind == "number":
                 yield [b"SET", key, b"%d" % rng.randint(-1000, 1000)]
             else:
                 yield [b"SET", key, rng.choice(TEXTS)]
+        if rng.random() < 0.05:
+            yield [b"SET", b"long%d" % rng.randrange(2), rng.randbytes(8) * 9_000]
 
     def _kind(self, row):
         if row.group == "hash":
@@ -113,7 +128,7 @@ class Generator:
             return "number" if "cr" in row.name else "string"
         return self.rng.choice(("string", "number", "hash", "any"))
 
-    def _argument(self, argument, kind, words, types):
+    def _argument(self, row, argument, kind, words, types):
         rng = self.rng
         if argument.optional and rng.random() < 0.55:
             return
@@ -124,15 +139,15 @@ class Generator:
             if argument.type == "pure-token":
                 continue
             if argument.type == "oneof":
-                self._argument(rng.choice(argument.parts), kind, words, types)
+                self._argument(row, rng.choice(argument.parts), kind, words, types)
             elif argument.type == "block":
                 for part in argument.parts:
-                    self._argument(part, kind, words, types)
+                    self._argument(row, part, kind, words, types)
             else:
-                words.append(self._value(argument, kind))
+                words.append(self._value(row, argument, kind))
                 types.append(argument.type)
 
-    def _value(self, argument, kind):
+    def _value(self, row, argument, kind):
         rng = self.rng
         name, type_ = argument.name, argument.type
         if type_ == "key" or name in ("key", "newkey", "destkey", "source", "destination"):
@@ -145,11 +160,14 @@ class Generator:
             unit = 1000 if "milli" in name else 1
             return b"%d" % rng.choice((0, 1, -5) if rng.random() < 0.1 else
                                       (unit * (self.far + rng.randrange(900_000_000)),))
+        if name == "value" and row.group == "bitmap" and rng.random() < 0.8:
+            return rng.choice((b"0", b"1"))
         if BY_NAME.get(name):
             return rng.choice(BY_NAME[name])
         if name == "offset":
-            return rng.choice((b"%d" % rng.randrange(300), b"#%d" % rng.randrange(9),
-                               b"%d" % rng.randrange(9000)))
+            mark = b"#" if row.name.startswith("bitfield") else b""
+            return rng.choice((b"%d" % rng.randrange(300), b"%d" % rng.randrange(9_000),
+                               mark + b"%d" % rng.randrange(9)))
         if type_ == "integer":
             return b"%d" % rng.choice(SMALL)
         if type_ == "double":
@@ -165,8 +183,12 @@ class Generator:
             if before in (b"EX", b"PX") or (row.name in SOON_AT_2 and at == 2):
                 if _number(words[at], 1, 100_000_000):
                     words[at] = b"%d" % self.rng.randrange(1_000_000_000, 2_000_000_000)
-            if row.group in ("string", "bitmap") and _number(words[at].lstrip(b"#"), 20_000, 1 << 33):
-                if row.name in ("setrange", "setbit", "bitfield"):
+            # SET lets a key be that has expired already; DBSIZE then depends on when it is swept.
+            if row.name == "set" and before in (b"EXAT", b"PXAT"):
+                if _number(words[at], 1, self.far):
+                    words[at] = b"%d" % (self.far * (1000 if before == b"PXAT" else 1))
+            if row.name in ("setrange", "setbit", "bitfield"):
+                if _number(words[at].lstrip(b"#"), 20_000, 1 << 33):
                     words[at] = b"20"
         return words
 
@@ -178,7 +200,17 @@ def _number(word, least, most):
         return False
 
 
+# Commands that are asked of strings past 64 KiB too, which are kept in pieces. Not LCS: it needs
+# memory for the product of the lengths.
+ON_LONG = {"append", "setrange", "getrange", "substr", "setbit", "getbit", "bitcount", "bitpos",
+           "bitfield", "bitfield_ro", "strlen", "get", "getex", "getdel", "del", "expireat",
+           "persist", "type", "exists"}
+# Bits or bytes: the unit of the offset behind the key, for offsets near 64 KiB.
+ON_LONG_AT = {"setrange": 1, "getrange": 1, "substr": 1, "setbit": 8, "getbit": 8}
 SOON_AT_2 = {"expire", "pexpire", "setex", "psetex"}
-# They take everything away, or move it: seldom enough that there is something to take.
-RARE = {"flushall": 0.15, "flushdb": 0.15, "swapdb": 0.3, "reset": 0.3, "hello": 0.3, "multi": 2.0,
+# They take everything away or answer with a book: seldom enough that there is something to take,
+# and time for the others.
+RARE = {"command": 0.1, "command|docs": 0.12, "command|info": 0.3, "command|list": 0.6, "info": 0.3,
+        "memory|stats": 0.4, "lolwut": 0.4, "object|help": 0.4,
+        "flushall": 0.35, "flushdb": 0.35, "swapdb": 0.6, "reset": 0.4, "multi": 2.0,
         "exec": 0.7, "discard": 0.4, "hgetall": 1.5}

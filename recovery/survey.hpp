@@ -1,0 +1,106 @@
+#pragma once
+// Survey: the whole log of a store as it lies there, sound or not, read without changing a byte.
+//
+// open() stops at the first place that must not be; check and repair want all of them, and what is
+// whole behind each. So the survey notes a fault, looks for the next frame that is valid at its
+// place, and goes on there. Records are handed out batch by batch: one with a hole is dropped as a
+// whole.
+//
+//   frame frame ######### frame …        a gap is the stretch of lsns from the last whole frame to
+//   the
+//               └─ gap ─┘                next one; what was in it cannot be known, or only in part
+//
+// What nobody vouches for at the log's end is no fault: a torn write, or a live server's next one.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/format/manifest.hpp"
+#include "engine/index/keyspace.hpp"
+#include "recovery/log_reader.hpp"
+
+namespace firnlog::recovery {
+
+struct Fault {
+    std::string file;  // "" : a file that is not there
+    std::uint64_t offset = 0;
+    engine::Lsn lsn;  // [lsn, lsn_end) is lost; equal: nothing is
+    engine::Lsn lsn_end;
+    std::string text;
+    [[nodiscard]] bool loses() const { return lsn < lsn_end; }
+    [[nodiscard]] std::string line() const;  // one line for a person
+    bool operator==(const Fault&) const = default;
+};
+
+struct Survey {
+    engine::Manifest manifest;
+    bool manifest_rebuilt = false;  // from the headers of the segments
+    std::vector<Fault> faults;
+    std::vector<LogFile> chain;       // files whose frames were read, in the order of the log
+    std::vector<std::uint64_t> ends;  // of each: behind its last frame
+    std::uint64_t files_unused = 0;   // made ready, nothing in them
+    std::uint64_t bytes = 0;          // read
+    std::uint64_t frames = 0;
+    std::uint64_t records = 0;          // whole, in whole batches
+    std::uint64_t records_dropped = 0;  // whole, in batches that are not
+    engine::Lsn end;                    // behind the last whole frame
+    engine::Lsn vouched;                // everything before it was acknowledged
+    std::uint64_t unvouched_bytes = 0;  // of whole frames behind that
+    std::uint64_t torn_bytes = 0;       // behind the last whole frame
+    std::string torn_at;
+    std::uint32_t frames_crc = 0;  // over the checksums of all frames: equal logs have equal ones
+};
+
+struct Surveyed {
+    // Of a whole batch, in the order of the log.
+    std::function<void(const engine::Record&, const engine::Keyspace::Place&)> record;
+    // Of a batch that is not whole, or from within a gap: it is dropped.
+    std::function<void(const engine::Record&, engine::Lsn)> dropped;
+    std::function<void(std::uint64_t bytes_done, std::uint64_t bytes_all)> progress;
+};
+
+// Code::missing: there is no store here. Code::version: another build is needed. Code::damaged:
+// there is neither a manifest nor a segment that tells whose they are.
+[[nodiscard]] Result<Survey> survey(io::Files& files, const Surveyed& to);
+
+// The directory as the next start would find it: what the manifest has adopted under its final
+// name, what it has retired gone. Nothing can be changed through it; a sector that cannot be read
+// is zeros.
+class SettledFiles : public io::Files {
+  public:
+    SettledFiles(io::Files& files, const engine::Manifest& manifest)
+        : files_(files), manifest_(manifest) {}
+
+    Result<int> open(std::string_view name, io::Open how, bool direct) override;
+    [[nodiscard]] bool is_direct(int) const override { return false; }
+    void close(int fd) override { files_.close(fd); }
+    Result<std::size_t> read(int fd, std::uint64_t offset, MutableBytes into) override;
+    Result<void> write(int, std::uint64_t, Bytes) override { return read_only(); }
+    Result<void> allocate(int, std::uint64_t) override { return read_only(); }
+    Result<void> truncate(int, std::uint64_t) override { return read_only(); }
+    Result<void> sync(int) override { return read_only(); }
+    Result<std::uint64_t> size(int fd) override { return files_.size(fd); }
+    Result<std::unique_ptr<io::Mapping>> map(int fd) override { return files_.map(fd); }
+    Result<void> rename(std::string_view, std::string_view) override { return read_only(); }
+    Result<void> link(std::string_view, std::string_view) override { return read_only(); }
+    Result<void> unlink(std::string_view) override { return read_only(); }
+    Result<void> make_dir(std::string_view) override { return read_only(); }
+    Result<std::vector<io::FileInfo>> list(std::string_view dir) override;
+    Result<void> sync_dir(std::string_view) override { return read_only(); }
+    Result<std::unique_ptr<io::Lock>> lock(std::string_view) override {
+        return fail(Error{.code = Code::usage, .doing = "lock a store that is only read"});
+    }
+    Result<std::uint64_t> free_bytes() override { return files_.free_bytes(); }
+
+  private:
+    static Result<void> read_only() {
+        return fail(Error{.code = Code::usage, .doing = "change a store that is only read"});
+    }
+    io::Files& files_;
+    const engine::Manifest& manifest_;
+};
+
+}  // namespace firnlog::recovery

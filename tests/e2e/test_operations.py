@@ -1,0 +1,345 @@
+"""What an operator meets: options, files, signals, exit codes, limits, and words that help."""
+
+import glob
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import harness
+
+
+def program(*words, env=None, seconds=60):
+    """firnlog with these words until it ends: (exit code, everything it printed)."""
+    done = subprocess.run([harness.FIRNLOG, *map(str, words)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
+                          env={**os.environ, **(env or {})})
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def eventually(condition, seconds=10):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="firnlog-operations-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def serve(self, *options, **more):
+        server = harness.firnlog(*options, **more)
+        self.addCleanup(server.close)
+        return server
+
+
+class CommandLine(Folder):
+    def refused(self, *words, saying):
+        """Exit 1, at once, with a text that says what is wrong."""
+        code, output = program("serve", "--dir", self.folder, "--port", harness.free_port(), *words)
+        self.assertEqual(code, 1, output)
+        self.assertRegex(output, saying)
+        return output
+
+    def test_help_and_version(self):
+        for words in (["--help"], ["serve", "--help"], ["check", "--help"], ["repair", "--help"]):
+            code, output = program(*words)
+            self.assertEqual(code, 0, output)
+            self.assertIn("usage: firnlog", output)
+        code, output = program("--version")
+        self.assertEqual(code, 0)
+        self.assertRegex(output, r"^firnlog \d+\.\d+\.\d+ \(format \d+\)$")
+
+    def test_no_verb_and_a_wrong_verb_are_errors(self):
+        self.assertEqual(program()[0], 1)
+        code, output = program("sevre")
+        self.assertEqual(code, 1)
+        self.assertIn("sevre", output)
+
+    def test_an_unknown_directive_is_named_with_the_nearest_known(self):
+        self.refused("--prot", 1, saying="'?prot'?.*port")
+
+    def test_a_bad_value_is_refused(self):
+        self.refused("--port", "many", saying="port")
+        self.refused("--appendfsync", "sometimes", saying="appendfsync.*always")
+        self.refused("--timeout", "-1", saying="timeout")
+        self.refused("--databases", "0", saying="databases")
+
+    def test_what_would_break_a_promise_is_refused_with_the_reason(self):
+        self.refused("--maxmemory", "100mb", saying="maxmemory.*evict")
+        self.refused("--cluster-enabled", "yes", saying="cluster-enabled")
+        self.refused("--replicaof", "127.0.0.1 6379", saying="replica")
+
+    def test_an_error_in_a_file_names_the_file_and_the_line(self):
+        with open(self.path("firnlog.conf"), "w") as file:
+            file.write("# ours\nport 0\nmaxclients none\n")
+        code, output = program("serve", self.path("firnlog.conf"))
+        self.assertEqual(code, 1)
+        self.assertRegex(output, r"firnlog\.conf:3.*maxclients")
+
+    def test_a_missing_file_or_directory_is_an_error(self):
+        code, output = program("serve", self.path("no.conf"))
+        self.assertEqual(code, 1)
+        self.assertIn("no.conf", output)
+        code, output = program("serve", "--port", harness.free_port(),
+                               "--dir", self.path("no/where"))
+        self.assertEqual(code, 1)
+        self.assertIn("no/where", output)
+
+    def test_a_port_in_use_is_refused(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            code, output = program("serve", "--dir", self.folder, "--port", taken.getsockname()[1])
+        self.assertEqual(code, 1)
+        self.assertIn("in use", output)
+
+    def test_options_win_over_the_file(self):
+        with open(self.path("firnlog.conf"), "w") as file:
+            file.write("timeout 100\nhz 20\n")
+        server = harness.Server(
+            [harness.FIRNLOG, "serve", self.path("firnlog.conf"), "--timeout", "200", "--dir",
+             self.folder, "--port", str(port := harness.free_port())], port, self.folder, False,
+            self.path("log"))
+        self.addCleanup(server.close)
+        server.start()
+        self.assertEqual(server.value("CONFIG", "GET", "timeout")[1], b"200")
+        self.assertEqual(server.value("CONFIG", "GET", "hz")[1], b"20")
+        self.assertEqual(server.value("CONFIG", "GET", "appendfsync")[1], b"always")
+
+    def test_debians_redis_conf_starts_unchanged_apart_from_paths(self):
+        debian = "/etc/redis/redis.conf"
+        if not os.access(debian, os.R_OK):
+            self.skipTest("%s cannot be read" % debian)
+        text = pathlib.Path(debian).read_text()
+        for was in ("/var/lib/redis", "/run/redis", "/var/log/redis"):
+            text = text.replace(was, self.folder)
+        port = harness.free_port()
+        text = re.sub(r"(?m)^port 6379$", "port %d" % port, text)
+        pathlib.Path(self.path("redis.conf")).write_text(text)
+        server = harness.Server([harness.FIRNLOG, "serve", self.path("redis.conf")], port,
+                                self.folder, False, self.path("log"))
+        self.addCleanup(server.close)
+        server.start()
+        self.assertEqual(server.ask("SET", "k", "v"), b"+OK\r\n")
+        self.assertEqual(server.value("CONFIG", "GET", "appendonly"), [b"appendonly", b"yes"])
+        self.assertIn("appendonly", pathlib.Path(self.path("redis-server.log")).read_text())
+        self.assertEqual(server.stop(), 0)
+
+
+class Files(Folder):
+    def test_a_unix_socket_with_its_permissions(self):
+        path = self.path("socket")
+        server = self.serve("--unixsocket", path, "--unixsocketperm", "770")
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o770)
+        with harness.Client(path=path) as client:
+            self.assertEqual(client.ask("PING"), b"+PONG\r\n")
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(os.path.exists(path))
+        # One that a killed server left behind is no obstacle.
+        server.start()
+        server.kill()
+        self.assertTrue(os.path.exists(path))
+        server.start()
+        with harness.Client(path=path) as client:
+            self.assertEqual(client.ask("PING"), b"+PONG\r\n")
+
+    def test_the_pidfile_is_there_while_it_runs(self):
+        server = self.serve("--pidfile", self.path("pid"))
+        self.assertEqual(int(pathlib.Path(self.path("pid")).read_text()), server.pid)
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(os.path.exists(self.path("pid")))
+
+    def test_sighup_opens_the_log_file_again(self):
+        server = self.serve("--logfile", self.path("log"))
+        self.assertIn("ready", pathlib.Path(self.path("log")).read_text())
+        os.rename(self.path("log"), self.path("log.1"))
+        server.process.send_signal(signal.SIGHUP)
+        self.assertTrue(eventually(lambda: os.path.exists(self.path("log"))))
+        self.assertEqual(server.stop(), 0)
+        self.assertIn("stopped", pathlib.Path(self.path("log")).read_text())
+        self.assertNotIn("stopped", pathlib.Path(self.path("log.1")).read_text())
+
+    def test_files_are_the_users_own(self):
+        server = self.serve(folder=self.folder)
+        server.ask("SET", "k", "v")
+        for path in glob.glob(self.path("*.log")) + [self.path("manifest")]:
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600, path)
+
+    def test_systemd_is_told_when_it_is_ready_and_when_it_stops(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(self.path("notify"))
+            notify.settimeout(30)
+            os.environ["NOTIFY_SOCKET"] = self.path("notify")
+            try:
+                server = self.serve("--supervised", "systemd")
+            finally:
+                del os.environ["NOTIFY_SOCKET"]
+            said = notify.recv(4096)
+            while b"READY=1" not in said:
+                said = notify.recv(4096)
+            self.assertEqual(server.ask("PING"), b"+PONG\r\n")
+            self.assertEqual(server.stop(), 0)
+            self.assertIn(b"STOPPING=1", notify.recv(4096))
+
+
+class Connections(Folder):
+    def test_requirepass(self):
+        server = self.serve("--requirepass", "secret")
+        with server.connect() as client:
+            self.assertTrue(client.ask("GET", "k").startswith(b"-NOAUTH"))
+            self.assertTrue(client.ask("AUTH", "wrong").startswith(b"-WRONGPASS"))
+            self.assertEqual(client.ask("AUTH", "secret"), b"+OK\r\n")
+            self.assertEqual(client.ask("GET", "k"), b"$-1\r\n")
+        self.assertNotIn("secret", server.log())
+
+    def test_maxclients(self):
+        server = self.serve("--maxclients", "5")
+        clients = [server.connect() for _ in range(5)]
+        for client in clients:
+            self.assertEqual(client.ask("PING"), b"+PONG\r\n")
+        with server.connect() as sixth:
+            self.assertEqual(sixth.rest(), b"-ERR max number of clients reached\r\n")
+        clients.pop().close()
+
+        def free():
+            try:
+                return server.ask("PING") == b"+PONG\r\n"
+            except (harness.Closed, OSError):
+                return False
+
+        self.assertTrue(eventually(free))
+        for client in clients:
+            client.close()
+
+    def test_an_idle_connection_is_closed_after_timeout(self):
+        server = self.serve("--timeout", "1")
+        with server.connect() as idle, server.connect() as listener:
+            listener.ask("SUBSCRIBE", "news")
+            self.assertEqual(idle.ask("PING"), b"+PONG\r\n")
+            self.assertTrue(idle.closed(15))
+            # One that listens is not idle.
+            self.assertEqual(server.ask("PUBLISH", "news", "x"), b":1\r\n")
+
+    def test_ipv6_and_all_addresses(self):
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.bind(("::1", 0))
+        except OSError:
+            self.skipTest("this machine has no ::1")
+        for bind in (["::1"], ["*", "-::*"]):
+            with self.subTest(bind):
+                server = harness.firnlog("--bind", *bind, start=False)
+                self.addCleanup(server.close)
+                server.start(wait=False)
+                self.assertTrue(eventually(lambda: "ready: " in server.log(), 30), server.log())
+                with socket.create_connection(("::1", server.port), timeout=10) as six:
+                    six.sendall(b"PING\r\n")
+                    self.assertEqual(six.recv(100), b"+PONG\r\n")
+                server.kill()
+
+    def test_protected_mode_refuses_other_machines(self):
+        address = subprocess.run(["hostname", "-I"], stdout=subprocess.PIPE).stdout.decode().split()
+        address = [one for one in address if ":" not in one and not one.startswith("127.")]
+        if not address:
+            self.skipTest("this machine has no address but loopback")
+        server = self.serve("--bind", "*")
+
+        def first_words():
+            with socket.create_connection((address[0], server.port), timeout=10) as outside:
+                outside.sendall(b"PING\r\n")
+                return outside.recv(1000)
+
+        self.assertTrue(first_words().startswith(b"-DENIED"))
+        self.assertEqual(server.ask("CONFIG", "SET", "protected-mode", "no"), b"+OK\r\n")
+        self.assertEqual(first_words(), b"+PONG\r\n")
+
+    def test_an_http_request_closes_the_connection_and_runs_nothing(self):
+        server = self.serve()
+        for request in (b"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n",
+                        b"GET / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n",
+                        b"PUT /k HTTP/1.0\r\nContent-Length: 9\r\n\r\nSET k v\r\n",
+                        b"Host: x\r\nSET k v\r\n"):
+            with self.subTest(request), server.connect() as client:
+                client.send_raw(request)
+                self.assertNotIn(b"+OK", client.rest())
+                self.assertEqual(server.ask("EXISTS", "k"), b":0\r\n")
+
+
+class Ending(Folder):
+    def test_sigterm_during_load_is_a_clean_stop(self):
+        for mode in ("always", "everysec", "no"):
+            for threads in (1, 2):
+                with self.subTest(mode=mode, threads=threads):
+                    self.stop_under_load(mode, threads)
+
+    def stop_under_load(self, mode, threads):
+        server = self.serve("--appendfsync", mode, "--threads", threads)
+        acked = [0] * 4
+
+        def write(number):
+            try:
+                with server.connect() as client:
+                    while True:
+                        at = acked[number]
+                        replies = client.pipeline(
+                            [("SET", "k%d" % number, at + 1 + i) for i in range(20)])
+                        acked[number] = at + sum(reply == b"+OK\r\n" for reply in replies)
+            except (OSError, harness.Closed):
+                pass
+
+        writers = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+        for writer in writers:
+            writer.start()
+        time.sleep(0.3)
+        self.assertEqual(server.stop(), 0, server.log())
+        for writer in writers:
+            writer.join()
+        self.assertIn("stopped cleanly", server.log())
+        server.start()
+        self.assertIn("after a clean stop", server.log())
+        for number, count in enumerate(acked):
+            self.assertGreater(count, 0)
+            self.assertGreaterEqual(int(server.value("GET", "k%d" % number)), count)
+
+    def test_sigint_and_shutdown_are_clean_stops_too(self):
+        server = self.serve()
+        server.ask("SET", "k", "v")
+        server.process.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+        server.start()
+        with server.connect() as client:
+            client.send("SHUTDOWN")
+            self.assertTrue(client.closed())
+        self.assertEqual(server.wait(), 0, server.log())
+        server.start()
+        self.assertEqual(server.value("GET", "k"), b"v")
+
+    def test_it_starts_again_at_once_after_sigkill(self):
+        """The sockets of a killed process's ring live a moment longer than the process."""
+        server = self.serve()
+        for turn in range(10):
+            with server.connect() as client:
+                self.assertEqual(client.ask("SET", "k", turn), b"+OK\r\n")
+                server.kill(wait=False)
+            server.start()
+            self.assertEqual(server.value("GET", "k"), b"%d" % turn)
+
+
+if __name__ == "__main__":
+    unittest.main()

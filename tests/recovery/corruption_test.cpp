@@ -1,0 +1,350 @@
+// T6: bytes of a small store are damaged, each and every way a disk can: flipped, zeroed, cut off,
+// swapped, gone, doubled. Opening it must refuse, or give exactly a state that is allowed: after a
+// clean stop the final one; after a crash one that is no older than what the disk vouches for.
+// Never a value that was not written, never an abort or a hang. check() must call damaged what
+// open() refuses.
+
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "engine/format/names.hpp"
+#include "recovery/check.hpp"
+#include "recovery/repair.hpp"
+#include "tests/recovery/subject.hpp"
+#include "tests/recovery/workload.hpp"
+#include "tests/sim/world.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::Cut;
+using sim::Disk;
+using sim::Rng;
+using sim::World;
+
+// A store that has been stopped, one way or the other, and what is allowed of it.
+struct Specimen {
+    std::uint64_t seed = 0;
+    bool clean = false;
+    Disk disk;
+    std::vector<Version> versions;
+    std::size_t oldest = 0;                    // undamaged, nothing older may come back
+    std::map<std::string, std::string> files;  // the lock and what is made ready left out
+    std::string last_log;
+};
+
+struct Damage {
+    std::string kind;
+    std::string place;
+    std::function<void(std::map<std::string, std::string>&)> apply;
+};
+
+struct Counts {
+    std::uint64_t damages = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t unharmed = 0;  // exactly the final state
+    std::uint64_t older = 0;     // after a crash: an earlier state that the vouchers allow
+    std::uint64_t checked_sound = 0;
+    std::uint64_t checked_damaged = 0;
+    std::uint64_t check_knows_more = 0;  // opened, yet not every byte is as it was written
+    std::uint64_t repaired = 0;
+    std::map<std::string, std::uint64_t> by_kind;
+};
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+// Bytes that say something: everything but the zeros behind a file's last written byte.
+std::size_t used(const std::string& content) {
+    const auto last = content.find_last_not_of('\0');
+    return last == std::string::npos ? 0 : last + 1;
+}
+
+Specimen make_specimen(std::uint64_t seed, bool clean) {
+    Specimen made{.seed = seed, .clean = clean};
+    World world{{.seed = seed}};
+    auto opened = open(world.files(), world.clock(), small_options());
+    BOOST_REQUIRE(opened.has_value());
+    Subject subject(world, std::move(*opened));
+    // Written without waiting for the disk, the stretch that nothing vouches for is longer.
+    subject.lazy(seed % 4 == 0);
+    Rng rng{seed};
+    if (!clean) {
+        // Stopped in the midst of it: where the seed says.
+        world.crash_at(world.operations() + 5 + rng.below(70));
+        (void)workload(world, subject, rng);
+        BOOST_REQUIRE(world.crashed());
+    } else {
+        BOOST_REQUIRE(workload(world, subject, rng));
+    }
+    made.versions = subject.versions();
+    made.oldest = clean ? made.versions.size() - 1 : subject.acked(true);
+    // Killed: all that completed is there, so that what is lost is lost by the damage alone.
+    made.disk = world.image(clean ? Cut::none : Cut::kill, rng);
+    for (const auto& name : made.disk.names()) {
+        auto content = made.disk.content(name);
+        if (name == engine::names::kLock) continue;
+        if (name.ends_with(".log") && used(content) > 0) made.last_log = name;
+        made.files[name] = std::move(content);
+    }
+    return made;
+}
+
+Disk disk_of(const std::map<std::string, std::string>& files) {
+    Disk disk;
+    for (const auto& [name, content] : files) disk.put(name, content);
+    return disk;
+}
+
+// Versions that damage in unvouched bytes may bring back: nothing older than the last voucher that
+// is still legible. After a clean stop the manifest vouches for all.
+std::size_t oldest_allowed(const Specimen& specimen, io::Files& files) {
+    if (specimen.clean) return specimen.oldest;
+    auto looked = survey(files, {});
+    const auto vouched = looked ? looked->vouched : engine::Lsn{};
+    std::size_t version = 0;
+    for (std::size_t i = 0; i < specimen.versions.size(); ++i)
+        if (specimen.versions[i].end <= vouched) version = i;
+    return std::min(version, specimen.oldest);
+}
+
+void hold_against(const Specimen& specimen, const Damage& damage, Counts& counts,
+                  bool with_repair) {
+    ++counts.damages;
+    ++counts.by_kind[damage.kind];
+    auto files = specimen.files;
+    damage.apply(files);
+    World world{{.seed = specimen.seed, .phase = "damaged"}, disk_of(files)};
+    const auto checked = check(world.files());
+    const bool sound = checked && checked->sound();
+    ++(sound ? counts.checked_sound : counts.checked_damaged);
+    const auto oldest = oldest_allowed(specimen, world.files());
+    if (with_repair) {
+        World aside{{.seed = specimen.seed + 1}};
+        const auto repaired = repair(world.files(), &aside.files(), aside.clock(), &aside.io(),
+                                     {.engine = small_options().engine});
+        if (repaired) {
+            ++counts.repaired;
+            auto whole = open(aside.files(), aside.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(whole.has_value(), "what was repaired can be opened");
+            BOOST_REQUIRE((*whole)->report().clean);
+            if (sound && repaired->lost_nothing()) {
+                const auto found = digest(read_all((*whole)->engine(), 4));
+                bool known = false;
+                for (auto i = oldest; i < specimen.versions.size(); ++i)
+                    known = known || specimen.versions[i].digest == found;
+                BOOST_REQUIRE_MESSAGE(known, "the repair of a sound store is that store");
+            }
+        }
+    }
+    auto opened = open(world.files(), world.clock(), small_options());
+    if (!opened) {
+        ++counts.refused;
+        BOOST_REQUIRE_MESSAGE(!opened.error().text.empty(), "a refusal says why");
+        BOOST_REQUIRE_MESSAGE(!sound,
+                              "check finds nothing where open says: " << opened.error().text);
+        return;
+    }
+    if (!sound) ++counts.check_knows_more;
+    const auto found = digest(read_all((*opened)->engine(), 4));
+    for (auto i = specimen.versions.size(); i-- > oldest;) {
+        if (specimen.versions[i].digest != found) continue;
+        ++(i >= specimen.oldest ? counts.unharmed : counts.older);
+        return;
+    }
+    std::size_t older = specimen.versions.size();
+    for (std::size_t i = 0; i < oldest; ++i)
+        if (specimen.versions[i].digest == found) older = i;
+    BOOST_ERROR("opened with a state that is not allowed: "
+                << (older < specimen.versions.size() ? "version " + std::to_string(older)
+                                                     : std::string("none that ever was"))
+                << ", allowed [" << oldest << ", " << specimen.versions.size() << "); check says "
+                << (sound ? "sound" : "damaged"));
+}
+
+void try_one(const Specimen& specimen, const Damage& damage, Counts& counts, bool with_repair) {
+    BOOST_TEST_CONTEXT("seed " << specimen.seed << (specimen.clean ? " clean" : " crashed") << ": "
+                               << damage.kind << " " << damage.place) {
+        hold_against(specimen, damage, counts, with_repair);
+    }
+}
+
+Damage flip(const std::string& name, std::size_t at, unsigned bit) {
+    return {.kind = "flip",
+            .place = name + " byte " + std::to_string(at) + " bit " + std::to_string(bit),
+            .apply = [=](auto& files) { files[name][at] ^= static_cast<char>(1U << bit); }};
+}
+
+Damage zero(const std::string& name, std::size_t at, std::size_t bytes) {
+    return {.kind = "zero",
+            .place = name + " [" + std::to_string(at) + ", +" + std::to_string(bytes) + ")",
+            .apply = [=](auto& files) {
+                auto& content = files[name];
+                for (auto i = at; i < std::min(at + bytes, content.size()); ++i) content[i] = 0;
+            }};
+}
+
+Damage truncate(const std::string& name, std::size_t bytes) {
+    return {.kind = "truncate",
+            .place = name + " to " + std::to_string(bytes),
+            .apply = [=](auto& files) { files[name].resize(bytes); }};
+}
+
+Damage swap_blocks(const std::string& name, std::size_t a, const std::string& other, std::size_t b,
+                   std::size_t bytes) {
+    return {.kind = "swap",
+            .place = name + " " + std::to_string(a) + " with " + other + " " + std::to_string(b),
+            .apply = [=](auto& files) {
+                auto& x = files[name];
+                auto& y = files[other];
+                for (std::size_t i = 0; i < bytes; ++i)
+                    if (a + i < x.size() && b + i < y.size()) std::swap(x[a + i], y[b + i]);
+            }};
+}
+
+Damage remove(const std::string& name) {
+    return {.kind = "delete", .place = name, .apply = [=](auto& files) { files.erase(name); }};
+}
+
+Damage duplicate(const std::string& name, const std::string& as) {
+    return {.kind = "duplicate", .place = name + " as " + as, .apply = [=](auto& files) {
+                files[as] = files[name];
+            }};
+}
+
+Damage random_damage(const Specimen& specimen, Rng& rng) {
+    std::vector<std::pair<std::string, std::size_t>> names;
+    for (const auto& [name, content] : specimen.files)
+        if (used(content) > 0) names.emplace_back(name, used(content));
+    const auto pick = [&] { return names[rng.below(names.size())]; };
+    auto [name, bytes] = pick();
+    const auto kind = rng.below(100);
+    // The log's end: there it depends on the vouchers what is torn and what is damaged.
+    if (kind < 30 && !specimen.last_log.empty()) {
+        name = specimen.last_log;
+        bytes = used(specimen.files.at(name));
+        const auto at = bytes - 1 - rng.below(std::min<std::size_t>(bytes, 1500));
+        if (kind < 24) return flip(name, at, static_cast<unsigned>(rng.below(8)));
+        return truncate(name, at);
+    }
+    if (kind < 60) return flip(name, rng.below(bytes), static_cast<unsigned>(rng.below(8)));
+    if (kind < 75) {
+        const std::size_t size = rng.chance(50) ? 512 : 4096;
+        return zero(name, rng.below(bytes) / size * size, size);
+    }
+    if (kind < 87) return truncate(name, rng.below(bytes));
+    const auto [other, other_bytes] = pick();
+    const std::size_t size = rng.chance(50) ? 512 : 4096;
+    return swap_blocks(name, rng.below(bytes) / size * size, other,
+                       rng.below(other_bytes) / size * size, size);
+}
+
+void print(const Counts& counts) {
+    const auto n = [](std::uint64_t count) { return static_cast<unsigned long long>(count); };
+    std::printf(
+        "report: damaged stores: %llu, refused: %llu, unharmed: %llu, older but allowed: %llu\n",
+        n(counts.damages), n(counts.refused), n(counts.unharmed), n(counts.older));
+    std::printf(
+        "report:   check: sound %llu, damaged %llu, of them opened all the same %llu; "
+        "repaired %llu\n",
+        n(counts.checked_sound), n(counts.checked_damaged), n(counts.check_knows_more),
+        n(counts.repaired));
+    std::printf("report:  ");
+    for (const auto& [kind, count] : counts.by_kind)
+        std::printf(" %s %llu", kind.c_str(), n(count));
+    std::printf("\n");
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(corruption)
+
+BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_allowed) {
+    const auto seed = from_environment("FIRNLOG_SEED", 1);
+    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
+    const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
+    const auto wanted = from_environment("FIRNLOG_DAMAGES", prove       ? 20'000
+                                                            : sanitized ? 300
+                                                                        : 2'400);
+    Counts counts;
+    Rng rng{seed};
+    constexpr std::uint64_t kSpecimens = 8;
+    for (std::uint64_t n = 0; n < kSpecimens; ++n) {
+        const auto specimen = make_specimen(seed + n, n % 2 == 0);
+        try_one(specimen, {.kind = "none", .place = "", .apply = [](auto&) {}}, counts, true);
+        std::string last;
+        for (const auto& [name, content] : specimen.files) {
+            try_one(specimen, remove(name), counts, true);
+            if (!last.empty()) try_one(specimen, duplicate(last, name), counts, false);
+            if (name.ends_with(".log"))
+                try_one(specimen, duplicate(name, engine::names::log_file(4000)), counts, false);
+            last = name;
+            // The first block holds the most meaning.
+            if (used(content) == 0) continue;
+            try_one(specimen, zero(name, 0, 4096), counts, true);
+            try_one(specimen, truncate(name, 0), counts, true);
+        }
+        for (std::uint64_t i = 0; i < wanted / kSpecimens; ++i)
+            try_one(specimen, random_damage(specimen, rng), counts, i % 16 == 0);
+        if (!prove || n > 1) continue;
+        for (const auto& [name, content] : specimen.files)
+            for (std::size_t at = 0; at < used(content); ++at)
+                try_one(specimen, flip(name, at, static_cast<unsigned>(rng.below(8))), counts,
+                        false);
+    }
+    print(counts);
+    BOOST_TEST(counts.refused > 0);
+    BOOST_TEST(counts.unharmed > 0);
+    BOOST_TEST(counts.older > 0);
+    BOOST_TEST(counts.checked_sound > 0);
+    BOOST_TEST(counts.checked_damaged > 0);
+    BOOST_TEST(counts.repaired > 0);
+    for (const char* kind : {"none", "flip", "zero", "truncate", "swap", "delete", "duplicate"})
+        BOOST_TEST(counts.by_kind[kind] > 0, "no damage of kind " << kind);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_crash_leaves_is_sound_to_check_and_checking_changes_nothing) {
+    std::uint64_t looked = 0;
+    std::uint64_t torn = 0;
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+        World world{{.seed = seed}};
+        auto opened = open(world.files(), world.clock(), small_options());
+        BOOST_REQUIRE(opened.has_value());
+        world.on_operation([&](const sim::Operation& at) {
+            if (!sim::changes_disk(at.kind)) return;
+            for (const auto cut : sim::kCuts) {
+                Rng own{seed * 1000 + at.number};
+                World after{{.seed = seed}, world.image(cut, own)};
+                const auto before = after.disk().digest();
+                const auto checked = check(after.files());
+                ++looked;
+                BOOST_REQUIRE(checked.has_value());
+                for (const auto& fault : checked->survey.faults)
+                    BOOST_ERROR(fault.line() << " seed " << seed << " operation " << at.number
+                                             << " cut " << sim::text(cut));
+                BOOST_REQUIRE(after.disk().digest() == before);
+                if (checked->survey.torn_bytes != 0) ++torn;
+            }
+        });
+        Subject subject(world, std::move(*opened));
+        subject.lazy(seed == 2);
+        Rng rng{seed};
+        BOOST_REQUIRE(workload(world, subject, rng));
+        world.on_operation({});
+    }
+    std::printf("report: crashed stores checked: %llu, with a torn tail: %llu\n",
+                static_cast<unsigned long long>(looked), static_cast<unsigned long long>(torn));
+    BOOST_TEST(looked > 0);
+    BOOST_TEST(torn > 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
