@@ -24,8 +24,8 @@ constexpr std::string_view kHelp =
 
 Saves what can be saved of the store in DIR into a new store in NEWDIR, which must not exist or be
 empty. DIR is only read; no server may run on it. The new store is built in NEWDIR.tmp, which is
-renamed when it is whole. Tells which stretches of the log are lost, and which keys are known to have
-been changed there.
+renamed when it is whole. Tells which stretches of the log are lost, and which keys are known to
+have been changed there.
 
   --dry-run   tell what would be saved and lost, write nothing
 

@@ -92,7 +92,7 @@ Flow cat(Call& call) {
         return Flow::done;
     }
     if (!is_category(call.arg(2)))
-        return call.error("ERR Unknown category '" + std::string(call.arg(2)) + "'");
+        return call.error("ERR Unknown category '" + std::string(call.arg(2).substr(0, 128)) + "'");
     const auto later = call.out.array_later();
     std::size_t count = 0;
     const auto tell = [&](const Command& command) {

@@ -137,8 +137,15 @@ Flow monitor(Call& call) {
 // ---- LOLWUT: a pit dug into firn, a layer for every year, denser the deeper.
 
 Flow lolwut(Call& call) {
-    if (call.argc() > 2 && equal_folded(call.arg(1), "version") && !text::parse_i64(call.arg(2)))
-        return call.error("ERR value is not an integer or out of range");
+    if (call.argc() > 2 && equal_folded(call.arg(1), "version")) {
+        // Versions 5 and 6 of Redis drew pictures whose sizes follow; ours has one size.
+        const auto version = text::parse_i64(call.arg(2));
+        const std::size_t sizes = !version ? 0 : *version == 5 ? 3 : *version == 6 ? 2 : 0;
+        bool numbers = version.has_value();
+        for (std::size_t i = 3; i < call.argc() && i < 3 + sizes; ++i)
+            numbers = numbers && text::parse_i64(call.arg(i)).has_value();
+        if (!numbers) return call.error("ERR value is not an integer or out of range");
+    }
     constexpr std::size_t kWidth = 48;
     constexpr std::string_view kLayers[] = {
         "  .   ' ", " .  : .'", ".:'. :.:", ":*.:*:'*", "*:#*:*#:", "##*#*##*"};
