@@ -468,6 +468,8 @@ void Reactor::close_now(Connection& connection) {
     if (connection.ended) return;
     connection.ended = true;
     connection.closing = true;
+    // Its place is free for another at once.
+    server_.connections.fetch_sub(1);
     server_.pubsub().forget(connection);
     if (connection.monitor) server_.monitors.fetch_sub(1);
     if (connection.receiving) io_.cancel(connection.recv_op);
@@ -627,7 +629,6 @@ void Reactor::end_of_turn() {
         // Here no session is begun: the watched keys' locks may be taken.
         discard(server_.engine().keyspace(), connection);
         connections_.erase(found);
-        server_.connections.fetch_sub(1);
     }
 }
 

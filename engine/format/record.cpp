@@ -96,10 +96,11 @@ std::size_t encode_record(const Record& record, std::byte* to) noexcept {
         store(at, record.oid.value);
         at += kOidBytes;
     }
-    std::memcpy(at, record.key.data(), record.key.size());
-    at += record.key.size();
-    std::memcpy(at, record.value.data(), record.value.size());
-    at += record.value.size();
+    for (const auto text : {record.key, record.value}) {
+        // An empty view may point nowhere.
+        if (!text.empty()) std::memcpy(at, text.data(), text.size());
+        at += text.size();
+    }
     auto size = align_up(static_cast<std::size_t>(at - to), kRecordAlignment);
     if (size < kRecordBytesMin) size = kRecordBytesMin;
     std::memset(at, 0, size - static_cast<std::size_t>(at - to));

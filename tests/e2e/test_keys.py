@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import threading
 import time
 import unittest
 
@@ -427,8 +428,6 @@ class Strays(unittest.TestCase):
 
     def test_reactors_that_rename_and_change_the_same_objects_end_in_one_order(self):
         # Every client adds to counters under names that all of them rename: nothing may be lost.
-        import threading
-
         clients, steps = 4, 300
         names = ["x", "y", "z", "w"]
         with harness.firnlog("--threads", "2") as firnlog:
@@ -474,6 +473,54 @@ class Strays(unittest.TestCase):
             self.assertEqual(total(), sum(added))
             kill_and_start(firnlog)
             self.assertEqual(total(), sum(added))
+
+
+    def test_whatever_several_reactors_do_at_once_a_restart_brings_back(self):
+        # Renames, databases emptied and swapped, scans and expiry against each other.
+        seed = chosen_seed()
+        until = time.monotonic() + float(os.environ.get("FIRNLOG_SECONDS", "3"))
+        keys = [f"k{i}" for i in range(12)]
+
+        def some_command(dice):
+            key, other = dice.choice(keys), dice.choice(keys)
+            fields = [f"f{dice.randrange(900)}" for _ in range(dice.choice([1, 1, 300]))]
+            rare = dice.random()
+            if rare < 0.01:
+                return dice.choice([["FLUSHDB"], ["FLUSHALL"], ["SWAPDB", 0, dice.randrange(3)]])
+            return dice.choice([
+                ["HSET", key] + [word for field in fields for word in (field, "v")],
+                ["HDEL", key] + fields, ["HGETALL", key], ["HSCAN", key, 0, "COUNT", 10],
+                ["HRANDFIELD", key, -20, "WITHVALUES"], ["RENAME", key, other],
+                ["RENAME", key, other], ["COPY", key, other, "DB", dice.randrange(3), "REPLACE"],
+                ["MOVE", key, dice.randrange(3)], ["SELECT", dice.randrange(3)], ["DEL", key],
+                ["SET", key, "y" * dice.choice([3, BIG]), "PX", dice.choice([1, 3, 10**8])],
+                ["SETRANGE", key, dice.randrange(BIG), "abc"], ["GET", key], ["PERSIST", key],
+                ["EXPIRE", key, dice.choice([-1, 10**6])], ["DBSIZE"], ["RANDOMKEY"], ["KEYS", "*"],
+                ["SCAN", dice.randrange(1 << 64), "COUNT", dice.choice([1, 1000])],
+                ["WATCH", key], ["MULTI"], ["EXEC"], ["EXEC"], ["EXEC"],
+            ])
+
+        with harness.firnlog("--threads", "3") as firnlog:
+            done = []
+
+            def work(number):
+                dice = random.Random(seed + number)
+                count = 0
+                with firnlog.connect() as client:
+                    while time.monotonic() < until:
+                        count += len(client.pipeline([some_command(dice) for _ in range(20)]))
+                done.append(count)
+
+            threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(len(done), 6, f"FIRNLOG_SEED={seed}\n{firnlog.log()}")
+            time.sleep(0.05)  # what was to live for milliseconds is over
+            digest = firnlog.value("FIRN", "DIGEST")
+            kill_and_start(firnlog)
+            self.assertEqual(firnlog.value("FIRN", "DIGEST"), digest, f"FIRNLOG_SEED={seed}")
 
 
 class Scan(Family):

@@ -210,6 +210,8 @@ class Connections(Folder):
 
     def test_maxclients(self):
         server = self.serve("--maxclients", "5")
+        # The connections that asked whether it serves are closed a moment after they hang up.
+        eventually(lambda: b"connected_clients:1\r\n" in server.ask("INFO", "clients"))
         clients = [server.connect() for _ in range(5)]
         for client in clients:
             self.assertEqual(client.ask("PING"), b"+PONG\r\n")
