@@ -572,7 +572,8 @@ void Reactor::every_tick() {
     }
     if (now_us_ < next_cron_us_) return;
     next_cron_us_ = now_us_ + kCronUs;
-    if (number == 0) server_.sample_rates(now_us_);
+    // At a stop the other reactors go first.
+    if (number == 0 && !server_.stopping()) server_.sample_rates(now_us_);
     const auto timeout_us = server_.config().timeout * 1'000'000;
     std::vector<Connection*> idle;
     for_each_connection([&](Connection& connection) {
