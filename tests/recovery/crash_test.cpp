@@ -109,9 +109,9 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
             ++campaign.crashes;
             ++campaign.by_phase_and_kind[world.phase()][sim::text(at.kind)];
             // Some of them crash again inside recovery, at one of its operations.
+            const auto target = 1 + rng.below(40);
+            std::uint64_t seen = 0;
             if (campaign.crashes % 5 == 0) {
-                const auto target = 1 + rng.below(40);
-                std::uint64_t seen = 0;
                 after.on_operation([&](const sim::Operation& inner) {
                     if (!sim::changes_disk(inner.kind) || ++seen != target) return;
                     ++campaign.crashes;
