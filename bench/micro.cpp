@@ -1,16 +1,23 @@
 // The pieces, one by one (Google Benchmark): parse, tag, find, append, encode, checksum, replay;
-// and how much memory the index takes a key, while it grows.
+// and how much memory the index takes a key while it grows, without a server around it
+// (bench/run.py measures that of the server).
 
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "engine/format/record.hpp"
 #include "engine/index/keyspace.hpp"
+#include "engine/log/tail.hpp"
 #include "io/base/crc32c.hpp"
+#include "io/posix_files.hpp"
+#include "io/system_clock.hpp"
 #include "recovery/replay.hpp"
 #include "src/resp/parser.hpp"
 
@@ -88,7 +95,44 @@ void put(engine::Keyspace& keyspace, const std::string& key, std::uint64_t i) {
                    keyspace.know(record));
 }
 
-void apply_and_find(benchmark::State& state) {
+// A SET's way into the log: batches of one record, sixteen a frame, into a segment that lies ready.
+void append(benchmark::State& state) {
+    constexpr std::int64_t kInFrame = 16;
+    const auto directory =
+        std::filesystem::temp_directory_path() / ("firnlog-micro-" + std::to_string(::getpid()));
+    std::filesystem::create_directory(directory);
+    {
+        auto files = io::open_posix_files(directory.string(), true);
+        if (!files) return state.SkipWithError("no directory for the log");
+        io::SystemClock clock;
+        engine::Segments segments;
+        engine::Supply supply(
+            **files, clock, segments, 1,
+            {.bytes_first = 256U << 20, .bytes_max = 256U << 20, .ready = 1, .zero_ahead = false},
+            [](const std::function<void()>& done) { done(); });
+        supply.work();
+        engine::Tail tail(clock, supply, {.next = {4096}});
+        const auto key = key_of(7);
+        const std::string value(100, 'x');
+        std::int64_t appended = 0;
+        for (auto _ : state) {
+            const std::lock_guard guard(tail.lock);
+            if (tail.room(256, false) != engine::Room::enough)
+                return state.SkipWithError("the segment is full");
+            tail.open_batch();
+            benchmark::DoNotOptimize(
+                tail.append({.kind = engine::Kind::string, .key = key, .value = value}));
+            benchmark::DoNotOptimize(tail.close_batch());
+            if (++appended % kInFrame == 0) tail.close_frame({});
+            while (tail.front() != nullptr) tail.pop();
+        }
+        state.SetItemsProcessed(state.iterations());
+    }
+    std::filesystem::remove_all(directory);
+}
+BENCHMARK(append)->Iterations(1'500'000);
+
+void find(benchmark::State& state) {
     const auto count = static_cast<std::uint64_t>(state.range(0));
     engine::Keyspace keyspace(secret());
     for (std::uint64_t i = 0; i < count; ++i) put(keyspace, key_of(i), i);
@@ -101,7 +145,7 @@ void apply_and_find(benchmark::State& state) {
             space.stripes[engine::stripe_of(key)].find(keyspace.hasher.tag(key)));
     }
 }
-BENCHMARK(apply_and_find)->Arg(1'000'000);
+BENCHMARK(find)->Arg(1'000'000);
 
 void replay(benchmark::State& state) {
     // Apply verified frames, as recovery does.
@@ -124,7 +168,8 @@ void replay(benchmark::State& state) {
                             1);
         benchmark::DoNotOptimize(keyspace.space_of(0).keys.load());
     }
-    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kRecords));
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) *
+                            static_cast<std::int64_t>(kRecords));
 }
 BENCHMARK(replay)->Unit(benchmark::kMillisecond)->Iterations(3);
 
