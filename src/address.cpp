@@ -1,6 +1,7 @@
 #include "src/address.hpp"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -69,23 +70,39 @@ tl::expected<Listener, int> listen_on(const sockaddr* address, socklen_t bytes, 
     return Listener{.fd = fd, .address = {}};
 }
 
+// The IPv4 address of a name, as Redis resolves them; false if it has none.
+bool resolve(const std::string& host, in_addr& address) {
+    addrinfo hints{};
+    hints.ai_family = AF_INET;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    if (host.empty() || ::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
+    sockaddr_in first{};
+    std::memcpy(&first, found->ai_addr, sizeof first);
+    ::freeaddrinfo(found);
+    address = first.sin_addr;
+    return true;
+}
+
 tl::expected<Listener, ListenError> listen_tcp(const std::string& host, const Config& config) {
     sockaddr_in v4{};
     sockaddr_in6 v6{};
     const auto port = htons(static_cast<std::uint16_t>(config.port));
     tl::expected<Listener, int> made = tl::unexpected(EINVAL);
-    if (host == "*" || ::inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
+    const bool is_v6 = host == "::*" || ::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1;
+    if (!is_v6 && (host == "*" || resolve(host, v4.sin_addr))) {
         v4.sin_family = AF_INET;
         v4.sin_port = port;
         if (host == "*") v4.sin_addr.s_addr = htonl(INADDR_ANY);
         made = listen_on(reinterpret_cast<sockaddr*>(&v4), sizeof v4, AF_INET, config.tcp_backlog);
-    } else if (host == "::*" || ::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
+    } else if (is_v6) {
         v6.sin6_family = AF_INET6;
         v6.sin6_port = port;
         if (host == "::*") v6.sin6_addr = in6addr_any;
         made = listen_on(reinterpret_cast<sockaddr*>(&v6), sizeof v6, AF_INET6, config.tcp_backlog);
     } else {
-        return tl::unexpected(ListenError{"bind '" + host + "': not an IPv4 or IPv6 address"});
+        return tl::unexpected(
+            ListenError{"bind '" + host + "': neither an address nor a name that has one"});
     }
     const auto name = host + " port " + std::to_string(config.port);
     if (!made)

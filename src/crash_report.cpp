@@ -2,6 +2,8 @@
 
 #include <elf.h>
 #include <execinfo.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <unistd.h>
 
@@ -10,15 +12,18 @@
 #include <cstring>
 #include <string_view>
 
+#include "io/base/ensure.hpp"
 #include "src/version.hpp"
 
 namespace firnlog::server {
 namespace {
 
-// Everything here runs inside a signal handler: no allocation, write(2) alone.
-void say(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), text.size()); }
-
+// Written by install_crash_report() alone, before there are threads.
 char build_id[64] = "unknown";
+char log_path[PATH_MAX] = "";
+
+// Everything from here to report() runs inside a signal handler: no allocation, write(2) alone.
+void say(int fd, std::string_view text) { (void)!::write(fd, text.data(), text.size()); }
 
 // The linker's note of the program itself, in hex.
 void find_build_id() {
@@ -50,26 +55,42 @@ void find_build_id() {
         nullptr);
 }
 
-void report(int signal_number) {
-    say("\nfirnlog: crashed: ");
-    say(::sigabbrev_np(signal_number) == nullptr ? "?" : ::sigabbrev_np(signal_number));
-    say(" version ");
-    say(kVersion);
-    say(" build id ");
-    say({build_id, std::strlen(build_id)});
-    say("\n");
+void report_to(int fd, int signal_number) {
+    say(fd, "\nfirnlog: crashed: ");
+    say(fd, ::sigabbrev_np(signal_number) == nullptr ? "?" : ::sigabbrev_np(signal_number));
+    say(fd, " version ");
+    say(fd, kVersion);
+    say(fd, " build id ");
+    say(fd, {build_id, std::strlen(build_id)});
+    say(fd, "\n");
     void* frames[64];
     const int count = ::backtrace(frames, 64);
-    ::backtrace_symbols_fd(frames, count, STDERR_FILENO);
-    say("firnlog: acknowledged writes are safe as appendfsync promises; please report the above\n");
-    // SA_RESETHAND has put the default back.
+    ::backtrace_symbols_fd(frames, count, fd);
+    say(fd,
+        "firnlog: acknowledged writes are safe as appendfsync promises; please report the above\n");
+}
+
+void report(int signal_number) {
+    // Before anything else: a crash in here is not reported again, and SIGBUS, which comes by way
+    // of the guard of copies, has not been put back by SA_RESETHAND.
+    std::signal(signal_number, SIG_DFL);
+    report_to(STDERR_FILENO, signal_number);
+    if (log_path[0] != '\0') {
+        const int fd = ::open(log_path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        if (fd >= 0) {
+            say(fd, broken_invariant());
+            report_to(fd, signal_number);
+        }
+    }
     (void)::raise(signal_number);
 }
 
 }  // namespace
 
-void install_crash_report(bool enabled) {
+void install_crash_report(bool enabled, const std::string& log_file) {
     if (!enabled) return;
+    if (log_file.size() < sizeof log_path)
+        std::memcpy(log_path, log_file.c_str(), log_file.size() + 1);
     find_build_id();
     // Loads what backtrace(3) needs, which may not happen in the handler.
     void* frame = nullptr;

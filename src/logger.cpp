@@ -1,9 +1,11 @@
 #include "src/logger.hpp"
 
+#include <fcntl.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -40,6 +42,12 @@ void dress(spdlog::logger& logger) {
 Result<void> open(const std::string& path, LogLevel level) {
     const std::lock_guard guard(opening);
     opened_path = path;
+    if (!path.empty()) {
+        // spdlog would make the directories of a mistyped path.
+        const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0) return fail_errno("open the log file");
+        ::close(fd);
+    }
     try {
         const auto sink = path.empty()
                               ? spdlog::sink_ptr(std::make_shared<spdlog::sinks::stderr_sink_mt>())

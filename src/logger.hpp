@@ -2,7 +2,7 @@
 // Logger: lines for the operator, to standard error or `logfile`; one event a line, so that they
 // can be grepped. Any thread.
 //
-//   2026-11-22T20:15:02.123Z 4711 notice  ready: 127.0.0.1 port 6379
+//   2026-11-22T20:15:02.123Z 4711 info    ready: 127.0.0.1 port 6379
 
 #include <string>
 #include <string_view>

@@ -12,6 +12,9 @@ namespace firnlog {
 // server adds a crash report.
 [[noreturn]] void ensure_failed(const char* what, std::source_location at) noexcept;
 
+// That line, for a crash report that is written elsewhere too; empty while nothing is broken.
+[[nodiscard]] const char* broken_invariant() noexcept;
+
 inline void ensure(bool holds, const char* what = "invariant",
                    std::source_location at = std::source_location::current()) noexcept {
     if (!holds) [[unlikely]]

@@ -306,9 +306,8 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
 }
 
 int serve_config(Config config) {
-    if (auto opened = logger::open(config.logfile.empty() ? "" : config.path(config.logfile),
-                                   config.loglevel);
-        !opened) {
+    const auto log_file = config.logfile.empty() ? "" : config.path(config.logfile);
+    if (auto opened = logger::open(log_file, config.loglevel); !opened) {
         std::fprintf(stderr, "firnlog: %s: %s\n", config.logfile.c_str(),
                      opened.error().text().c_str());
         return 1;
@@ -316,12 +315,13 @@ int serve_config(Config config) {
     logger::notice("firnlog " + std::string(kVersion) + " pid " + std::to_string(::getpid()));
     for (const auto& notice : config.notices) logger::notice(notice.where + ": " + notice.text);
     std::vector<CommandTable::Renaming> renamings;
+    renamings.reserve(config.renames.size());
     for (const auto& rename : config.renames) renamings.push_back({rename.from, rename.to});
     if (const auto wrong = CommandTable::build(renamings)) return could_not(*wrong);
     if (auto probed = io::probe_uring(); !probed) return could_not(probed.error().text());
     install_signals();
     // The guard hands on what is not its own.
-    install_crash_report(config.crash_log_enabled);
+    install_crash_report(config.crash_log_enabled, log_file);
     io::install_sigbus_guard();
     raise_descriptor_limit(config);
 
@@ -343,9 +343,9 @@ int serve_config(Config config) {
         return store.error().exit_code();
     }
     log_start((*store)->report());
-    if (!config.pidfile.empty()) {
-        std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n";
-    }
+    if (!config.pidfile.empty() &&
+        !(std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n" << std::flush))
+        logger::warning("pidfile '" + config.pidfile + "' cannot be written");
     const int code = run(**store, clock, config, *listeners, std::move(early));
     if (!config.pidfile.empty()) ::unlink(config.path(config.pidfile).c_str());
     if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());

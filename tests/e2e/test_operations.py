@@ -198,6 +198,53 @@ class Files(Folder):
             self.assertIn(b"STOPPING=1", notify.recv(4096))
 
 
+    def test_a_log_file_that_cannot_be_opened_is_an_error_and_a_pidfile_a_warning(self):
+        code, output = program("serve", "--dir", self.folder, "--port", harness.free_port(),
+                               "--logfile", self.path("none/log"))
+        self.assertEqual(code, 1, output)
+        self.assertRegex(output, "none/log: .*No such file or directory")
+        self.assertFalse(os.path.exists(self.path("none")))
+        server = self.serve("--pidfile", self.path("none/pid"))
+        self.assertIn("none/pid' cannot be written", server.log())
+
+
+class Crashing(Folder):
+    def test_a_crash_is_reported_once_with_the_build_id_and_ends_by_its_signal(self):
+        """The guard of copies from maps had SIGBUS handed on, and the report came for ever."""
+        build = re.search(rb"Build ID: ([0-9a-f]+)", subprocess.run(
+            ["readelf", "-n", harness.FIRNLOG], stdout=subprocess.PIPE).stdout)[1].decode()
+        for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE):
+            with self.subTest(number):
+                log = self.path("log-%d" % number)
+                server = self.serve("--logfile", log)
+                if b"AddressSanitizer" in pathlib.Path(harness.FIRNLOG).read_bytes():
+                    self.skipTest("AddressSanitizer reports crashes itself")
+                self.assertEqual(server.ask("SET", "k", "v"), b"+OK\r\n")
+                server.process.send_signal(number)
+                self.assertEqual(server.wait(), -number)
+                for text in (server.log(), pathlib.Path(log).read_text()):
+                    self.assertEqual(text.count("firnlog: crashed: "), 1, text[:4096])
+                    self.assertIn("crashed: " + number.name[3:], text)
+                    self.assertIn("build id " + build, text)
+                server.start()
+                self.assertEqual(server.value("GET", "k"), b"v")
+
+    def test_a_broken_invariant_is_named_in_the_log_file_too(self):
+        server = self.serve("--logfile", self.path("log"), "--enable-debug-command", "yes")
+        with server.connect() as client:
+            client.send("DEBUG", "ASSERT")
+            self.assertTrue(client.closed())
+        self.assertEqual(server.wait(), -signal.SIGABRT)
+        for text in (server.log(), pathlib.Path(self.path("log")).read_text()):
+            self.assertRegex(text, "internal error: .* at .*debug.cpp:[0-9]+")
+
+    def test_no_report_where_none_is_wanted(self):
+        server = self.serve("--crash-log-enabled", "no")
+        server.process.send_signal(signal.SIGBUS)
+        self.assertEqual(server.wait(), -signal.SIGBUS)
+        self.assertNotIn("crashed", server.log())
+
+
 class Connections(Folder):
     def test_requirepass(self):
         server = self.serve("--requirepass", "secret")
@@ -244,7 +291,7 @@ class Connections(Folder):
                 probe.bind(("::1", 0))
         except OSError:
             self.skipTest("this machine has no ::1")
-        for bind in (["::1"], ["*", "-::*"]):
+        for bind in (["::1"], ["*", "-::*"], ["localhost", "::1"]):
             with self.subTest(bind):
                 server = harness.firnlog("--bind", *bind, start=False)
                 self.addCleanup(server.close)
