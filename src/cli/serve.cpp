@@ -251,7 +251,7 @@ void drain(Server& server, Reactor& reactor) {
 }
 
 int run(recovery::Store& store, io::Clock& clock, const Config& config,
-        const std::vector<Listener>& listeners, std::vector<Loading::Early> early) {
+        const std::vector<Listener>& listeners, const std::vector<Loading::Early>& early) {
     Server server(store.engine(), clock, config);
     server.recovery = store.report();
     server.tcp_port = config.port;
@@ -281,7 +281,7 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
         first->reactor->listen(listener.fd);
         logger::notice("ready: " + listener.address);
     }
-    for (auto& client : early)
+    for (const auto& client : early)
         first->reactor->adopt(client.fd, is_unix_socket(client.fd), client.unread);
     tell_systemd(config, "READY=1\nSTATUS=serving\n");
     bool sound = true;
@@ -332,7 +332,7 @@ int serve_config(Config config) {
     io::SystemClock clock;
     Loading loading(*listeners);
     auto store = recovery::open(**files, clock, open_options(config, loading));
-    auto early = loading.stop();
+    const auto early = loading.stop();
     if (!store) {
         for (const auto& client : early) ::close(client.fd);
         if (signals.load() != 0) {
@@ -344,9 +344,10 @@ int serve_config(Config config) {
     }
     log_start((*store)->report());
     if (!config.pidfile.empty() &&
-        !(std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n" << std::flush))
+        !(std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n"
+                                                     << std::flush))
         logger::warning("pidfile '" + config.pidfile + "' cannot be written");
-    const int code = run(**store, clock, config, *listeners, std::move(early));
+    const int code = run(**store, clock, config, *listeners, early);
     if (!config.pidfile.empty()) ::unlink(config.path(config.pidfile).c_str());
     if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());
     for (const auto& listener : *listeners) ::close(listener.fd);
