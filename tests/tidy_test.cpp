@@ -93,6 +93,9 @@ Complaints layers(const Tree& tree) {
             else if (own != kLayers.end() &&
                      std::find(kLayers.begin(), own + 1, first_folder(include.what)) == own + 1)
                 out.push_back(at(path, include.line, "this layer is above the file's own"));
+            else if (path.starts_with("src/crashtest/") &&
+                     (include.what.starts_with("engine/") || include.what.starts_with("recovery/")))
+                out.push_back(at(path, include.line, "the crash test knows no server from inside"));
         }
     }
     return out;
@@ -386,6 +389,8 @@ BOOST_AUTO_TEST_CASE(an_include_that_points_up_is_found) {
                                    {"recovery/x.cpp", "src/d.cpp"},
                                    {"src/x.cpp", "tests/t.hpp"},
                                    {"src/x.cpp", "io/gone.hpp"},
+                                   {"src/crashtest/x.cpp", "engine/b.hpp"},
+                                   {"src/crashtest/x.cpp", "recovery/c.cpp"},
                                    {"tests/x.cpp", "t.hpp"}}) {
         auto wrong = small;
         wrong[from] = "\n#include \"" + std::string(to) + "\"\n";

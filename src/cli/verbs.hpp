@@ -12,5 +12,6 @@ using Arguments = std::span<const std::string>;
 int serve(Arguments arguments);
 int check(Arguments arguments);
 int repair(Arguments arguments);
+int faultdisk(Arguments arguments);
 
 }  // namespace firnlog::server::cli
