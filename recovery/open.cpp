@@ -213,7 +213,10 @@ Result<std::unique_ptr<engine::Segment>> Opener::open_segment(const LogFile& fil
         files_.close(*fd);
         return fail(map);
     }
-    auto segment = std::make_unique<engine::Segment>(file.number, file.base(), file.bytes, *fd);
+    // As long as the map, which is all that can be read: a tail written anew is shorter than the
+    // file it came from.
+    auto segment =
+        std::make_unique<engine::Segment>(file.number, file.base(), (*map)->bytes().size(), *fd);
     segment->end = end;
     segment->read_from((*map)->bytes().data(), false);
     segment->map = std::move(*map);

@@ -126,7 +126,9 @@ void Supply::seal_now(Segment& segment) {
         }
     }
     auto map = files_.map(segment.fd);
-    if (!map) return;  // readers stay in memory; nothing is lost but the memory
+    // Readers stay in memory, and nothing is lost but the memory. So they do when somebody has cut
+    // the file short: behind the end of a map there may be anything.
+    if (!map || (*map)->bytes().size() < segment.bytes) return;
     segment.map = std::move(*map);
     segment.read_from(segment.map->bytes().data(), false);
     retire_([this, &segment] {
