@@ -78,7 +78,15 @@ Result<Segment*> Supply::make() {
     if (next_file_ > kFileNumberMax)
         return fail(
             Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
-    const auto bytes = next_bytes_;
+    for (;; next_bytes_ = std::max(options_.bytes_first, next_bytes_ / 2)) {
+        auto made = make(next_bytes_);
+        const bool is_full = !made && made.error().code == Code::no_space;
+        // A disk that has no room for a large one may have it for a small one.
+        if (!is_full || next_bytes_ <= options_.bytes_first) return made;
+    }
+}
+
+Result<Segment*> Supply::make(std::uint64_t bytes) {
     auto image = image_of(bytes);
     if (image == nullptr)
         return fail(Error{.code = Code::io, .error = ENOMEM, .doing = "make a segment"});
@@ -96,7 +104,7 @@ Result<Segment*> Supply::make() {
     segment->read_from(image->data(), true);
     segment->image = std::move(image);
     ++next_file_;
-    next_bytes_ = std::min(options_.bytes_max, next_bytes_ * 2);
+    next_bytes_ = std::min(options_.bytes_max, bytes * 2);
     return &segments_.add(std::move(segment));
 }
 

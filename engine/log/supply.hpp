@@ -80,6 +80,7 @@ class Supply {
   private:
     [[nodiscard]] bool short_of_ready() const;  // under mutex_
     Result<Segment*> make();
+    Result<Segment*> make(std::uint64_t bytes);
     Result<void> fill(int fd, std::uint64_t bytes);
     void seal_now(Segment& segment);
     std::unique_ptr<Image> image_of(std::uint64_t bytes);

@@ -54,6 +54,11 @@ docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 
 damaged.
 )";
 
+// What recovery writes before it serves: the kept tail, and the manifest.
+constexpr const char* kNoRoomToStart =
+    "; free some space and start again: after an unclean stop the end of the log is written anew. "
+    "Nothing is lost";
+
 std::atomic<int> signals{0};
 std::atomic<bool> hang_up{false};
 
@@ -339,7 +344,8 @@ int serve_config(Config config) {
             logger::notice("stopped while loading");
             return 0;
         }
-        logger::warning(config.dir + ": " + store.error().text);
+        logger::warning(config.dir + ": " + store.error().text +
+                        (store.error().error.code == Code::no_space ? kNoRoomToStart : ""));
         return store.error().exit_code();
     }
     log_start((*store)->report());

@@ -102,6 +102,11 @@ Subject::Subject(sim::World& world, std::unique_ptr<Store> store)
     versions_.push_back({.end = store_->engine().log.durable(), .digest = digest(model_)});
 }
 
+Subject::~Subject() {
+    while (!world_.crashed() && !flusher_->idle() && world_.io().turn(true)) {
+    }
+}
+
 template <class Run>
 bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
     for (int tries = 0; tries < 200; ++tries) {

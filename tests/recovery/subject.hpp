@@ -42,6 +42,10 @@ struct Version {
 class Subject {
   public:
     Subject(sim::World& world, std::unique_ptr<Store> store);
+    // Waits for what is in flight, as the server does: files are closed behind it.
+    ~Subject();
+    Subject(const Subject&) = delete;
+    Subject& operator=(const Subject&) = delete;
 
     [[nodiscard]] engine::Engine& engine() { return store_->engine(); }
     [[nodiscard]] Store& store() { return *store_; }
