@@ -213,7 +213,7 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
                      std::optional<engine::Durability> policy) {
     // MONITOR shows EXEC behind the commands that it ran.
     const bool is_exec = command.name == "exec";
-    if (!is_exec) show_monitors(client, command, args);
+    if (!is_exec) note_for_monitors(client, command, args);
     const auto began = nanoseconds_now();
     failed_ = false;
     begin_session(client, command, args);
@@ -237,9 +237,11 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
         // What was read for it stays, or two cold places would take turns for ever.
         client.warm = std::move(session_.warm);
         events.clear();
+        monitor_lines_.clear();
         return flow;
     }
-    if (is_exec) show_monitors(client, command, args);
+    if (is_exec) note_for_monitors(client, command, args);
+    if (!monitor_lines_.empty()) feed_monitors(reactor_, std::exchange(monitor_lines_, {}));
     const auto took = nanoseconds_now() - began;
     count(command, took);
     note_slow(client, command, args, took);
@@ -274,7 +276,7 @@ void Dispatcher::run_queued(Call& exec) {
                   .in_exec = true};
         failed_ = false;
         exec.out.speak(client.protocol);
-        show_monitors(client, *queued.command, queued.kept.args());
+        note_for_monitors(client, *queued.command, queued.kept.args());
         const auto flow = queued.command->handler(call);
         ensure(flow == Flow::done || flow == Flow::close, "within EXEC every command answers");
         const auto took = nanoseconds_now() - began;
@@ -284,11 +286,11 @@ void Dispatcher::run_queued(Call& exec) {
     failed_ = false;
 }
 
-void Dispatcher::show_monitors(Connection& client, const Command& command,
-                               std::span<const std::string_view> args) {
+void Dispatcher::note_for_monitors(const Connection& client, const Command& command,
+                                   std::span<const std::string_view> args) {
     if (server_.monitors.load(std::memory_order_relaxed) != 0 &&
         (command.flags & (kSkipMonitor | kAdmin)) == 0)
-        feed_monitors(reactor_, client, args);
+        monitor_lines_.push_back(monitor_line(client, server_.clock().wall().us, args));
 }
 
 void Dispatcher::note_slow(Connection& client, const Command& command,

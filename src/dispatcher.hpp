@@ -68,8 +68,8 @@ class Dispatcher {
     void begin_exec(Connection& client);
     void finish(Connection& client, std::optional<engine::Durability> policy, engine::Lsn gate);
     void count(const Command& command, std::int64_t nanoseconds);
-    void show_monitors(Connection& client, const Command& command,
-                       std::span<const std::string_view> args);
+    void note_for_monitors(const Connection& client, const Command& command,
+                           std::span<const std::string_view> args);
     void note_slow(Connection& client, const Command& command,
                    std::span<const std::string_view> args, std::int64_t nanoseconds);
 
@@ -79,7 +79,8 @@ class Dispatcher {
     std::vector<KeyPlace> places_;
     std::vector<std::string_view> keys_;
     std::vector<ErrorCount> errors_;
-    bool failed_ = false;  // the command running now answered an error
+    std::vector<std::string> monitor_lines_;  // of the command running now
+    bool failed_ = false;                     // the command running now answered an error
 };
 
 // "ERR unknown command 'foo', with args beginning with: 'a' 'b' "

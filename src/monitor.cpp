@@ -13,11 +13,21 @@
 namespace firnlog::server {
 namespace {
 
+void hand_to_monitors(Reactor& reactor, std::string_view line) {
+    reactor.for_each_connection([&](Connection& connection) {
+        if (!connection.monitor || connection.closing) return;
+        connection.out.buffer().append(line);
+        reactor.end_push(connection);
+    });
+}
+
+}  // namespace
+
 // "+1339518083.107412 [0 127.0.0.1:60866] \"get\" \"key\"\r\n"
-std::string line_of(const Connection& client, std::int64_t now_us,
-                    std::span<const std::string_view> args) {
-    const auto micros = std::to_string(now_us % 1'000'000);
-    std::string line = "+" + std::to_string(now_us / 1'000'000) + "." +
+std::string monitor_line(const Connection& client, std::int64_t wall_us,
+                         std::span<const std::string_view> args) {
+    const auto micros = std::to_string(wall_us % 1'000'000);
+    std::string line = "+" + std::to_string(wall_us / 1'000'000) + "." +
                        std::string(6 - micros.size(), '0') + micros + " [" +
                        std::to_string(client.database) + " ";
     if (client.unix_socket)
@@ -33,25 +43,14 @@ std::string line_of(const Connection& client, std::int64_t now_us,
     return line + "\r\n";
 }
 
-void hand_to_monitors(Reactor& reactor, std::string_view line) {
-    reactor.for_each_connection([&](Connection& connection) {
-        if (!connection.monitor || connection.closing) return;
-        connection.out.buffer().append(line);
-        reactor.end_push(connection);
-    });
-}
-
-}  // namespace
-
-void feed_monitors(Reactor& reactor, const Connection& client,
-                   std::span<const std::string_view> args) {
-    auto& server = reactor.server();
-    // Shared, because it is the same for all and copied for none. Posted to our own reactor, too:
-    // within EXEC stripes are locked, and a push may end a connection, which unlocks its watches.
-    const auto line =
-        std::make_shared<const std::string>(line_of(client, server.clock().wall().us, args));
-    for (auto* each : server.reactors())
-        each->post([line](Reactor& there) { hand_to_monitors(there, *line); });
+void feed_monitors(Reactor& reactor, std::vector<std::string> lines) {
+    // Shared, because they are the same for all and copied for none. Posted to our own reactor,
+    // too: a push may end the very connection whose command this is.
+    const auto all = std::make_shared<const std::vector<std::string>>(std::move(lines));
+    for (auto* each : reactor.server().reactors())
+        each->post([all](Reactor& there) {
+            for (const auto& line : *all) hand_to_monitors(there, line);
+        });
 }
 
 }  // namespace firnlog::server

@@ -619,15 +619,22 @@ std::string told(Server& server, const std::vector<const Section*>& sections,
 
 Flow info(Call& call) {
     const auto sections = chosen_sections(call.args.subspan(1));
+    // It counts keys, so it waits as DBSIZE does. After a failure nothing more becomes durable, and
+    // INFO is what says so.
+    const auto& log = call.session.engine().log;
+    if (log.failed() == 0) call.session.saw_everything();
     // Within EXEC nobody waits for other threads: clients and errors are this thread's alone.
     if (call.in_exec && call.server.reactors().size() > 1) {
         call.out.verbatim(told(call.server, sections, {tell(call.reactor)}));
         return Flow::done;
     }
     return gather(call, tell,
-                  [&server = call.server, sections](Connection&, resp::Writer& out,
-                                                    const std::vector<std::string>& answers) {
+                  [&server = call.server, &log, sections](Connection& client, resp::Writer& out,
+                                                          const std::vector<std::string>& answers) {
                       out.verbatim(told(server, sections, answers));
+                      // One that comes late would wait for the end of the log, as a push does.
+                      if (server.reactors().size() > 1 && log.failed() != 0)
+                          client.out.end_reply(log, {}, engine::Durability::no);
                   });
 }
 
