@@ -169,13 +169,13 @@ void Flusher::write_done(int result) {
             log_.unsynced_since_us_.store(0, std::memory_order_relaxed);
             log_.advance_durable(range_.batch_end);
         } else {
-            if (unsynced.empty() || unsynced.back().segment != range_.segment)
-                unsynced.push_back({range_.segment, range_.batch_end});
-            unsynced.back().batch_end = range_.batch_end;
             const auto now = log_.clock_.mono().us;
-            if (log_.unsynced_since_us_.load(std::memory_order_relaxed) == 0)
-                log_.unsynced_since_us_.store(now, std::memory_order_relaxed);
-            if (log_.uncovered_since_us_ == 0) log_.uncovered_since_us_ = now;
+            if (unsynced.empty() || unsynced.back().segment != range_.segment)
+                unsynced.push_back({.segment = range_.segment, .since_us = now});
+            auto& last = unsynced.back();
+            last.batch_end = range_.batch_end;
+            if (last.uncovered_since_us == 0) last.uncovered_since_us = now;
+            log_.unsynced_since_us_.store(unsynced.front().since_us, std::memory_order_relaxed);
         }
         if (range_.fills_segment) log_.supply_.seal(*range_.segment);
     }
@@ -193,7 +193,7 @@ void Flusher::start_sync() {
             return;
         }
         syncing_ = log_.unsynced_.front();
-        log_.uncovered_since_us_ = 0;
+        log_.unsynced_.front().uncovered_since_us = 0;
     }
     log_.syncs_.fetch_add(1, std::memory_order_relaxed);
     ++in_flight_;
@@ -210,13 +210,15 @@ void Flusher::sync_done(int result) {
         ensure(!unsynced.empty() && unsynced.front().segment == syncing_.segment,
                "segments are synced in order");
         log_.advance_durable(syncing_.batch_end);
-        const bool more = unsynced.front().batch_end > syncing_.batch_end;
-        if (!more) unsynced.pop_front();
-        // With an older segment just synced, the newer one's writes may be older than this says by
-        // no more than the time the sync took; they are synced next, at once.
-        log_.unsynced_since_us_.store(unsynced.empty()                ? 0
-                                      : log_.uncovered_since_us_ != 0 ? log_.uncovered_since_us_
-                                                                      : log_.clock_.mono().us,
+        // A write that completed since this sync began is not covered, though it may end no batch.
+        // And what is left has waited since it completed, in the next segment perhaps longer than
+        // this sync took.
+        auto& front = unsynced.front();
+        if (front.uncovered_since_us != 0)
+            front.since_us = front.uncovered_since_us;
+        else
+            unsynced.pop_front();
+        log_.unsynced_since_us_.store(unsynced.empty() ? 0 : unsynced.front().since_us,
                                       std::memory_order_relaxed);
     }
     log_.syncing_.store(false, std::memory_order_release);

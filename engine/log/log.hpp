@@ -71,6 +71,10 @@ class Log {
     struct Unsynced {
         Segment* segment = nullptr;
         Lsn batch_end;
+        std::int64_t since_us = 0;  // when the oldest of them completed
+        // The first that completed since the sync in flight began, which does not cover it; 0:
+        // none.
+        std::int64_t uncovered_since_us = 0;
     };
 
     void advance_written(Lsn lsn);
@@ -94,7 +98,6 @@ class Log {
 
     // Guarded by tail.lock.
     std::deque<Unsynced> unsynced_;
-    std::int64_t uncovered_since_us_ = 0;  // first write completed since the sync in flight began
     std::vector<Flusher*> flushers_;
 };
 
