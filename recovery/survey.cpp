@@ -218,8 +218,11 @@ Result<void> Surveyor::find_chain() {
                 if (auto adopted = adopt_stray(file); !adopted) return adopted;
                 break;
             case engine::HeaderFault::version:
-                return fail(
-                    Error{.code = Code::version, .file = file.number, .doing = "open the log"});
+                return fail(Error{.code = Code::version,
+                                  .offset = file.header.version,
+                                  .file = file.number,
+                                  .doing = "open the log: it needs a Firnlog that reads format "
+                                           "version"});
             case engine::HeaderFault::foreign:
                 note(names::log_file(file.number), 16, {}, {}, "belongs to another store");
                 break;

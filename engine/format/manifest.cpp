@@ -1,5 +1,7 @@
 #include "engine/format/manifest.hpp"
 
+#include <bit>
+
 #include "io/base/crc32c.hpp"
 
 namespace firnlog::engine {
@@ -148,10 +150,17 @@ Result<Manifest> decode_manifest(Bytes bytes) {
         return damaged(0, "read the manifest: its magic is wrong");
     if (load<std::uint32_t>(at + 8) != crc32c(bytes.subspan(12)))
         return damaged(8, "read the manifest: its checksum does not fit");
-    if (load<std::uint32_t>(at + 12) != kFormatVersion ||
-        (load<std::uint64_t>(at + 16) & ~kIncompatibleKnown) != 0)
-        return fail(
-            Error{.code = Code::version, .doing = "read the manifest: a newer Firnlog made it"});
+    if (const auto version = load<std::uint32_t>(at + 12); version != kFormatVersion)
+        return fail(Error{.code = Code::version,
+                          .offset = version,
+                          .doing = "read the manifest: the store needs a Firnlog that reads format "
+                                   "version"});
+    const auto unknown = load<std::uint64_t>(at + 16) & ~kIncompatibleKnown;
+    if (unknown != 0)
+        return fail(Error{.code = Code::version,
+                          .offset = static_cast<std::uint64_t>(std::countr_zero(unknown)),
+                          .doing = "read the manifest: the store needs a Firnlog that knows format "
+                                   "feature"});
     if (load<std::uint64_t>(at + 32) != bytes.size() - kHeaderBytes)
         return damaged(32, "read the manifest: its length does not fit");
     Manifest manifest;

@@ -32,7 +32,9 @@ std::string Error::text() const {
         text += ": ";
         text += ::strerror_r(error, buffer, sizeof buffer);
     }
-    if (file != 0 || offset != 0)
+    if (code == Code::version)
+        text += " " + std::to_string(offset);
+    else if (file != 0 || offset != 0)
         text += " (file " + std::to_string(file) + ", offset " + std::to_string(offset) + ")";
     return text;
 }

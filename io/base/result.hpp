@@ -18,7 +18,7 @@ enum class Code : std::uint8_t {
     missing,   // it is not there
     exists,    // it is there already
     damaged,   // bytes are not what was written; `offset` says where
-    version,   // made by a version this build cannot read
+    version,   // made by a version this build cannot read; `offset` is what it would need
     usage,     // what was asked for makes no sense
 };
 
