@@ -97,6 +97,40 @@ Specimen make_specimen(std::uint64_t seed, bool clean) {
     return made;
 }
 
+// A few records of every kind, so few that each of their bytes can be damaged.
+Specimen make_tiny(bool clean) {
+    Specimen made{.seed = 7, .clean = clean};
+    World world{{.seed = made.seed}};
+    auto opened = open(world.files(), world.clock(), small_options());
+    BOOST_REQUIRE(opened.has_value());
+    Subject subject(world, std::move(*opened));
+    BOOST_REQUIRE(subject.set("key", "value"));
+    BOOST_REQUIRE(subject.sync());
+    BOOST_REQUIRE(subject.hash_set("hash", "field", "value"));
+    BOOST_REQUIRE(subject.set_many({{"one", "1"}, {"two", "2"}}));
+    BOOST_REQUIRE(subject.expire("key", world.clock().wall().ms() + 100'000'000));
+    BOOST_REQUIRE(subject.sync());
+    BOOST_REQUIRE(subject.rename("hash", "stray"));
+    BOOST_REQUIRE(subject.remove("one"));
+    BOOST_REQUIRE(subject.swap(0, 1));
+    BOOST_REQUIRE(subject.sync());
+    BOOST_REQUIRE(subject.set("last", "value"));
+    BOOST_REQUIRE(subject.sync());
+    if (clean) BOOST_REQUIRE(subject.stop_cleanly());
+    made.versions = subject.versions();
+    made.oldest = made.versions.size() - 1;
+    Rng rng{made.seed};
+    made.disk = world.image(Cut::none, rng);
+    for (const auto& name : made.disk.names()) {
+        auto content = made.disk.content(name);
+        if (name == engine::names::kLock || (name.ends_with(".log") && used(content) == 0))
+            continue;
+        if (name.ends_with(".log")) made.last_log = name;
+        made.files[name] = std::move(content);
+    }
+    return made;
+}
+
 Disk disk_of(const std::map<std::string, std::string>& files) {
     Disk disk;
     for (const auto& [name, content] : files) disk.put(name, content);
@@ -308,6 +342,27 @@ BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_al
     BOOST_TEST(counts.repaired > 0);
     for (const char* kind : {"none", "flip", "zero", "truncate", "swap", "delete", "duplicate"})
         BOOST_TEST(counts.by_kind[kind] > 0, "no damage of kind " << kind);
+}
+
+BOOST_AUTO_TEST_CASE(whichever_byte_of_a_small_store_flips_no_wrong_value_is_served) {
+    const std::size_t step = std::getenv("FIRNLOG_SANITIZED") != nullptr ? 11 : 1;
+    Counts counts;
+    Rng rng{from_environment("FIRNLOG_SEED", 1)};
+    for (const bool clean : {true, false}) {
+        const auto tiny = make_tiny(clean);
+        for (const auto& [name, content] : tiny.files) {
+            // And some of the zeros behind, where the next frame would stand.
+            const auto end = std::min(used(content) + 80, content.size());
+            for (std::size_t at = 0; at < end; at += step)
+                try_one(tiny, flip(name, at, static_cast<unsigned>(rng.below(8))), counts,
+                        at % 97 == 0);
+        }
+    }
+    print(counts);
+    BOOST_TEST(counts.damages * step > 2'000);
+    BOOST_TEST(counts.refused > counts.damages / 2);
+    BOOST_TEST(counts.unharmed > 0);
+    BOOST_TEST(counts.older > 0);
 }
 
 BOOST_AUTO_TEST_CASE(what_a_crash_leaves_is_sound_to_check_and_checking_changes_nothing) {

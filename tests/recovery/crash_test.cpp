@@ -4,8 +4,10 @@
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 
+#include "recovery/survey.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/recovery/workload.hpp"
 #include "tests/sim/world.hpp"
@@ -28,7 +30,17 @@ struct Campaign {
     std::uint64_t nested = 0;
     std::uint64_t resumed = 0;
     std::uint64_t torn = 0;
+    std::uint64_t archives = 0;          // compared over the crash, and
+    std::uint64_t archived_records = 0;  // what they held
+    std::map<std::string, std::uint64_t> by_mode;
+    std::map<std::string, std::uint64_t> by_kind;
     std::map<std::string, std::map<std::string, std::uint64_t>> by_phase_and_kind;
+
+    void count(const std::string& phase, sim::Kind kind) {
+        ++crashes;
+        ++by_kind[sim::text(kind)];
+        ++by_phase_and_kind[phase][sim::text(kind)];
+    }
 
     void print() const {
         std::printf(
@@ -36,6 +48,12 @@ struct Campaign {
             "restarted: %llu, torn tails cut: %llu\n",
             static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(nested),
             static_cast<unsigned long long>(resumed), static_cast<unsigned long long>(torn));
+        std::printf("report:   archives held against what follows: %llu, records in them: %llu;",
+                    static_cast<unsigned long long>(archives),
+                    static_cast<unsigned long long>(archived_records));
+        for (const auto& [mode, count] : by_mode)
+            std::printf(" %s %llu", mode.c_str(), static_cast<unsigned long long>(count));
+        std::printf("\n");
         for (const auto& [phase, kinds] : by_phase_and_kind) {
             std::printf("report:   %-9s", phase.c_str());
             for (const auto& [kind, count] : kinds)
@@ -45,9 +63,50 @@ struct Campaign {
     }
 };
 
+// G18: what somebody may have copied of the log up to this moment, by lsn. Up to `durable` an
+// archive has it for sure, behind that a reader may have seen it.
+struct Archive {
+    engine::Lsn durable;
+    std::map<std::uint64_t, std::uint64_t> records;  // lsn -> digest
+};
+
+Archive archive_of(sim::Disk disk, engine::Lsn durable) {
+    Archive archive{.durable = durable, .records = {}};
+    World world{{.seed = 1, .phase = "archive"}, std::move(disk)};
+    const auto note = [&](const engine::Record& record, const engine::Keyspace::Place& place) {
+        auto& sum = archive.records[place.lsn.value];
+        sum = 0xcbf29ce484222325;
+        const auto mix = [&](std::string_view bytes) {
+            for (const char byte : bytes)
+                sum = (sum ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+            sum = (sum ^ 0x1ff) * 0x100000001b3;
+        };
+        mix(std::to_string(static_cast<int>(record.kind)) + "/" + std::to_string(record.kid) + "/" +
+            std::to_string(record.expires_ms) + "/" + std::to_string(record.oid.value));
+        mix(record.key);
+        mix(record.value);
+    };
+    (void)survey(world.files(), {.record = note});
+    return archive;
+}
+
+// What the store has written since never contradicts the archive, and has all that was durable.
+void hold_against(const Archive& archive, const Archive& now, Campaign& campaign) {
+    ++campaign.archives;
+    campaign.archived_records += archive.records.size();
+    for (const auto& [lsn, digest] : archive.records) {
+        const auto found = now.records.find(lsn);
+        if (found == now.records.end())
+            BOOST_REQUIRE_MESSAGE(lsn >= archive.durable.value,
+                                  "a durable record stays where it was: lsn " << lsn);
+        else
+            BOOST_REQUIRE_MESSAGE(found->second == digest, "lsn " << lsn << " names two things");
+    }
+}
+
 // Opens what a crash left and holds it against the versions [oldest, newest].
 void check_image(World& after, const std::vector<Version>& versions, std::size_t oldest,
-                 std::uint64_t seed, Campaign& campaign, bool go_on) {
+                 std::uint64_t seed, Campaign& campaign, const Archive* archive) {
     auto opened = open(after.files(), after.clock(), small_options());
     // A crash inside recovery was looked at on the way; what follows is another story.
     after.on_operation({});
@@ -77,7 +136,7 @@ void check_image(World& after, const std::vector<Version>& versions, std::size_t
                    << (older < versions.size() ? std::to_string(older) : std::string("none at all"))
                    << "; seed " << seed);
     }
-    if (!go_on) return;
+    if (archive == nullptr) return;
     ++campaign.resumed;
     Subject subject(after, std::move(*opened));
     BOOST_REQUIRE(subject.set("after the crash", "1"));
@@ -85,6 +144,8 @@ void check_image(World& after, const std::vector<Version>& versions, std::size_t
     BOOST_REQUIRE(subject.sync());
     const auto lsn = subject.engine().log.durable();
     const auto expected = digest(subject.model());
+    Rng copying{seed};
+    hold_against(*archive, archive_of(after.image(Cut::none, copying), lsn), campaign);
     const bool clean = seed % 2 == 0;
     if (clean) BOOST_REQUIRE(subject.stop_cleanly());
     Rng rng{seed};
@@ -101,6 +162,7 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
                  .replay = "FIRNLOG_SEED=" + std::to_string(seed) +
                            " recovery_tests --run_test=*/a_crash_at_any*"}};
     Subject* subject = nullptr;
+    const bool lazy = seed % 3 == 0;
     std::vector<Version> none{{.end = {}, .digest = digest(Model{})}};
     const auto hook = [&](const sim::Operation& at) {
         if (!sim::changes_disk(at.kind)) return;
@@ -110,23 +172,25 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
             const auto oldest = subject == nullptr ? 0 : subject->acked(cut == Cut::kill);
             const auto own_seed = rng.next();
             World after{{.seed = own_seed, .phase = "recovery"}, world.image(cut, rng)};
-            ++campaign.crashes;
-            ++campaign.by_phase_and_kind[world.phase()][sim::text(at.kind)];
+            campaign.count(world.phase(), at.kind);
+            ++campaign.by_mode[lazy ? "everysec" : "always"];
             // Some of them crash again inside recovery, at one of its operations.
             const auto target = 1 + rng.below(40);
             std::uint64_t seen = 0;
             if (campaign.crashes % 5 == 0) {
                 after.on_operation([&](const sim::Operation& inner) {
                     if (!sim::changes_disk(inner.kind) || ++seen != target) return;
-                    ++campaign.crashes;
+                    campaign.count("recovery", inner.kind);
                     ++campaign.nested;
-                    ++campaign.by_phase_and_kind["recovery"][sim::text(inner.kind)];
                     World again{{.seed = own_seed + 1, .phase = "recovery"},
                                 after.image(cut == Cut::kill ? Cut::kill : Cut::random, rng)};
-                    check_image(again, versions, oldest, own_seed, campaign, false);
+                    check_image(again, versions, oldest, own_seed, campaign, nullptr);
                 });
             }
-            check_image(after, versions, oldest, own_seed, campaign, campaign.crashes % 16 == 0);
+            std::optional<Archive> archive;
+            if (subject != nullptr && campaign.crashes % 16 == 0)
+                archive = archive_of(world.disk().copy(), subject->engine().log.durable());
+            check_image(after, versions, oldest, own_seed, campaign, archive ? &*archive : nullptr);
         }
     };
     world.on_operation(hook);
@@ -134,7 +198,7 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
     auto opened = open(world.files(), world.clock(), small_options());
     BOOST_REQUIRE(opened.has_value());
     Subject under_test(world, std::move(*opened));
-    under_test.lazy(seed % 3 == 0);
+    under_test.lazy(lazy);
     subject = &under_test;
     Rng rng{seed};
     BOOST_REQUIRE(workload(world, under_test, rng));
@@ -160,6 +224,14 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
     BOOST_TEST(campaign.nested > 0);
     BOOST_TEST(campaign.resumed > 0);
     BOOST_TEST(campaign.torn > 0);
+    BOOST_TEST(campaign.archives > 0);
+    BOOST_TEST(campaign.archived_records > campaign.archives);
+    for (const char* mode : {"always", "everysec"})
+        BOOST_TEST(campaign.by_mode[mode] > 0, "no crash in mode " << mode);
+    for (const auto kind : {sim::Kind::create, sim::Kind::write, sim::Kind::write_sync,
+                            sim::Kind::fsync, sim::Kind::sync, sim::Kind::allocate,
+                            sim::Kind::rename, sim::Kind::unlink, sim::Kind::sync_dir})
+        BOOST_TEST(campaign.by_kind[sim::text(kind)] > 0, "no crash at " << sim::text(kind));
     for (const char* phase : {"create", "serve", "multi", "expire", "rename", "flushall", "big",
                               "rotate", "release", "stop", "recovery"})
         BOOST_TEST(campaign.by_phase_and_kind[phase].size() > 0, "no crash in phase " << phase);
