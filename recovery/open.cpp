@@ -49,7 +49,8 @@ class Opener {
     Opening<void> unlink_rest();
     Result<std::unique_ptr<engine::Segment>> open_segment(const LogFile& file, std::uint64_t end);
     void apply(LogReader& reader, FileNumber number, std::uint64_t end);
-    bool tell_progress(std::uint64_t bytes);
+    bool tell_progress(std::uint64_t bytes);  // false: somebody wants it to stop
+    static Opening<void> stopped();
 
     io::Files& files_;
     io::Clock& clock_;
@@ -185,6 +186,10 @@ Opening<void> Opener::find_chain() {
     return {};
 }
 
+Opening<void> Opener::stopped() {
+    return refuse({.code = Code::busy, .doing = "replay the log"}, "stopped while loading");
+}
+
 bool Opener::tell_progress(std::uint64_t bytes) {
     progress_.bytes_done += bytes;
     progress_.records = replay_->records();
@@ -266,8 +271,7 @@ Opening<void> Opener::replay_sealed() {
         segments_->add(std::move(*segment));
         expected = end;
         report_.bytes += reader.end_offset();
-        if (!tell_progress(chain_[i].bytes))
-            return refuse({.code = Code::busy, .doing = "replay the log"}, "stopped while loading");
+        if (!tell_progress(chain_[i].bytes)) return stopped();
     }
     // Everything before the newest timeline's beginning was durable when that was written down.
     while (timeline + 1 < manifest_.timelines.size() &&
@@ -436,7 +440,8 @@ Opening<void> Opener::replay_tail() {
         if (!segment) return refuse(segment.error());
         segments_->add(std::move(*segment));
         report_.bytes += end;
-        (void)tell_progress(file.bytes);
+        // The manifest has switched already: the next start finds a chain like any other.
+        if (!tell_progress(file.bytes)) return stopped();
     }
     ensure(!replay_->amid_batch(), "the log is cut at the end of a batch");
     report_.records = replay_->records();

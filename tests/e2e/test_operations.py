@@ -366,6 +366,66 @@ class Ending(Folder):
             self.assertGreater(count, 0)
             self.assertGreaterEqual(int(server.value("GET", "k%d" % number)), count)
 
+    def test_a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost(self):
+        server = self.serve("--appendfsync", "always")
+        self.assertEqual(server.ask("SET", "k", "v"), b"+OK\r\n")
+        # Both are pending when it wakes, so the second strikes before the first has done anything.
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            server.process.send_signal(number)
+        self.assertEqual(server.wait(), 1)
+        self.assertNotIn("stopped cleanly", server.log())
+        server.start()
+        self.assertIn("after an unclean stop", server.log())
+        self.assertEqual(server.value("GET", "k"), b"v")
+
+    def test_while_it_replays_systemd_is_told_how_far_and_a_signal_is_a_clean_stop(self):
+        server = self.serve(folder=self.folder)
+        # Several segments: how far it is is told between them.
+        keys, value = 150_000, b"x" * 100
+        with server.connect() as client:
+            for begin in range(0, keys, 10_000):
+                client.pipeline([("SET", "k%d" % i, value) for i in range(begin, begin + 10_000)])
+        server.kill()
+        argv = [*server.argv, "--supervised", "systemd", "--logfile", self.path("log")]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(self.path("notify"))
+            notify.settimeout(30)
+            env = {**os.environ, "NOTIFY_SOCKET": self.path("notify")}
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # The socket is full, so the start stands still where it tells how far it is.
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stuffing:
+                    stuffing.connect(self.path("notify"))
+                    stuffing.setblocking(False)
+                    stuffed = 0
+                    try:
+                        while True:
+                            stuffing.send(b"stuffing")
+                            stuffed += 1
+                    except BlockingIOError:
+                        pass
+                loading = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL)
+                log = pathlib.Path(self.path("log"))
+                self.assertTrue(eventually(
+                    lambda: log.exists() and "replaying percent=" in log.read_text(), 30))
+                time.sleep(0.3)
+                loading.send_signal(number)
+                self.assertEqual(loading.wait(60), 0, log.read_text())
+                self.assertIn("stopped while loading", log.read_text())
+                log.unlink()
+                for _ in range(stuffed):
+                    self.assertEqual(notify.recv(4096), b"stuffing")
+            loading = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            self.addCleanup(loading.kill)
+            self.assertRegex(notify.recv(4096), rb"^STATUS=replaying the log, \d+ percent\n$")
+            while b"READY=1" not in (said := notify.recv(4096)):
+                self.assertTrue(said.startswith(b"STATUS="), said)
+            self.assertEqual(server.value("DBSIZE"), keys)
+            self.assertEqual(server.value("GET", "k%d" % (keys - 1)), value)
+            loading.send_signal(signal.SIGTERM)
+            self.assertEqual(loading.wait(60), 0)
+
     def test_sigint_and_shutdown_are_clean_stops_too(self):
         server = self.serve()
         server.ask("SET", "k", "v")
