@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -524,7 +525,8 @@ std::string trimmed(double number) {
 std::uint64_t percentile_us(const CommandSum& sum, double percent) {
     std::uint64_t all = 0;
     for (const auto count : sum.buckets) all += count;
-    const auto wanted = static_cast<std::uint64_t>(percent / 100 * static_cast<double>(all) + 0.5);
+    const auto wanted =
+        static_cast<std::uint64_t>(std::llround(percent / 100 * static_cast<double>(all)));
     std::uint64_t below = 0;
     for (std::size_t i = 0; i < sum.buckets.size(); ++i) {
         below += sum.buckets[i];
