@@ -12,6 +12,7 @@ using Arguments = std::span<const std::string>;
 int serve(Arguments arguments);
 int check(Arguments arguments);
 int repair(Arguments arguments);
+int crashtest(Arguments arguments);
 int faultdisk(Arguments arguments);
 
 }  // namespace firnlog::server::cli

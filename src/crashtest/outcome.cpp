@@ -1,0 +1,48 @@
+#include "src/crashtest/outcome.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace firnlog::crashtest {
+
+std::uint64_t Outcome::acks() const {
+    std::uint64_t out = 0;
+    for (const auto& cycle : cycles) out += cycle.acks;
+    return out;
+}
+
+std::uint64_t Outcome::lost() const {
+    std::uint64_t out = 0;
+    for (const auto& cycle : cycles) out += cycle.lost;
+    return out;
+}
+
+std::uint64_t Outcome::violations() const {
+    std::uint64_t out = 0;
+    for (const auto& cycle : cycles) out += cycle.violations;
+    return out;
+}
+
+double Outcome::loss_ms_max() const {
+    double out = 0;
+    for (const auto& cycle : cycles) out = std::max(out, cycle.loss_ms);
+    return out;
+}
+
+double Outcome::recovery_ms(double share) const {
+    std::vector<double> all;
+    for (const auto& cycle : cycles)
+        if (cycle.recovery_ms > 0) all.push_back(cycle.recovery_ms);
+    if (all.empty()) return 0;
+    std::ranges::sort(all);
+    const auto rank = std::ceil(share * static_cast<double>(all.size()));
+    return all[std::min(static_cast<std::size_t>(std::max(rank, 1.0)) - 1, all.size() - 1)];
+}
+
+std::map<std::string, std::uint32_t> Outcome::names() const {
+    std::map<std::string, std::uint32_t> out;
+    for (const auto& one : found) ++out[one.violation.name];
+    return out;
+}
+
+}  // namespace firnlog::crashtest

@@ -1,0 +1,25 @@
+#include "src/crashtest/text.hpp"
+
+#include <algorithm>
+
+namespace firnlog::crashtest {
+
+std::string printable(std::string_view bytes, std::size_t bytes_max) {
+    std::string out;
+    for (const char byte : bytes.substr(0, bytes_max))
+        out += byte >= ' ' && byte <= '~' ? byte : '.';
+    return bytes.size() > bytes_max ? out + "... (" + std::to_string(bytes.size()) + " bytes)"
+                                    : out;
+}
+
+std::vector<std::string> split(std::string_view text, char at) {
+    std::vector<std::string> out;
+    while (!text.empty()) {
+        const auto end = std::min(text.find(at), text.size());
+        if (end != 0) out.emplace_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return out;
+}
+
+}  // namespace firnlog::crashtest

@@ -1,0 +1,16 @@
+#pragma once
+// text: what came back as bytes, made fit for a line that a person reads; and words of a line.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace firnlog::crashtest {
+
+// Bytes beyond ASCII as dots, long ones cut, with how many they were.
+[[nodiscard]] std::string printable(std::string_view bytes, std::size_t bytes_max = 60);
+
+// The parts between the separators; empty ones are left out.
+[[nodiscard]] std::vector<std::string> split(std::string_view text, char at);
+
+}  // namespace firnlog::crashtest

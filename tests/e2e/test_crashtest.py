@@ -1,0 +1,290 @@
+"""`firnlog crashtest`: every checker fires on a server that breaks just that promise, none on servers
+that keep theirs, and a lying disk is found out.
+
+The slice for CI is short; FIRNLOG_PROVE=1 runs the volumes of the durability report. Power cuts and
+faults of a disk need root, /dev/fuse and loop devices; what is missing is skipped by name.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import faulty_server
+import harness
+import test_faultdisk
+
+PROVE = bool(os.environ.get("FIRNLOG_PROVE"))
+SEED = os.environ.get("FIRNLOG_SEED")
+SECONDS = 24 * 3600 if PROVE else 240
+FAULTY = pathlib.Path(faulty_server.__file__)
+FIRNLOG = harness.FIRNLOG + " serve --port {port} --dir {dir} --appendfsync "
+REDIS = "redis-server --port {port} --dir {dir} --appendonly yes --save '' --appendfsync "
+
+# What each fault must be found as, in which mode; options beyond the common ones.
+FOUND_AS = {
+    "acks-early": ("always", ("lost-ack",), ()),
+    "loses-order": ("always", ("hole", "resurrection", "torn-batch", "expiry"), ()),
+    "orders-by-connection": ("no", ("order",), ("--load-ms", "500-900")),
+    "resurrects": ("always", ("resurrection",), ()),
+    "tears-batches": ("no", ("torn-batch",), ("--load-ms", "300-600")),
+    "torn-values": ("always", ("wrong-value",), ()),
+    "swaps-values": ("always", ("foreign-value",), ()),
+    "forgets-expiry": ("always", ("expiry", "resurrection"), ()),
+    "invents-keys": ("always", ("foreign-key",), ()),
+    "reads-stale": ("always", ("wrong-reply",), ()),
+    "dies": ("always", ("died",), ()),
+    "refuses": ("always", ("refused-start",), ()),
+    "hangs": ("always", ("hang",), ("--start-ms-max", "1500")),
+    "crashes": ("always", ("refused-start",), ()),
+}
+# In damaged copies: how many it takes, and what it must be found as.
+DAMAGED_AS = {
+    "serves-garbage": (30, "wrong-value"),
+    "says-nothing": (10, "silent-loss"),
+    "refuses-silently": (1, "unclear-refusal"),
+    "crashes": (1, "signal"),
+    "hangs": (1, "hang"),
+}
+
+
+class CrashTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="firnlog-crashtest-test-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def crash(self, start, mode, *options, cycles=None):
+        """Runs it; (exit code, output, JSON report)."""
+        report = os.path.join(self.folder, "report.json")
+        words = [harness.FIRNLOG, "crashtest", "--start", start, "--mode", mode, "--quiet",
+                 "--json", report, "--dir", os.path.join(self.folder, "run"), *options]
+        if cycles:
+            words += ["--cycles", str(cycles)]
+        if SEED and "--seed" not in options:
+            words += ["--seed", SEED]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+        output = done.stdout + done.stderr
+        try:
+            with open(report, encoding="ascii") as file:
+                return done.returncode, output, json.load(file)
+        except FileNotFoundError:
+            return done.returncode, output, None
+
+    def faulty(self, fault):
+        return "%s %s {port} {dir} %s" % (sys.executable, FAULTY, fault)
+
+    def holds(self, *args, **more):
+        code, output, report = self.crash(*args, **more)
+        self.assertEqual(code, 0, output)
+        self.assertTrue(report["held"])
+        self.assertIn("verdict: held", output)
+        return report
+
+    def violated(self, *args, **more):
+        """The names of what was found."""
+        code, output, report = self.crash(*args, **more)
+        self.assertEqual(code, 4, output)
+        self.assertFalse(report["held"])
+        self.assertIn("verdict: VIOLATED", output)
+        return {found["name"] for found in report["found"]}, report
+
+
+class Checkers(CrashTest):
+    def test_a_server_that_keeps_its_promises_holds(self):
+        report = self.holds(self.faulty("none"), "always", "--load-ms", "150-300", cycles=2)
+        self.assertEqual(report["lost"], 0)
+        self.assertGreater(report["acks"], 100)
+        self.assertEqual(report["missing"], [])
+
+    def test_every_broken_promise_is_found_and_named(self):
+        for fault, (mode, names, options) in FOUND_AS.items():
+            with self.subTest(fault):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                if "--load-ms" not in options:
+                    options = ("--load-ms", "200-300", *options)
+                found, _ = self.violated(self.faulty(fault), mode, *options,
+                                         cycles=3 if PROVE else 1)
+                self.assertTrue(found & set(names), (fault, found))
+
+    def test_a_loss_older_than_allowed_is_found_and_a_younger_one_is_not(self):
+        options = ("--load-ms", "600-700")
+        report = self.holds(self.faulty("acks-early"), "everysec", *options, cycles=2)
+        self.assertGreater(report["lost"], 0)
+        self.assertGreater(report["loss_ms_max"], 100)
+        found, _ = self.violated(self.faulty("acks-early"), "everysec", *options,
+                                 "--loss-ms-max", "100", cycles=2)
+        self.assertEqual(found, {"lost-too-old"})
+
+    def test_of_damaged_stores_whatever_is_not_allowed_is_found(self):
+        for fault, (copies, name) in DAMAGED_AS.items():
+            with self.subTest(fault):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                # Some of them would never get as far as a damaged copy.
+                start = self.faulty(fault)
+                if fault in ("refuses-silently", "crashes", "hangs"):
+                    start = ("%s -c 'case {dir} in */damaged) fault=%s;; *) fault=none;; esac; "
+                             "exec %s %s {port} {dir} $fault'" % (
+                                 "sh", fault, sys.executable, FAULTY))
+                found, _ = self.violated(start, "always", "--corrupt", str(copies),
+                                         "--load-ms", "100-150", "--start-ms-max", "2000")
+                self.assertIn(name, found)
+
+    def test_a_server_that_cuts_and_says_so_may_be_damaged(self):
+        report = self.holds(self.faulty("none"), "always", "--corrupt", "20",
+                            "--load-ms", "100-150")
+        ends = {cycle["ended"] for cycle in report["cycles"]}
+        self.assertIn("less, told", ends)
+
+
+class Servers(CrashTest):
+    def test_firnlog_holds_in_every_mode_under_sigkill(self):
+        for mode in ("always", "everysec", "no"):
+            with self.subTest(mode):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                self.holds(FIRNLOG + mode, mode, "--loss-ms-max", "0", "--admin", "BGSAVE",
+                           "--load-ms", "100-300", cycles=350 if PROVE else 3)
+
+    def test_firnlog_survives_damage_or_refuses_it_clearly(self):
+        self.holds(FIRNLOG + "always", "always", "--corrupt", "500" if PROVE else "10",
+                   "--load-ms", "100-200")
+
+    def test_redis_always_holds_under_sigkill(self):
+        if shutil.which("redis-server") is None:
+            self.skipTest("needs redis-server")
+        self.holds(REDIS + "always", "always", "--admin", "BGSAVE;BGREWRITEAOF", "--load-ms",
+                   "100-300", cycles=30 if PROVE else 4)
+
+    def test_an_unknown_command_of_the_server_is_named_and_left_out(self):
+        report = self.holds(self.faulty("none"), "always", "--admin", "BGSAVE", "--load-ms", "100",
+                            cycles=1)
+        self.assertEqual(report["missing"], ["BGSAVE"])
+
+
+class Disk(CrashTest):
+    def setUp(self):
+        super().setUp()
+        test_faultdisk.need()
+
+    def test_firnlog_holds_when_the_power_goes(self):
+        for fs in ("ext4", "xfs"):
+            with self.subTest(fs):
+                test_faultdisk.need(fs)
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                self.holds(FIRNLOG + "always", "always", "--kill", "power", "--fs", fs,
+                           "--load-ms", "100-400", cycles=200 if PROVE else 5)
+
+    def test_firnlog_loses_two_seconds_at_most_in_everysec(self):
+        self.holds(FIRNLOG + "everysec", "everysec", "--kill", "power", "--load-ms",
+                   "500-2500" if PROVE else "300-600", cycles=50 if PROVE else 2)
+
+    def test_firnlog_holds_whatever_the_disk_does(self):
+        for fault in ("eio-data", "eio-all", "flush-error", "slow-flush", "enospc"):
+            with self.subTest(fault):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                report = self.holds(FIRNLOG + "always", "always", "--kill", "power", "--fault",
+                                    fault, "--load-ms", "100-200", cycles=50 if PROVE else 1)
+                if fault != "slow-flush":
+                    self.assertGreater(sum(cycle["errors"] for cycle in report["cycles"]), 0)
+                if fault == "enospc":
+                    for cycle in report["cycles"]:
+                        self.assertGreaterEqual(cycle["back_ms"], 0, cycle)
+                        self.assertLessEqual(cycle["back_ms"], 1000, cycle)
+
+    def test_a_slow_flush_and_a_kill_take_nothing(self):
+        self.holds(FIRNLOG + "everysec", "everysec", "--fault", "slow-flush", "--loss-ms-max", "0",
+                   "--load-ms", "100-200", cycles=50 if PROVE else 1)
+
+    def test_a_lying_disk_is_found_out_with_every_server(self):
+        servers = [FIRNLOG + "always"]
+        if shutil.which("redis-server"):
+            servers.append(REDIS + "always")
+        for start in servers:
+            with self.subTest(start.split()[0]):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                found, _ = self.violated(start, "always", "--kill", "power", "--fault", "lying",
+                                         "--load-ms", "200-400", cycles=2)
+                self.assertTrue(found & {"lost-ack", "refused-start"}, found)
+
+
+class Report(CrashTest):
+    def test_the_page_stands_alone_and_tells_the_first_violation(self):
+        page = os.path.join(self.folder, "report.html")
+        self.violated(self.faulty("tears-batches"), "no", "--html", page, "--load-ms", "300-500",
+                      cycles=2)
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        for word in ("torn-batch", "the kill", "came back", "<svg", "--seed"):
+            self.assertIn(word, text)
+        for word in ("<script", "http://", "https://", "src="):
+            self.assertNotIn(word, text)
+
+    def test_a_run_goes_on_from_its_report(self):
+        options = ("--seed", "7", "--load-ms", "100", "--resume")
+        first = self.holds(self.faulty("none"), "always", *options, cycles=1)
+        second = self.holds(self.faulty("none"), "always", *options, cycles=3)
+        self.assertEqual(len(second["cycles"]), 3)
+        self.assertEqual(second["cycles"][0], first["cycles"][0])
+        code, output, _ = self.crash(self.faulty("none"), "no", *options, cycles=3)
+        self.assertEqual(code, 1, output)
+        self.assertIn("another run", output)
+
+    def test_what_cannot_run_is_1_and_says_why(self):
+        for start, options, why in (
+                ("sleep 1", (), "{port}"),
+                ("sh -c 'exit 3' # {port} {dir}", (), "exit code 3"),
+                (self.faulty("none"), ("--kill", "gently"), "not a value"),
+                (self.faulty("none"), ("--corrupt", "1", "--fault", "eio-all"), "--corrupt")):
+            with self.subTest(why):
+                code, output, _ = self.crash(start, "always", *options)
+                self.assertEqual(code, 1, output)
+                self.assertIn(why, output)
+
+    def test_a_run_in_which_nothing_was_acknowledged_has_held_nothing(self):
+        code, output, _ = self.crash(self.faulty("answers-errors"), "always", "--load-ms", "100",
+                                     cycles=1)
+        self.assertEqual(code, 1, output)
+        self.assertIn("not one write was acknowledged", output)
+        self.assertIn("READONLY", output)
+
+    def test_an_interrupted_run_ends_its_server_and_its_disk(self):
+        mounts = "--kill power" if os.geteuid() == 0 and os.path.exists("/dev/fuse") else ""
+        # SIGKILL leaves it no time for anything: the others notice that it is gone.
+        for how, code, seconds in ((signal.SIGINT, 1, 0), (signal.SIGKILL, -9, 20)):
+            with self.subTest(how):
+                run = subprocess.Popen(
+                    [harness.FIRNLOG, "crashtest", "--start", FIRNLOG + "always", "--mode",
+                     "always", "--quiet", "--dir", os.path.join(self.folder, "run"), "--cycles",
+                     "1000", *mounts.split()],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(2)
+                self.assertTrue(self.left_behind())
+                run.send_signal(how)
+                self.assertEqual(run.wait(60), code)
+                until = time.monotonic() + seconds
+                while self.left_behind() and time.monotonic() < until:
+                    time.sleep(0.05)
+                self.assertEqual(self.left_behind(), [])
+
+    def left_behind(self):
+        """Mounts and processes that have to do with our folder."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounted:
+            left = [line for line in mounted if self.folder in line]
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % entry, "rb") as file:
+                    line = file.read()
+            except OSError:
+                continue
+            if self.folder.encode() in line:
+                left.append(line)
+        return left
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,84 @@
+#include "src/crashtest/report.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+namespace firnlog::crashtest {
+namespace {
+
+Options some_options() {
+    Options options;
+    const auto wrong =
+        parse_options({"--start", "sh -c 'exec it' {port} {dir}", "--mode", "no", "--seed", "3",
+                       "--cycles", "2", "--json", "x", "--admin", "BGSAVE;A 'b'"},
+                      options);
+    BOOST_TEST(!wrong.has_value());
+    return options;
+}
+
+Outcome some_outcome() {
+    Outcome out;
+    out.cycles.push_back(
+        {.number = 1, .how = "sigkill", .ended = "held", .acks = 12, .recovery_ms = 1.5});
+    out.cycles.push_back({.number = 2,
+                          .how = "power none",
+                          .admin = "BGSAVE",
+                          .ended = "violated",
+                          .acks = 7,
+                          .errors = 3,
+                          .lost = 2,
+                          .loss_ms = 2500.5,
+                          .back_ms = 4,
+                          .violations = 1,
+                          .note = "\\user \"how\": \"x\", {\"cycle\": 9}\n\x01"});
+    out.found.push_back(
+        {.cycle = 2,
+         .killed_us = 77,
+         .violation = {"hole", "c:\\u0041 <b>", {{70, "sent \"a\""}, {80, "back"}}}});
+    return out;
+}
+
+BOOST_AUTO_TEST_SUITE(src)
+BOOST_AUTO_TEST_SUITE(crash_report)
+
+BOOST_AUTO_TEST_CASE(a_run_is_read_back_as_it_was_written) {
+    const auto options = some_options();
+    const auto before = some_outcome();
+    const auto text = json(options, before);
+    Outcome after;
+    BOOST_TEST(!read_json(text, options, after).has_value());
+    BOOST_TEST(json(options, after) == text);
+    BOOST_TEST(after.cycles.at(1).note == before.cycles.at(1).note);
+    BOOST_TEST(after.found.at(0).violation.text == before.found.at(0).violation.text);
+}
+
+BOOST_AUTO_TEST_CASE(another_run_is_not_gone_on_with_but_a_longer_one_is) {
+    auto options = some_options();
+    const auto text = json(options, some_outcome());
+    Outcome outcome;
+    options.cycles = 50;
+    BOOST_TEST(!read_json(text, options, outcome).has_value());
+    options.mode = Mode::always;
+    BOOST_TEST(read_json(text, options, outcome).has_value());
+    BOOST_TEST(read_json("", options, outcome).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(the_command_that_repeats_a_run_is_one_for_the_shell) {
+    BOOST_TEST(some_options().command() ==
+               R"(firnlog crashtest --start 'sh -c '\''exec it'\'' {port} {dir}' --mode no )"
+               R"(--kill sigkill --cycles 2 --admin 'BGSAVE;A '\''b'\''' --clients 4 --depth 16 )"
+               R"(--load-ms 200-1500 --loss-ms-max -1 --seed 3)");
+}
+
+BOOST_AUTO_TEST_CASE(the_verdict_names_what_was_found_and_a_disk_that_lied_in_vain) {
+    auto options = some_options();
+    BOOST_TEST(verdict(options, some_outcome()).starts_with("VIOLATED: 1 violation (hole 1); "));
+    BOOST_TEST(verdict(options, {}).starts_with("held: "));
+    options.fault = Fault::lying;
+    BOOST_TEST(verdict(options, {}).find("does not bite") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace firnlog::crashtest
