@@ -23,6 +23,7 @@ constexpr Verb kVerbs[] = {
     {"repair", "save what can be saved of a damaged store into a new directory", cli::repair},
     {"crashtest", "kill any RESP server again and again, and see what it kept", cli::crashtest},
     {"faultdisk", "mount a file system on a disk that fails when told to", cli::faultdisk},
+    {"bench", "load any RESP server and tell how long its replies took", cli::bench},
 };
 
 void print_help(std::FILE* to) {

@@ -14,5 +14,6 @@ int check(Arguments arguments);
 int repair(Arguments arguments);
 int crashtest(Arguments arguments);
 int faultdisk(Arguments arguments);
+int bench(Arguments arguments);
 
 }  // namespace firnlog::server::cli
