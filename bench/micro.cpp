@@ -106,10 +106,9 @@ void append(benchmark::State& state) {
         if (!files) return state.SkipWithError("no directory for the log");
         io::SystemClock clock;
         engine::Segments segments;
-        engine::Supply supply(
-            **files, clock, segments, 1,
-            {.bytes_first = 256U << 20, .bytes_max = 256U << 20, .ready = 1, .zero_ahead = false},
-            [](const std::function<void()>& done) { done(); });
+        engine::Supply supply(**files, clock, segments, 1,
+                              {.bytes_first = 256U << 20, .bytes_max = 256U << 20, .ready = 1},
+                              [](const std::function<void()>& done) { done(); });
         supply.work();
         engine::Tail tail(clock, supply, {.next = {4096}});
         const auto key = key_of(7);

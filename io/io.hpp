@@ -67,10 +67,10 @@ class Io {
     // Reads at an offset; the result may be short at the end of the file only.
     virtual void read(int fd, std::uint64_t offset, MutableBytes into, Completion& done) = 0;
 
-    // Writes all of the plan, then, if `sync`, makes the file's data durable with an fdatasync that
-    // starts only when the write has completed in full. One completion for both: 0, -EIO for a
-    // short write, or the first error. The plan's pieces must be 4096-aligned in memory, file and
-    // length where the file was opened for direct writing.
+    // Writes all of the plan and, if `sync`, makes these bytes durable once they are all written
+    // (RWF_DSYNC: as an fdatasync would, but of other bytes of the file nothing is promised). One
+    // completion for both: 0, -EIO for a short write, or the first error. The plan's pieces must be
+    // 4096-aligned in memory, file and length where the file was opened for direct writing.
     virtual void write(const WritePlan& plan, bool sync, Completion& done) = 0;
 
     // An fdatasync of writes that have completed.
@@ -86,6 +86,9 @@ class Io {
     // Submits what has been started, waits for a completion if `wait`, and runs those that are
     // ready. Errors are the ring's own; operations report theirs through their completions.
     virtual Result<void> turn(bool wait) = 0;
+
+    // Completions are there already: the next turn will not sleep.
+    [[nodiscard]] virtual bool ready() const noexcept = 0;
 };
 
 }  // namespace firnlog::io

@@ -24,12 +24,11 @@ namespace {
 // What comes back in a completion's user_data says whose it is:
 //
 //   a Completion's address      send and fsync: nothing is kept about them here
-//   an Op's address | kOpBit    the rest; | kSyncBit for the fdatasync linked behind a write
+//   an Op's address | kOpBit    the rest
 //   kIgnored, kWake             our own
 //
 // Completions are 8-aligned and Ops 64-aligned, which leaves the low bits free.
 constexpr std::uint64_t kOpBit = 1;
-constexpr std::uint64_t kSyncBit = 2;
 constexpr std::uint64_t kIgnored = 0;
 constexpr std::uint64_t kWake = 4;
 static_assert(alignof(Completion) > kWake);
@@ -133,14 +132,22 @@ class Uring final : public Io {
     void timer(MonoTime when, Completion& done) override;
     void post(Completion& done) override { mailbox_.post(done); }
     Result<void> turn(bool wait) override;
+    [[nodiscard]] bool ready() const noexcept override {
+        return io_uring_cq_ready(&ring_) > 0 || kernel_has_more();
+    }
 
   private:
+    // What has happened and is not in the queue of completions yet: an enter brings it.
+    [[nodiscard]] bool kernel_has_more() const noexcept {
+        const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
+        return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    }
     io_uring_sqe* take_sqe(std::uint64_t user_data);
     io_uring_sqe* take_sqe(const Completion& done) {
         return take_sqe(std::bit_cast<std::uintptr_t>(&done));
     }
-    io_uring_sqe* take_sqe(const Op& op, std::uint64_t bits = 0) {
-        return take_sqe(std::bit_cast<std::uintptr_t>(&op) | kOpBit | bits);
+    io_uring_sqe* take_sqe(const Op& op) {
+        return take_sqe(std::bit_cast<std::uintptr_t>(&op) | kOpBit);
     }
     void submit_now();
 
@@ -156,7 +163,6 @@ class Uring final : public Io {
     void accepted(Op& op, std::int32_t result, bool more);
     void recv_completed(Op& op, const io_uring_cqe& cqe);
     void read_completed(Op& op, std::int32_t result);
-    void write_completed(Op& op, std::int32_t result, bool sync);
     void finish(Op& op, std::int32_t result);
     void drop_completed();
 
@@ -182,8 +188,8 @@ Result<void> Uring::make(const UringOptions& options) {
     params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
                    IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-    // A write with its fdatasync takes two places at once; the kernel wants no fewer completions.
     unsigned submissions = std::max(options.submissions, 2U);
+    // The kernel wants no fewer completions.
     params.cq_entries = std::max(options.completions, submissions);
     int rc = io_uring_queue_init_params(submissions, &ring_, &params);
     // A low limit of locked memory makes the queues smaller, which costs speed alone.
@@ -287,10 +293,6 @@ void Uring::read(int fd, std::uint64_t offset, MutableBytes into, Completion& do
 void Uring::write(const WritePlan& plan, bool sync, Completion& done) {
     ensure(!plan.pieces.empty() && plan.pieces.size() <= kWritePiecesMax,
            "a write has 1..8 pieces");
-    // A chain handed over in two enters is none: the fdatasync would start beside the write.
-    if (sync)
-        while (io_uring_sq_space_left(&ring_) < 2) submit_now();
-
     Op& op = ops_.add(done, Kind::write);
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < plan.pieces.size(); ++i) {
@@ -302,8 +304,6 @@ void Uring::write(const WritePlan& plan, bool sync, Completion& done) {
     ensure(bytes <= kBytesMax, "a write fits the kernel's count");
     op.fd = plan.fd;
     op.bytes = static_cast<std::uint32_t>(bytes);
-    op.result = 0;
-    op.awaited = sync ? 2 : 1;
 
     io_uring_sqe* const sqe = take_sqe(op);
     if (plan.pieces.size() == 1)
@@ -311,9 +311,9 @@ void Uring::write(const WritePlan& plan, bool sync, Completion& done) {
     else
         io_uring_prep_writev(sqe, plan.fd, op.pieces, static_cast<unsigned>(plan.pieces.size()),
                              plan.offset);
-    if (!sync) return;
-    sqe->flags |= IOSQE_IO_LINK;
-    io_uring_prep_fsync(take_sqe(op, kSyncBit), plan.fd, IORING_FSYNC_DATASYNC);
+    // The kernel syncs when the write has completed in full, in one operation: an fdatasync linked
+    // behind the write would go to a thread of its own, and wake us once more in between.
+    if (sync) sqe->rw_flags = RWF_DSYNC;
 }
 
 void Uring::timer(MonoTime when, Completion& done) {
@@ -332,10 +332,7 @@ void Uring::cancel(Completion& done) {
         return;
     }
     op->cancelled = true;
-    const std::uint64_t user_data = std::bit_cast<std::uintptr_t>(op) | kOpBit;
-    io_uring_prep_cancel64(take_sqe(kIgnored), user_data, 0);
-    if (op->kind == Kind::write)
-        io_uring_prep_cancel64(take_sqe(kIgnored), user_data | kSyncBit, 0);
+    io_uring_prep_cancel64(take_sqe(kIgnored), std::bit_cast<std::uintptr_t>(op) | kOpBit, 0);
 }
 
 // The turn.
@@ -371,9 +368,7 @@ Result<void> Uring::enter(bool wait) {
     if (wait) {
         rc = io_uring_submit_and_wait(&ring_, 1);
     } else {
-        const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
-        const bool kernel_has_more = (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-        if (io_uring_sq_ready(&ring_) > 0 || kernel_has_more)
+        if (io_uring_sq_ready(&ring_) > 0 || kernel_has_more())
             rc = io_uring_submit_and_get_events(&ring_);
     }
     // A signal came, or the kernel was short of memory: what was not taken is offered again.
@@ -388,7 +383,7 @@ void Uring::run_completed() {
         const io_uring_cqe cqe = ring_.cq.cqes[head & ring_.cq.ring_mask];
         if (head + 1 != end) {
             const auto next = ring_.cq.cqes[(head + 1) & ring_.cq.ring_mask].user_data;
-            __builtin_prefetch(std::bit_cast<void*>(next & ~(kOpBit | kSyncBit)));
+            __builtin_prefetch(std::bit_cast<void*>(next & ~kOpBit));
         }
         io_uring_cq_advance(&ring_, 1);
         completed(cqe);
@@ -416,7 +411,7 @@ void Uring::completed(const io_uring_cqe& cqe) {
         }
         return;
     }
-    Op& op = *std::bit_cast<Op*>(cqe.user_data & ~(kOpBit | kSyncBit));
+    Op& op = *std::bit_cast<Op*>(cqe.user_data & ~kOpBit);
     switch (op.kind) {
         case Kind::recv:
             return recv_completed(op, cqe);
@@ -425,7 +420,8 @@ void Uring::completed(const io_uring_cqe& cqe) {
         case Kind::read:
             return read_completed(op, cqe.res);
         case Kind::write:
-            return write_completed(op, cqe.res, (cqe.user_data & kSyncBit) != 0);
+            if (cqe.res < 0) return finish(op, cqe.res);
+            return finish(op, static_cast<std::uint32_t>(cqe.res) == op.bytes ? 0 : -EIO);
         case Kind::timer:
             return finish(op, cqe.res == -ETIME ? 0 : cqe.res);
     }
@@ -475,20 +471,6 @@ void Uring::read_completed(Op& op, std::int32_t result) {
     start_read(op);
 }
 
-// A write and the fdatasync linked behind it each complete, in whatever order; when the write is
-// not whole the kernel ends the other with -ECANCELED, and the write's own error is the one that
-// counts.
-void Uring::write_completed(Op& op, std::int32_t result, bool sync) {
-    if (sync) {
-        if (op.result == 0 && result < 0) op.result = result;
-    } else if (result < 0) {
-        op.result = result;
-    } else if (static_cast<std::uint32_t>(result) != op.bytes) {
-        op.result = -EIO;
-    }
-    if (--op.awaited == 0) finish(op, op.result);
-}
-
 void Uring::finish(Op& op, std::int32_t result) {
     Completion& done = *op.done;
     // First, as `done` may start the next operation.
@@ -503,7 +485,7 @@ void Uring::drop_completed() {
         const io_uring_cqe& cqe = ring_.cq.cqes[head & ring_.cq.ring_mask];
         if ((cqe.flags & IORING_CQE_F_MORE) == 0) --in_flight_;
         if ((cqe.user_data & kOpBit) != 0 && cqe.res >= 0) {
-            const Op& op = *std::bit_cast<Op*>(cqe.user_data & ~(kOpBit | kSyncBit));
+            const Op& op = *std::bit_cast<Op*>(cqe.user_data & ~kOpBit);
             if (op.kind == Kind::accept) ::close(cqe.res);
         }
         io_uring_cq_advance(&ring_, 1);

@@ -26,10 +26,9 @@ struct alignas(64) Op {
     Op* next;  // in its bucket, or among the free ones
     Kind kind;
     bool cancelled;
-    std::uint8_t awaited;  // write: completions the kernel still owes us
     int fd;
     std::uint32_t bytes;  // read, write: wanted in all
-    std::int32_t result;  // read: bytes so far; write: the first error
+    std::int32_t result;  // read: bytes so far
     std::uint64_t offset;
     union {
         std::byte* into;

@@ -500,6 +500,7 @@ Result<void> Store::close() {
     if (log.durable() != log.tail.end())
         return fail(Error{.code = Code::busy, .doing = "stop cleanly: not everything is durable"});
     // What was made ready and not used goes; the next start makes its own.
+    engine_->supply.abandon();
     manifest_.retired.clear();
     while (auto* ready = engine_->supply.take()) manifest_.retired.push_back(ready->number);
     manifest_.adopted.clear();

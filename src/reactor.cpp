@@ -24,6 +24,8 @@ constexpr std::int64_t kLazySyncAgeUs = 30'000'000;
 constexpr std::int64_t kAcceptPauseUs = 100'000;
 // Bytes a connection may have sent ahead while it cannot go on; then TCP holds the client back.
 constexpr std::size_t kAheadBytesMax = std::size_t{1} << 20;
+// Each may hold as many commands as have arrived.
+constexpr int kHeldTurnsMax = 8;
 constexpr std::size_t kExpireKeysATick = 200;
 constexpr std::int64_t kExpireUsATick = 2'000;
 
@@ -610,9 +612,13 @@ void Reactor::end_of_turn() {
     }
     std::vector<std::uint64_t> ready;
     ready.swap(ready_);
-    // Whatever is waited for is written (and synced) by one flush for all of this turn.
-    const bool lazy = server_.default_durability() == engine::Durability::no;
-    flusher_.kick(lazy ? kLazySyncAgeUs : kSyncAgeUs);
+    // Whatever is waited for is written (and synced) by one flush for all of this turn; and for the
+    // turns behind it, as long as these have something to do already.
+    if (!io_.ready() || ++held_turns_ == kHeldTurnsMax) {
+        held_turns_ = 0;
+        const bool lazy = server_.default_durability() == engine::Durability::no;
+        flusher_.kick(lazy ? kLazySyncAgeUs : kSyncAgeUs);
+    }
     for (const auto id : ready) {
         const auto found = connections_.find(id);
         if (found == connections_.end()) continue;

@@ -151,6 +151,7 @@ class Reactor {
     std::uint32_t expire_cursor_ = 0;
     engine::Lsn quiet_lsn_;  // where the log stood at the last tick
     bool resume_ = false;    // run again_ at the end of this turn
+    int held_turns_ = 0;     // without a flush, because more had arrived
 
     std::mutex posted_mutex_;
     std::vector<std::function<void(Reactor&)>> posted_;

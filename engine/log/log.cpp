@@ -128,10 +128,8 @@ void Flusher::start_write() {
         }
         range_ = *tail.front();
         tail.pop();
-        const bool alone =
-            log_.unsynced_.empty() ||
-            (log_.unsynced_.size() == 1 && log_.unsynced_.front().segment == range_.segment);
-        write_syncs_ = alone &&
+        // It makes its own bytes durable and no others: so nothing else may wait for a sync.
+        write_syncs_ = log_.unsynced_.empty() &&
                        log_.wanted_.load(std::memory_order_relaxed) > log_.durable().value &&
                        !log_.syncing_.exchange(true, std::memory_order_acq_rel);
     }
@@ -148,7 +146,9 @@ void Flusher::start_write() {
         pieces_[pieces++] = {block_.get(), kBlock};
     }
     log_.flushes_.fetch_add(1, std::memory_order_relaxed);
-    log_.bytes_.fetch_add(align_up(range_.end, kBlock) - begin, std::memory_order_relaxed);
+    const auto bytes = align_up(range_.end, kBlock) - begin;
+    log_.bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    log_.supply_.wrote(bytes);
     if (write_syncs_) log_.syncs_.fetch_add(1, std::memory_order_relaxed);
     ++in_flight_;
     io_.write({.fd = range_.segment->fd, .offset = begin, .pieces = {pieces_, pieces}},
@@ -164,8 +164,6 @@ void Flusher::write_done(int result) {
         log_.advance_written(range_.batch_end);
         auto& unsynced = log_.unsynced_;
         if (write_syncs_) {
-            // All earlier writes into this segment had completed before this one started.
-            if (!unsynced.empty()) unsynced.pop_front();
             log_.unsynced_since_us_.store(0, std::memory_order_relaxed);
             log_.advance_durable(range_.batch_end);
         } else {

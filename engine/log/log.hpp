@@ -6,9 +6,10 @@
 //                              gates of everysec and no        gates of always
 //
 // Each reactor has a Flusher on its own ring; at most one write and one fdatasync of all of them
-// are in flight. A write whose bytes somebody waits for durably carries its fdatasync along (one
-// linked pair, one turn of the ring). An fdatasync covers only writes that had *completed* when it
-// started. A segment is synced before anything in a later one counts as durable.
+// are in flight. A write whose bytes somebody waits for durably is synced with them (RWF_DSYNC: one
+// operation, one turn of the ring), where nothing older is unsynced; else an fdatasync follows, and
+// that covers only writes that had *completed* when it started. A segment is synced before
+// anything in a later one counts as durable.
 //
 // Everything is fail-stop: after the first failed or short write or sync no lsn advances any more
 // in this process, and nothing is tried again, because after a failed fdatasync the page cache

@@ -8,11 +8,18 @@
 
 namespace firnlog::engine {
 namespace {
-constexpr std::size_t kZeroPiece = std::size_t{1} << 20;
-alignas(4096) const std::byte kZeros[kZeroPiece]{};
+constexpr std::size_t kZerosBytes = std::size_t{1} << 20;
+alignas(4096) const std::byte kZeros[kZerosBytes]{};
 constexpr std::int64_t kRetryUs = 250'000;
-constexpr std::size_t kPreread = std::size_t{1} << 20;
 constexpr std::size_t kSpareMax = 2;
+// A segment costs its size twice, as zeros and read back; so three bytes for each of the log's keep
+// ahead of it.
+constexpr std::uint64_t kBytesAByte = 3;
+// A log that writes little, or nothing, is not disturbed by a piece now and then.
+constexpr std::int64_t kPieceUsMax = 20'000;
+constexpr std::int64_t kPacedWaitUs = 1'000;
+// A sync of all zeros at once would make the log's own syncs wait for all of them.
+constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{4} << 20;
 }  // namespace
 
 Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumber next_file,
@@ -29,43 +36,63 @@ bool Supply::short_of_ready() const {
     return ready_.size() < options_.ready || ready_bytes_ < wanted_bytes_;
 }
 
+Supply::~Supply() { abandon(); }
+
 bool Supply::work() {
     Segment* full = nullptr;
     bool wanted = false;
     {
         const std::lock_guard guard(mutex_);
         wanted = short_of_ready() && (!failure_ || clock_.mono() >= retry_at_);
-        // A segment that somebody may wait for comes before the sealing of one that can be read.
-        if (!wanted && !full_.empty()) {
+        if (!sealing_ && !full_.empty()) {
             full = full_.front();
             full_.pop_front();
         }
     }
-    if (full != nullptr) {
-        seal_now(*full);
-        return true;
-    }
-    if (!wanted) return false;
-    auto made = make();
-    {
-        const std::lock_guard guard(mutex_);
-        if (made) {
-            ready_.push_back(*made);
-            ready_bytes_ += (*made)->bytes - kSegmentHeaderBytes;
-            failure_.reset();
-        } else {
-            failure_ = made.error();
-            retry_at_ = clock_.mono().after(kRetryUs);
+    if (full != nullptr) begin_sealing(*full);
+    // A segment that somebody may wait for comes before the sealing of one that can be read.
+    if (wanted && !making_) {
+        if (auto begun = begin_making(); !begun) {
+            made(begun);
+            return true;
         }
     }
-    if (on_change) on_change();
+    if (!making_ && !sealing_) return false;
+    if (!in_step()) return false;
+    if (!making_) {
+        seal_piece();
+        return true;
+    }
+    if (auto piece = make_piece(); !piece)
+        made(piece);
+    else if (making_->done == next_bytes_)
+        made(finish_making());
+    return true;
+}
+
+// Whether the next piece may be moved now.
+bool Supply::in_step() {
+    const auto now = clock_.mono();
+    const auto wrote = wrote_.load(std::memory_order_relaxed);
+    credit_ = std::min(credit_ + (wrote - wrote_seen_) * kBytesAByte, options_.piece_bytes * 4);
+    wrote_seen_ = wrote;
+    bool waited_for = false;
+    if (making_) {
+        const std::lock_guard guard(mutex_);
+        waited_for = ready_.empty() || ready_bytes_ < wanted_bytes_;
+    }
+    if (!waited_for && credit_ < options_.piece_bytes && now < last_piece_.after(kPieceUsMax))
+        return false;
+    credit_ -= std::min(credit_, options_.piece_bytes);
+    last_piece_ = now;
     return true;
 }
 
 void Supply::wait(std::int64_t us_max) {
     std::unique_lock guard(mutex_);
-    if (stopping_ || !full_.empty() || (short_of_ready() && !failure_)) return;
-    wake_.wait_for(guard, std::chrono::microseconds(us_max));
+    const bool paced = making_ || sealing_;
+    if (stopping_ || (!paced && (!full_.empty() || (short_of_ready() && !failure_)))) return;
+    wake_.wait_for(guard, std::chrono::microseconds(paced ? kPacedWaitUs : us_max));
 }
 
 void Supply::stop_waiting() {
@@ -74,65 +101,110 @@ void Supply::stop_waiting() {
     wake_.notify_all();
 }
 
-Result<Segment*> Supply::make() {
+Result<void> Supply::begin_making() {
     if (next_file_ > kFileNumberMax)
         return fail(
             Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
-    for (;; next_bytes_ = std::max(options_.bytes_first, next_bytes_ / 2)) {
-        auto made = make(next_bytes_);
-        const bool is_full = !made && made.error().code == Code::no_space;
-        // A disk that has no room for a large one may have it for a small one.
-        if (!is_full || next_bytes_ <= options_.bytes_first) return made;
-    }
-}
-
-Result<Segment*> Supply::make(std::uint64_t bytes) {
-    auto image = image_of(bytes);
-    if (image == nullptr)
+    Making making{.name = names::log_file(next_file_), .image = image_of(next_bytes_)};
+    if (making.image == nullptr)
         return fail(Error{.code = Code::io, .error = ENOMEM, .doing = "make a segment"});
-    const auto name = names::log_file(next_file_);
-    auto fd = files_.open(name, io::Open::create, options_.direct);
+    auto fd = files_.open(making.name, io::Open::create, options_.direct);
     if (!fd) return fail(fd);
-    const auto filled = fill(*fd, bytes);
-    if (!filled) {
-        // Nothing names the file yet; whatever cannot be removed now is removed at the next start.
-        files_.close(*fd);
-        (void)files_.unlink(name);
-        return fail(filled);
-    }
-    auto segment = std::make_unique<Segment>(next_file_, Lsn{}, bytes, *fd);
-    segment->read_from(image->data(), true);
-    segment->image = std::move(image);
-    ++next_file_;
-    next_bytes_ = std::min(options_.bytes_max, bytes * 2);
-    return &segments_.add(std::move(segment));
+    making.fd = *fd;
+    making_ = std::move(making);
+    return files_.allocate(*fd, next_bytes_);
 }
 
-Result<void> Supply::fill(int fd, std::uint64_t bytes) {
-    if (auto allocated = files_.allocate(fd, bytes); !allocated) return allocated;
-    if (options_.zero_ahead) {
-        for (std::uint64_t at = 0; at < bytes; at += kZeroPiece) {
-            const auto piece = Bytes(kZeros).first(std::min<std::uint64_t>(kZeroPiece, bytes - at));
-            if (auto written = files_.write(fd, at, piece); !written) return written;
-        }
+Result<void> Supply::make_piece() {
+    auto& making = *making_;
+    const auto bytes = std::min({options_.piece_bytes, kZerosBytes, next_bytes_ - making.done});
+    if (auto written = files_.write(making.fd, making.done, Bytes(kZeros).first(bytes)); !written)
+        return written;
+    const bool sync = making.done / kSyncEveryBytes != (making.done + bytes) / kSyncEveryBytes;
+    making.done += bytes;
+    {
         const std::lock_guard guard(mutex_);
         zeroed_bytes_ += bytes;
     }
-    if (auto synced = files_.sync(fd); !synced) return synced;
-    return files_.sync_dir();
+    return sync ? files_.sync(making.fd) : Result<void>{};
 }
 
-void Supply::seal_now(Segment& segment) {
-    if (files_.is_direct(segment.fd)) {
-        // Written around the page cache: bring it in before readers are sent to the map.
-        const auto name = names::log_file(segment.number);
-        if (auto fd = files_.open(name, io::Open::read)) {
-            std::vector<std::byte> piece(kPreread);
-            for (std::uint64_t at = 0; at < segment.end; at += kPreread)
-                if (!files_.read(*fd, at, piece)) break;
-            files_.close(*fd);
+Result<void> Supply::finish_making() {
+    if (auto synced = files_.sync(making_->fd); !synced) return synced;
+    if (auto named = files_.sync_dir(); !named) return named;
+    auto segment = std::make_unique<Segment>(next_file_, Lsn{}, next_bytes_, making_->fd);
+    segment->read_from(making_->image->data(), true);
+    segment->image = std::move(making_->image);
+    making_.reset();
+    ++next_file_;
+    next_bytes_ = std::min(options_.bytes_max, next_bytes_ * 2);
+    auto& added = segments_.add(std::move(segment));
+    const std::lock_guard guard(mutex_);
+    ready_.push_back(&added);
+    ready_bytes_ += added.bytes - kSegmentHeaderBytes;
+    return {};
+}
+
+// What came of making one: done, or failed.
+void Supply::made(const Result<void>& result) {
+    if (!result) {
+        abandon_making();
+        // A disk that has no room for a large one may have it for a small one.
+        const bool is_full = result.error().code == Code::no_space;
+        if (is_full && next_bytes_ > options_.bytes_first) {
+            next_bytes_ = std::max(options_.bytes_first, next_bytes_ / 2);
+            return;
         }
     }
+    {
+        const std::lock_guard guard(mutex_);
+        if (result) {
+            failure_.reset();
+        } else {
+            failure_ = result.error();
+            retry_at_ = clock_.mono().after(kRetryUs);
+        }
+    }
+    if (on_change) on_change();
+}
+
+void Supply::abandon() {
+    if (sealing_ && sealing_->fd >= 0) files_.close(sealing_->fd);
+    sealing_.reset();
+    abandon_making();
+}
+
+void Supply::abandon_making() {
+    if (!making_) return;
+    // Nothing names the file yet; whatever cannot be removed now is removed at the next start, and
+    // its number is not used meanwhile.
+    files_.close(making_->fd);
+    if (!files_.unlink(making_->name)) ++next_file_;
+    making_.reset();
+}
+
+void Supply::begin_sealing(Segment& segment) {
+    sealing_ = Sealing{.segment = &segment};
+    if (!files_.is_direct(segment.fd)) return;
+    // Written around the page cache: it is brought in before readers are sent to the map.
+    if (auto fd = files_.open(names::log_file(segment.number), io::Open::read)) sealing_->fd = *fd;
+}
+
+void Supply::seal_piece() {
+    auto& sealing = *sealing_;
+    if (sealing.fd >= 0) {
+        read_back_.resize(options_.piece_bytes);
+        const bool read = files_.read(sealing.fd, sealing.done, read_back_).has_value();
+        sealing.done += read_back_.size();
+        if (read && sealing.done < sealing.segment->end) return;
+        files_.close(sealing.fd);
+    }
+    finish_sealing();
+}
+
+void Supply::finish_sealing() {
+    auto& segment = *sealing_->segment;
+    sealing_.reset();
     auto map = files_.map(segment.fd);
     // Readers stay in memory, and nothing is lost but the memory. So they do when somebody has cut
     // the file short: behind the end of a map there may be anything.

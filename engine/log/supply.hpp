@@ -7,20 +7,25 @@
 // extents, costs a journal commit, twice the latency. So the next segment is created, filled with
 // zeros, synced and its name made durable ahead of need.
 //
-//   work():  make the next segment, if fewer than `ready` lie waiting
-//            seal a full segment: read it into the page cache, map it, send readers to the map
-//            give images back once grace has passed
+//   work():  one piece of   making the next segment, if fewer than `ready` lie waiting
+//                           sealing a full one: read it into the page cache, then map it
+//
+// Both move as many bytes as the log itself, on the same disk. In one go they would hold up the
+// log's own writes, and its syncs, for as long as 64 MiB take; so they go piece by piece, in step
+// with what the log writes, unless somebody waits for room (`in_step`).
 //
 // A failure to make a segment is remembered and tried again after a pause; the log goes on with
 // what it has and refuses growth when that ends (-NOSPACE). Thread-safe: `mutex_` guards the
 // queues, and is never held while a file is touched.
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/log/segments.hpp"
@@ -32,9 +37,9 @@ namespace firnlog::engine {
 struct SupplyOptions {
     std::uint64_t bytes_first = std::uint64_t{4} << 20;
     std::uint64_t bytes_max = std::uint64_t{64} << 20;
-    std::size_t ready = 2;   // segments kept waiting
-    bool zero_ahead = true;  // write zeros, not only allocate
-    bool direct = true;      // O_DIRECT where the file system has it
+    std::size_t ready = 2;                                 // segments kept waiting
+    bool direct = true;                                    // O_DIRECT where the file system has it
+    std::uint64_t piece_bytes = std::uint64_t{256} << 10;  // of zeros, and of reading back
 };
 
 class Supply {
@@ -45,12 +50,20 @@ class Supply {
 
     Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumber next_file,
            SupplyOptions options, Retire retire);
+    ~Supply();
+    Supply(const Supply&) = delete;
+    Supply& operator=(const Supply&) = delete;
 
     // One piece of slow work; false if there was none to do. Worker thread only.
     bool work();
     // Worker thread: sleeps until there may be work, or `us_max` has passed.
     void wait(std::int64_t us_max);
     void stop_waiting();
+    // Lets go of what is half done. The worker has stopped.
+    void abandon();
+
+    // The log has handed this many bytes to the disk. Any thread.
+    void wrote(std::uint64_t bytes) { wrote_.fetch_add(bytes, std::memory_order_relaxed); }
 
     // ---- Called under the tail's lock.
 
@@ -78,11 +91,29 @@ class Supply {
     std::function<void()> on_change;
 
   private:
+    // A segment that is being made, or being read back: how far.
+    struct Making {
+        std::string name;
+        int fd = -1;
+        std::unique_ptr<Image> image;
+        std::uint64_t done = 0;
+    };
+    struct Sealing {
+        Segment* segment = nullptr;
+        int fd = -1;  // for reading; -1: there is nothing to read back
+        std::uint64_t done = 0;
+    };
+
     [[nodiscard]] bool short_of_ready() const;  // under mutex_
-    Result<Segment*> make();
-    Result<Segment*> make(std::uint64_t bytes);
-    Result<void> fill(int fd, std::uint64_t bytes);
-    void seal_now(Segment& segment);
+    [[nodiscard]] bool in_step();
+    Result<void> begin_making();
+    Result<void> make_piece();
+    Result<void> finish_making();
+    void abandon_making();
+    void made(const Result<void>& result);
+    void begin_sealing(Segment& segment);
+    void seal_piece();
+    void finish_sealing();
     std::unique_ptr<Image> image_of(std::uint64_t bytes);
 
     io::Files& files_;
@@ -94,6 +125,14 @@ class Supply {
     // Worker thread only.
     FileNumber next_file_;
     std::uint64_t next_bytes_;
+    std::optional<Making> making_;
+    std::optional<Sealing> sealing_;
+    std::vector<std::byte> read_back_;
+    std::uint64_t wrote_seen_ = 0;
+    std::uint64_t credit_ = 0;  // bytes that may be moved now
+    io::MonoTime last_piece_;
+
+    std::atomic<std::uint64_t> wrote_{0};
 
     mutable std::mutex mutex_;
     std::condition_variable wake_;

@@ -144,7 +144,6 @@ void log_start(const recovery::Report& report) {
 recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     recovery::OpenOptions options;
     options.engine.supply.bytes_max = config.segment_bytes_max;
-    options.engine.supply.zero_ahead = config.appendfsync == Fsync::always;
     options.engine.tail_bytes_max = config.tail_memory;
     options.engine.batch_bytes_max =
         std::max<std::uint64_t>(config.tail_memory / 2, config.proto_max_bulk_len + (64U << 20));

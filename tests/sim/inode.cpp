@@ -228,6 +228,22 @@ void Inode::sync(std::uint64_t mark) {
     if (count != 0) forget_changes(count);
 }
 
+void Inode::sync_only(std::uint64_t number) {
+    const auto at = std::ranges::find(changes_, number, &Change::number);
+    if (at == changes_.end()) return;  // another sync has covered it meanwhile
+    for (auto before = changes_.begin(); before != at; ++before)
+        ensure(before->length != 0 && (before->offset + before->length <= at->offset ||
+                                       at->offset + at->length <= before->offset),
+               "a write that syncs lies over nothing that is written and not synced");
+    apply(*at, bytes_of(*at));
+    durable_size_ = std::max(durable_size_, std::min(at->offset + at->length, at->size_after));
+    const auto bytes = at->length;
+    const auto from = bytes_.begin() + static_cast<std::ptrdiff_t>(at->bytes_at);
+    bytes_.erase(from, from + static_cast<std::ptrdiff_t>(bytes));
+    for (auto& change : std::ranges::subrange(changes_.erase(at), changes_.end()))
+        change.bytes_at -= bytes;
+}
+
 void Inode::fail_sync(std::uint64_t mark, Landed landed, Rng& rng) {
     if (landed == Landed::seed) landed = rng.chance(50) ? Landed::none : Landed::some;
     std::size_t count = 0;

@@ -142,6 +142,8 @@ class Inode {
 
     // The durable state. `mark`: the newest change completed when the sync was submitted.
     void sync(std::uint64_t mark);
+    // The change of that number alone, as RWF_DSYNC promises no more.
+    void sync_only(std::uint64_t number);
     void fail_sync(std::uint64_t mark, Landed landed, Rng& rng);
     // Forgets what is clean in memory: after a failed sync the older content comes back.
     void drop_cache();

@@ -326,18 +326,20 @@ void Io::execute_write(Op& op) {
         return;
     }
     world_.note("written", op.operation, static_cast<std::int64_t>(op.length));
+    op.mark = world_.disk().mark();
     const Begun begun = world_.begin(Kind::fsync, op.file->name(), op.offset, op.length);
     if (begun.crashed) return;
     op.operation = begun.operation;
     op.error = begun.error;
     op.landed = begun.landed;
     op.state = Op::State::syncing;
-    op.mark = world_.disk().mark();
     world_.schedule(op, world_.later(world_.pace().sync, true));
 }
 
 void Io::execute_fsync(Op& op) {
-    if (op.error == 0)
+    if (op.error == 0 && op.what == Op::What::write)
+        op.file->sync_only(op.mark);
+    else if (op.error == 0)
         op.file->sync(op.mark);
     else
         op.file->fail_sync(op.mark, op.landed, world_.rng());
@@ -394,6 +396,11 @@ Result<void> Io::turn(bool wait) {
     received_.clear();
     if (crashed()) return world_.fail_crashed();
     return {};
+}
+
+bool Io::ready() const noexcept {
+    const auto hold = world_.guard();
+    return !ready_.empty();
 }
 
 }  // namespace firnlog::sim

@@ -1,0 +1,86 @@
+#include "engine/log/supply.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/sim/world.hpp"
+
+namespace firnlog::engine {
+
+BOOST_AUTO_TEST_SUITE(supply)
+
+namespace {
+
+constexpr std::uint64_t kPiece = 64 * 1024;
+
+struct Made {
+    sim::World world{{.seed = 1}};
+    Segments segments;
+    Supply supply{
+        world.files(),
+        world.clock(),
+        segments,
+        1,
+        {.bytes_first = 16 * kPiece, .bytes_max = 16 * kPiece, .ready = 2, .piece_bytes = kPiece},
+        [](const std::function<void()>& run) { run(); }};
+
+    // Pieces it moves before it stops by itself.
+    std::size_t pieces() {
+        std::size_t count = 0;
+        while (supply.work()) ++count;
+        return count;
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_segment_is_made_at_once_while_none_is_ready, Made) {
+    const auto began = world.clock().mono();
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    BOOST_TEST(world.clock().mono().us - began.us < 20'000);
+    BOOST_TEST(supply.zeroed_bytes() == 16 * kPiece);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_next_one_is_made_in_step_with_what_the_log_writes, Made) {
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    (void)pieces();
+    supply.wrote(kPiece);
+    BOOST_TEST(pieces() == 3U);
+    supply.wrote(kPiece / 6);
+    BOOST_TEST(pieces() == 0U);
+    supply.wrote(kPiece / 6 + 2);
+    BOOST_TEST(pieces() == 1U);
+    // A burst earns no burst.
+    supply.wrote(100 * kPiece);
+    BOOST_TEST(pieces() == 4U);
+    BOOST_TEST(supply.ready().count == 1U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_log_that_writes_nothing_gets_its_next_segment_all_the_same, Made) {
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    for (int i = 0; i < 20 && supply.ready().count < 2; ++i) {
+        world.pass(20'000);
+        BOOST_TEST(pieces() <= 1U);
+    }
+    BOOST_TEST(supply.ready().count == 2U);
+}
+
+BOOST_FIXTURE_TEST_CASE(who_waits_for_room_is_not_kept_waiting_by_the_pace, Made) {
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    supply.want(20 * kPiece);
+    (void)pieces();
+    BOOST_TEST(supply.ready().count == 2U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_segment_that_is_half_made_leaves_no_file_behind, Made) {
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    supply.wrote(kPiece);
+    (void)pieces();
+    BOOST_TEST(world.files().list().value().size() == 2U);
+    supply.abandon();
+    BOOST_TEST(world.files().list().value().size() == 1U);
+    BOOST_TEST(supply.next_file() == 2U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::engine
