@@ -54,8 +54,8 @@ class Engine {
     std::unique_ptr<Keyspace> keyspace_;
 
   public:
-    io::Grace grace;
     Supply supply;
+    io::Grace grace;  // gone before the supply: what it still holds goes back there
     Log log;
     RecordReader reader;
     Now now;
