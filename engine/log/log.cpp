@@ -159,7 +159,7 @@ void Flusher::write_done(int result) {
     --in_flight_;
     if (result < 0) {
         log_.fail_with(-result);
-    } else {
+    } else if (log_.failed() == 0) {
         const std::lock_guard guard(log_.tail.lock);
         log_.advance_written(range_.batch_end);
         auto& unsynced = log_.unsynced_;
@@ -202,7 +202,7 @@ void Flusher::sync_done(int result) {
     --in_flight_;
     if (result < 0) {
         log_.fail_with(-result);
-    } else {
+    } else if (log_.failed() == 0) {
         const std::lock_guard guard(log_.tail.lock);
         auto& unsynced = log_.unsynced_;
         ensure(!unsynced.empty() && unsynced.front().segment == syncing_.segment,
