@@ -1,18 +1,15 @@
-#include <sys/ioctl.h>
-#include <sys/utsname.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
+#include <filesystem>
+#include <optional>
 
 #include "src/cli/verbs.hpp"
-#include "src/crashtest/options.hpp"
+#include "src/crashtest/execute.hpp"
+#include "src/crashtest/matrix.hpp"
 #include "src/crashtest/report.hpp"
-#include "src/crashtest/run.hpp"
-#include "src/crashtest/wall.hpp"
 
 namespace firnlog::server::cli {
 namespace {
@@ -21,6 +18,7 @@ using namespace crashtest;
 
 constexpr std::string_view kHelp =
     R"(usage: firnlog crashtest --start 'COMMAND {port} {dir}' --mode always|everysec|no [OPTION]...
+       firnlog crashtest --matrix FILE.toml --dir DIR [--markdown F] [--html F] [--seed N]
 
 Tries whether a server that speaks RESP keeps what it promises: clients write, the server is killed
 at a random moment, started again, and everything it owes is looked at. It knows nothing of the
@@ -46,6 +44,9 @@ filled in.
   --json F --html F    write a report, after each cycle and at the end; --resume goes on from F
   --quiet              only the verdict
 
+--matrix runs many side by side: servers, modes, kills and file systems, as FILE.toml says; each
+has a JSON report in DIR, from which a further call goes on, and all of them are one table.
+
 Exit codes: 0 held, 4 violated, 1 could not run. docs/crashtest.md tells what is checked.
 )";
 
@@ -53,68 +54,99 @@ std::atomic<bool> interrupted{false};
 
 void on_signal(int) { interrupted.store(true); }
 
-std::string read_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Aside, then renamed: an interrupted run leaves the report of the cycle before.
-bool write_file(const std::string& path, const std::string& text) {
-    const auto aside = path + ".new";
-    std::ofstream file(aside, std::ios::binary | std::ios::trunc);
-    file << text;
-    file.close();
-    return file && std::rename(aside.c_str(), path.c_str()) == 0;
-}
-
-class Screen {
-  public:
-    Screen(const Options& options)
-        : options_(options), all_(options.corrupt != 0 ? options.corrupt : options.cycles) {}
-
-    void show(const Outcome& outcome) {
-        if (!options_.json.empty())
-            static_cast<void>(write_file(options_.json, json(options_, outcome)));
-        if (options_.quiet || outcome.cycles.empty()) return;
-        const auto done = outcome.cycles.size();
-        if (done_before_ == 0) {
-            done_before_ = done - 1;
-            started_us_ = wall_us();
-        }
-        const bool live = ::isatty(1) != 0;
-        const auto& last = outcome.cycles.back();
-        // Into a file only what is news.
-        if (!live && last.violations == 0 && done != all_ && wall_us() < next_us_) return;
-        next_us_ = wall_us() + 5'000'000;
-        const auto took_us = wall_us() - started_us_;
-        const auto left_s = done > done_before_ + 1
-                                ? took_us / static_cast<std::int64_t>(done - done_before_ - 1) *
-                                      static_cast<std::int64_t>(all_ - done) / 1'000'000
-                                : 0;
-        std::printf(
-            "%scycle %zu of %zu, %s: %s; acknowledged %llu, lost %llu, violations %llu, recovery "
-            "p50 %.1f ms p99 %.1f ms, left %lld:%02lld%s",
-            live ? "\r\x1b[K" : "", done, all_, last.how.c_str(), last.ended.c_str(),
-            static_cast<unsigned long long>(outcome.acks()),
-            static_cast<unsigned long long>(outcome.lost()),
-            static_cast<unsigned long long>(outcome.violations()), outcome.recovery_ms(0.5),
-            outcome.recovery_ms(0.99), static_cast<long long>(left_s / 60),
-            static_cast<long long>(left_s % 60), live && done != all_ ? "" : "\n");
-        std::fflush(stdout);
-    }
-
-  private:
-    const Options& options_;
-    std::size_t all_;
-    std::size_t done_before_ = 0;
-    std::int64_t started_us_ = 0;
-    std::int64_t next_us_ = 0;
+// The words behind --matrix and its companions; the rest is of a single run.
+struct MatrixOptions {
+    std::string file;
+    std::string folder;
+    std::string markdown;
+    std::string html;
+    std::optional<std::uint64_t> seed;
+    bool quiet = false;
 };
 
-std::string kernel() {
-    utsname name{};
-    ::uname(&name);
-    return std::string(name.sysname) + " " + name.release;
+std::optional<std::string> parse_matrix(Arguments words, MatrixOptions& options) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string_view name = words[i];
+        if (name == "--quiet") {
+            options.quiet = true;
+            continue;
+        }
+        if (++i == words.size()) return "what is behind " + std::string(name) + "?";
+        const std::string_view value = words[i];
+        if (name == "--matrix") {
+            options.file = value;
+        } else if (name == "--dir") {
+            options.folder = value;
+        } else if (name == "--markdown") {
+            options.markdown = value;
+        } else if (name == "--html") {
+            options.html = value;
+        } else if (name == "--seed") {
+            std::uint64_t seed = 0;
+            const auto* const end = value.data() + value.size();
+            if (const auto [stop, error] = std::from_chars(value.data(), end, seed);
+                error != std::errc{} || stop != end)
+                return "not a value of --seed: " + std::string(value);
+            options.seed = seed;
+        } else {
+            return "of a matrix this is said in its file: " + std::string(name);
+        }
+    }
+    if (options.folder.empty()) return "--matrix needs --dir, where its reports lie";
+    return std::nullopt;
+}
+
+bool write_reports(const MatrixOptions& options, const Matrix& matrix) {
+    return (options.markdown.empty() || write_file(options.markdown, markdown(matrix))) &&
+           (options.html.empty() || write_file(options.html, html(matrix)));
+}
+
+int matrix(const MatrixOptions& options) {
+    Matrix all;
+    if (const auto wrong = read_matrix(read_file(options.file), options.seed, all)) {
+        std::fprintf(stderr, "firnlog crashtest: %s: %s\n", options.file.c_str(), wrong->c_str());
+        return 1;
+    }
+    std::error_code failed;
+    std::filesystem::create_directories(options.folder, failed);
+    bool violated = false, ran = true;
+    for (auto& cell : all.cells) {
+        if (!interrupted.load() && !is_complete(cell, options.folder)) {
+            auto run = cell.options;
+            run.json = report_path(cell, options.folder);
+            run.resume = true;
+            run.quiet = options.quiet;
+            Outcome outcome;
+            cell.wrong = execute(run, interrupted, outcome).wrong;
+        }
+        gather(cell, options.folder);
+        violated = violated || cell.outcome.violations() != 0;
+        ran = ran && !cell.wrong && !cell.outcome.cycles.empty();
+        std::printf("%s, %s, %s: %s%s%s\n", cell.server.c_str(), cell.row.c_str(),
+                    std::string(name_of(cell.options.mode)).c_str(), summary(cell).c_str(),
+                    cell.wrong ? ": " : "", cell.wrong.value_or("").c_str());
+        std::fflush(stdout);
+    }
+    if (!write_reports(options, all)) {
+        std::fprintf(stderr, "firnlog crashtest: cannot write the report\n");
+        return 1;
+    }
+    return violated ? 4 : ran && !interrupted.load() ? 0 : 1;
+}
+
+void heed_signals() {
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    ::sigaction(SIGINT, &action, nullptr);
+    ::sigaction(SIGTERM, &action, nullptr);
+    ::sigaction(SIGHUP, &action, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+int complain(const std::string& wrong) {
+    std::fprintf(stderr, "firnlog crashtest: %s\n\n", wrong.c_str());
+    std::fwrite(kHelp.data(), 1, kHelp.size(), stderr);
+    return 1;
 }
 
 }  // namespace
@@ -124,43 +156,17 @@ int crashtest(Arguments arguments) {
         std::fwrite(kHelp.data(), 1, kHelp.size(), stdout);
         return 0;
     }
+    heed_signals();
+    if (std::ranges::find(arguments, "--matrix") != arguments.end()) {
+        MatrixOptions options;
+        if (const auto wrong = parse_matrix(arguments, options)) return complain(*wrong);
+        return matrix(options);
+    }
     Options options;
-    if (const auto wrong = parse_options({arguments.begin(), arguments.end()}, options)) {
-        std::fprintf(stderr, "firnlog crashtest: %s\n\n", wrong->c_str());
-        std::fwrite(kHelp.data(), 1, kHelp.size(), stderr);
-        return 1;
-    }
+    if (const auto wrong = parse_options({arguments.begin(), arguments.end()}, options))
+        return complain(*wrong);
     Outcome outcome;
-    if (options.resume)
-        if (const auto text = read_file(options.json); !text.empty())
-            if (const auto wrong = read_json(text, options, outcome)) {
-                std::fprintf(stderr, "firnlog crashtest: cannot go on from %s: %s\n",
-                             options.json.c_str(), wrong->c_str());
-                return 1;
-            }
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    ::sigaction(SIGINT, &action, nullptr);
-    ::sigaction(SIGTERM, &action, nullptr);
-    ::sigaction(SIGHUP, &action, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
-
-    outcome.kernel = kernel();
-    outcome.file_system = options.needs_disk()
-                              ? std::string(name_of(options.fs)) + " on a faulty disk, noatime"
-                              : "the machine's own file system";
-    Screen screen(options);
-    std::string kept;
-    std::optional<std::string> wrong;
-    {
-        Run run(options, interrupted, [&](const Outcome& now) { screen.show(now); });
-        wrong = run.go(outcome);
-        kept = run.folder();
-    }
-    if (!options.json.empty() && !write_file(options.json, json(options, outcome)))
-        wrong = "cannot write " + options.json;
-    if (!options.html.empty() && !write_file(options.html, html(options, outcome)))
-        wrong = "cannot write " + options.html;
+    const auto [wrong, kept] = execute(options, interrupted, outcome);
     if (wrong) std::fprintf(stderr, "firnlog crashtest: %s\n", wrong->c_str());
     // What was found is found, also when the run could not go on.
     if (wrong && outcome.violations() == 0) return 1;

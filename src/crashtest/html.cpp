@@ -1,3 +1,5 @@
+#include "src/crashtest/html.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -21,27 +23,11 @@ pre { padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #e3e8ee;
          vertical-align: top; } td:last-child { overflow-wrap: anywhere; }
+table.matrix td { max-width: 22rem; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif;
        fill: #51606f; } p.note { color: #51606f; font-size: 13px; margin: .2rem 0; }
 )";
-
-std::string escaped(std::string_view text) {
-    std::string out;
-    for (const char byte : text) {
-        if (byte == '<')
-            out += "&lt;";
-        else if (byte == '>')
-            out += "&gt;";
-        else if (byte == '&')
-            out += "&amp;";
-        else if (byte == '"')
-            out += "&quot;";
-        else
-            out += byte;
-    }
-    return out;
-}
 
 std::string number(double value, int digits = 1) {
     char text[32];
@@ -227,11 +213,32 @@ std::string table(const Outcome& outcome) {
 
 }  // namespace
 
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (const char byte : text) {
+        if (byte == '<')
+            out += "&lt;";
+        else if (byte == '>')
+            out += "&gt;";
+        else if (byte == '&')
+            out += "&amp;";
+        else if (byte == '"')
+            out += "&quot;";
+        else
+            out += byte;
+    }
+    return out;
+}
+
+std::string page_head(std::string_view title) {
+    return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" +
+           escaped(title) + "</title><style>" + std::string(kStyle) + "</style></head><body>\n";
+}
+
 std::string html(const Options& options, const Outcome& outcome) {
     const bool held = outcome.violations() == 0;
     std::ostringstream out;
-    out << "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Crash test: "
-        << escaped(options.start) << "</title><style>" << kStyle << "</style></head><body>\n<h1>"
+    out << page_head("Crash test: " + options.start) << "<h1>"
         << "Crash test: <span class=\"" << (held ? "held\">held" : "violated\">violated")
         << "</span></h1>\n<p>" << escaped(verdict(options, outcome)) << "</p>\n<pre>"
         << escaped(options.command()) << "</pre>\n<p class=\"note\">" << escaped(outcome.server)

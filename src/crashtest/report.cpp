@@ -123,6 +123,18 @@ Found found_of(std::string_view line) {
     return out;
 }
 
+// What stands in quotes behind the bracket of a list.
+std::vector<std::string> texts_of(std::string_view line) {
+    std::vector<std::string> out;
+    const auto bracket = line.find('[');
+    for (auto at = line.find('"', bracket); at != line.npos; at = line.find('"', at + 1)) {
+        const auto end = std::min(line.find('"', at + 1), line.size());
+        out.emplace_back(line.substr(at + 1, end - at - 1));
+        at = end;
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string verdict(const Options& options, const Outcome& outcome) {
@@ -220,6 +232,12 @@ std::optional<std::string> read_json(const std::string& text, const Options& opt
     if (without_count(command) != without_count(options.command()))
         return "it is of another run: " + command;
     while (std::getline(lines, line)) {
+        if (line.starts_with("\"server\": ")) {
+            take(line, "server", outcome.server);
+            take(line, "kernel", outcome.kernel);
+            take(line, "file_system", outcome.file_system);
+        }
+        if (line.starts_with("\"missing\": [")) outcome.missing = texts_of(line);
         if (line.starts_with("{\"cycle\": ")) outcome.cycles.push_back(cycle_of(line));
         if (line.starts_with("{\"in_cycle\": ")) outcome.found.push_back(found_of(line));
     }

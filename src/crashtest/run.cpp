@@ -300,11 +300,11 @@ bool Run::fails() const {
 }
 
 // A server that has stopped acknowledging, for its disk failed or stalls, grows no loss while the
-// kill is waited for.
+// kill is waited for. Deletions do not count: of a key that is not there they may be a mere read.
 std::int64_t Run::acknowledging_until(std::int64_t killed_us) const {
     if (options_.fault == Fault::none) return killed_us;
     std::int64_t last_us = 0;
-    for (const auto& client : clients_) last_us = std::max(last_us, client->last_ack_us());
+    for (const auto& client : clients_) last_us = std::max(last_us, client->last_growth_us());
     return std::min(last_us, killed_us);
 }
 

@@ -325,7 +325,6 @@ void Client::hear(const Wanted& wanted, const Reply& reply) {
                                   {}});
     ledger_.acked(wanted.sequence, now, reply.integer);
     acks_.fetch_add(1);
-    last_ack_us_.store(now);
     if (wanted.kind != Kind::del && wanted.kind != Kind::hdel) last_growth_us_.store(now);
 }
 

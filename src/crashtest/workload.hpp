@@ -50,9 +50,8 @@ class Client {
     [[nodiscard]] const Ledger& ledger() const noexcept { return ledger_; }
     [[nodiscard]] std::uint64_t acks() const noexcept { return acks_.load(); }
     [[nodiscard]] std::uint64_t errors() const noexcept { return errors_.load(); }
-    // Of the last write that succeeded, and of the last one that takes space, for the time a server
-    // needs to come back: deletions may go on while the disk is full.
-    [[nodiscard]] std::int64_t last_ack_us() const noexcept { return last_ack_us_.load(); }
+    // Of the last acknowledged write that was no deletion: those may go on while the disk is full,
+    // and one that finds nothing to delete needs no disk at all.
     [[nodiscard]] std::int64_t last_growth_us() const noexcept { return last_growth_us_.load(); }
     [[nodiscard]] std::string last_error() const;  // only while no thread runs
     // What the running server answered wrongly; emptied by the call.
@@ -92,7 +91,6 @@ class Client {
     std::string last_error_;
     std::atomic<std::uint64_t> acks_{0};
     std::atomic<std::uint64_t> errors_{0};
-    std::atomic<std::int64_t> last_ack_us_{0};
     std::atomic<std::int64_t> last_growth_us_{0};
 };
 

@@ -286,5 +286,73 @@ class Report(CrashTest):
         return left
 
 
+class Matrix(CrashTest):
+    def test_servers_stand_side_by_side_and_runs_of_several_seeds_are_one_cell(self):
+        description = os.path.join(self.folder, "matrix.toml")
+        with open(description, "w", encoding="utf-8") as file:
+            file.write("""
+                title = "Two servers"
+                [defaults]
+                load-ms = 100
+                [[server]]
+                name = "sound"
+                start = "%s"
+                [[server]]
+                name = "faulty"
+                start = "%s"
+                [[row]]
+                name = "SIGKILL"
+                cycles = 2
+                [[row]]
+                name = "damage"
+                corrupt = 2
+            """ % (self.faulty("none"), self.faulty("invents-keys")))
+        table = os.path.join(self.folder, "table.md")
+        page = os.path.join(self.folder, "table.html")
+
+        def run(*more):
+            words = [harness.FIRNLOG, "crashtest", "--matrix", description, "--dir",
+                     os.path.join(self.folder, "cells"), "--markdown", table, "--html", page,
+                     "--quiet", *more]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS,
+                                  check=False)
+            self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+            with open(table, encoding="utf-8") as file:
+                return file.read()
+
+        text = run()
+        self.assertRegex(text, r"\| SIGKILL \| always \| held: 2 cycles, .* \| VIOLATED: 2 of 2 "
+                               r"cycles: foreign-key 2; ")
+        self.assertRegex(text, r"\| damage \| always \| held: 2 copies, .* \| VIOLATED: 2 copies")
+        self.assertIn("a key nobody wrote: ct:0:zombie", text)
+        # The same seed goes on where it is, which is at its end; another one adds.
+        self.assertIn("held: 2 cycles", run())
+        self.assertIn("held: 4 cycles", run("--seed", "2"))
+        with open(page, encoding="utf-8") as file:
+            self.assertIn("seeds 1, 2", file.read())
+
+    def test_a_cell_that_cannot_run_is_named_and_the_others_run(self):
+        description = os.path.join(self.folder, "matrix.toml")
+        with open(description, "w", encoding="utf-8") as file:
+            file.write("""
+                [[server]]
+                name = "none"
+                start = "false {port} {dir}"
+                [[server]]
+                name = "sound"
+                start = "%s"
+                [[row]]
+                name = "SIGKILL"
+                load-ms = 100
+                cycles = 1
+            """ % self.faulty("none"))
+        done = subprocess.run(
+            [harness.FIRNLOG, "crashtest", "--matrix", description, "--dir", self.folder,
+             "--quiet"], capture_output=True, text=True, timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("none, SIGKILL, always: could not run", done.stdout)
+        self.assertIn("sound, SIGKILL, always: held", done.stdout)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -17,6 +17,8 @@ Options some_options() {
 
 Outcome some_outcome() {
     Outcome out;
+    out.missing = {"BGSAVE", "SET PX"};
+    out.server = "some_version:1, \"x\"";
     out.cycles.push_back(
         {.number = 1, .how = "sigkill", .ended = "held", .acks = 12, .recovery_ms = 1.5});
     out.cycles.push_back({.number = 2,
