@@ -22,7 +22,7 @@ Run second(std::uint64_t requests, std::uint64_t latency_ns, std::uint64_t late_
     outcome.answered = requests;
     outcome.busy = {0.5};
     // The last reply came behind the end.
-    for (const std::uint64_t number : {0, 9, 10})
+    for (const std::uint64_t number : {0U, 9U, 10U})
         outcome.slots.push_back(
             {.number = number, .by_operation = std::vector<Sparse>(1), .errors = {0}});
     run.figures =
