@@ -246,7 +246,7 @@ class Generator(BenchTest):
     def test_a_slow_server_is_not_taken_for_a_late_generator(self):
         with PausingServer(pauses=[(0.8, 0.4)]) as server:
             run = self.run_of("-p", server.port, "--rate", 500, "--duration", "2s", "--warmup",
-                              "200ms", "-c", 4, "--command", "PING")
+                              "200ms", "-c", 4, "--threads", 2, "--command", "PING")
         self.assertGreater(run["latency"]["p99_ns"] / 1e6, 300)
         self.assertNotIn("p99", run["latency"]["not_measured"])
         self.assertNotIn("max", run["latency"]["not_measured"])
@@ -484,6 +484,25 @@ class Usage(BenchTest):
         links = set(re.findall(r"https?://[^'\"]*", text))
         self.assertEqual(links, {"http://www.w3.org/2000/svg"})
         self.assertNotRegex(text, r"(?i)<(link|img|iframe)|src=|@import|url\(")
+
+    @unittest.skipUnless(shutil.which("chromium"), "needs chromium")
+    def test_the_page_draws_what_was_measured(self):
+        page = self.folder / "page.html"
+        with PausingServer(pauses=[(0.6, 0.2)]) as server:
+            bench("-p", server.port, "--rate", 500, "--duration", "1s", "-c", 5, "--warmup",
+                  "100ms", "--command", "PING", "--events", "PING@300ms", "--html", page)
+        dom = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu",
+                              "--user-data-dir=%s" % (self.folder / "chromium"), "--dump-dom",
+                              "file://%s" % page], capture_output=True, text=True, timeout=60).stdout
+        body = dom.split("</script></body>")[0]
+        shown = body.split('<div id="all">')[1].split("<script")[0]
+        self.assertIn("Open loop, 500 requests a second", shown)
+        # A step of the curve for each of its points but the first, beside the lines of the grid.
+        curve = json.loads(body.split('id="measured">')[1].split("</script>")[0])["runs"][0]["curve"]
+        self.assertEqual(shown.count('stroke-width="2"'), len(curve) - 1)
+        self.assertEqual(shown.count("<canvas"), 1)
+        for row in ("PING", "in PING", "outside events", "own lateness"):
+            self.assertIn("<td>%s</td>" % row, shown)
 
     def test_a_server_that_closes_its_connections_ends_the_run(self):
         with PausingServer() as server:
