@@ -42,6 +42,10 @@ class Mapping {
     [[nodiscard]] virtual Bytes bytes() const noexcept = 0;
     // True if all pages of [offset, offset + length) are in memory now.
     [[nodiscard]] virtual bool resident(std::uint64_t offset, std::uint64_t length) const = 0;
+    // Brings the pages of a range of the map into memory and into the page tables; waits for the
+    // disk, copies nothing. False if some cannot be read, without SIGBUS. madvise(2),
+    // MADV_POPULATE_READ.
+    [[nodiscard]] virtual bool load(std::uint64_t offset, std::uint64_t length) = 0;
 };
 
 // Held while it lives; the kernel drops it with the process.

@@ -93,6 +93,17 @@ class PosixMapping final : public Mapping {
         return in_core(first, end);
     }
 
+    [[nodiscard]] bool load(std::uint64_t offset, std::uint64_t length) override {
+        ensure(offset <= bytes_.size() && length <= bytes_.size() - offset, "a range of the map");
+        if (length == 0) return true;
+        const std::uint64_t first = align_down(offset, kPageBytes);
+        auto* const at = const_cast<std::byte*>(bytes_.data() + first);
+        const std::uint64_t bytes = offset + length - first;
+        // The first asks for all of it at once, where the second would ask as faults do.
+        return ::madvise(at, bytes, MADV_WILLNEED) == 0 &&
+               ::madvise(at, bytes, MADV_POPULATE_READ) == 0;
+    }
+
   private:
     [[nodiscard]] bool in_core(std::uint64_t first, std::uint64_t end) const {
         std::array<unsigned char, 256> pages{};

@@ -12,8 +12,8 @@ constexpr std::size_t kZerosBytes = std::size_t{1} << 20;
 alignas(4096) const std::byte kZeros[kZerosBytes]{};
 constexpr std::int64_t kRetryUs = 250'000;
 constexpr std::size_t kSpareMax = 2;
-// A segment costs its size twice, as zeros and read back; so three bytes for each of the log's keep
-// ahead of it.
+// A segment costs its size twice, as zeros and when its map is loaded; so three bytes for each of
+// the log's keep ahead of it.
 constexpr std::uint64_t kBytesAByte = 3;
 // A log that writes little, or nothing, is not disturbed by a piece now and then.
 constexpr std::int64_t kPieceUsMax = 20'000;
@@ -169,7 +169,6 @@ void Supply::made(const Result<void>& result) {
 }
 
 void Supply::abandon() {
-    if (sealing_ && sealing_->fd >= 0) files_.close(sealing_->fd);
     sealing_.reset();
     abandon_making();
 }
@@ -184,32 +183,30 @@ void Supply::abandon_making() {
 }
 
 void Supply::begin_sealing(Segment& segment) {
-    sealing_ = Sealing{.segment = &segment};
-    if (!files_.is_direct(segment.fd)) return;
-    // Written around the page cache: it is brought in before readers are sent to the map.
-    if (auto fd = files_.open(names::log_file(segment.number), io::Open::read)) sealing_->fd = *fd;
-}
-
-void Supply::seal_piece() {
-    auto& sealing = *sealing_;
-    if (sealing.fd >= 0) {
-        read_back_.resize(options_.piece_bytes);
-        const bool read = files_.read(sealing.fd, sealing.done, read_back_).has_value();
-        sealing.done += read_back_.size();
-        if (read && sealing.done < sealing.segment->end) return;
-        files_.close(sealing.fd);
-    }
-    finish_sealing();
-}
-
-void Supply::finish_sealing() {
-    auto& segment = *sealing_->segment;
-    sealing_.reset();
     auto map = files_.map(segment.fd);
     // Readers stay in memory, and nothing is lost but the memory. So they do when somebody has cut
     // the file short: behind the end of a map there may be anything.
     if (!map || (*map)->bytes().size() < segment.bytes) return;
-    segment.map = std::move(*map);
+    sealing_ = Sealing{.segment = &segment, .map = std::move(*map)};
+}
+
+// Written around the page cache, a segment is in no memory but its image. Reading it with read(2)
+// copies every byte once more, next to the reactors; a map is loaded without.
+void Supply::seal_piece() {
+    auto& sealing = *sealing_;
+    const auto bytes = std::min(options_.piece_bytes, sealing.segment->end - sealing.done);
+    if (!sealing.map->load(sealing.done, bytes)) {  // as above
+        sealing_.reset();
+        return;
+    }
+    sealing.done += bytes;
+    if (sealing.done == sealing.segment->end) finish_sealing();
+}
+
+void Supply::finish_sealing() {
+    auto& segment = *sealing_->segment;
+    segment.map = std::move(sealing_->map);
+    sealing_.reset();
     segment.read_from(segment.map->bytes().data(), false);
     retire_([this, &segment] {
         const std::lock_guard guard(mutex_);

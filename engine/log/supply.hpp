@@ -8,7 +8,7 @@
 // zeros, synced and its name made durable ahead of need.
 //
 //   work():  one piece of   making the next segment, if fewer than `ready` lie waiting
-//                           sealing a full one: read it into the page cache, then map it
+//                           sealing a full one: bring its map into memory, send readers there
 //
 // Both move as many bytes as the log itself, on the same disk. In one go they would hold up the
 // log's own writes, and its syncs, for as long as 64 MiB take; so they go piece by piece, in step
@@ -39,7 +39,7 @@ struct SupplyOptions {
     std::uint64_t bytes_max = std::uint64_t{64} << 20;
     std::size_t ready = 2;                                 // segments kept waiting
     bool direct = true;                                    // O_DIRECT where the file system has it
-    std::uint64_t piece_bytes = std::uint64_t{256} << 10;  // of zeros, and of reading back
+    std::uint64_t piece_bytes = std::uint64_t{256} << 10;  // of zeros, and of a map
 };
 
 class Supply {
@@ -91,7 +91,7 @@ class Supply {
     std::function<void()> on_change;
 
   private:
-    // A segment that is being made, or being read back: how far.
+    // A segment that is being made, or whose map is being loaded: how far.
     struct Making {
         std::string name;
         int fd = -1;
@@ -100,7 +100,7 @@ class Supply {
     };
     struct Sealing {
         Segment* segment = nullptr;
-        int fd = -1;  // for reading; -1: there is nothing to read back
+        std::unique_ptr<io::Mapping> map;
         std::uint64_t done = 0;
     };
 
@@ -127,7 +127,6 @@ class Supply {
     std::uint64_t next_bytes_;
     std::optional<Making> making_;
     std::optional<Sealing> sealing_;
-    std::vector<std::byte> read_back_;
     std::uint64_t wrote_seen_ = 0;
     std::uint64_t credit_ = 0;  // bytes that may be moved now
     io::MonoTime last_piece_;

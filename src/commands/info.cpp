@@ -277,8 +277,12 @@ void log_fields(const Facts& facts, Lines& lines) {
     const auto counts = log.counts();
     const auto ready = engine.supply.ready();
     std::uint64_t bytes = 0;
+    std::uint64_t mapped = 0;  // the others are read in our own memory
     const auto segments = engine.segments().all();
-    for (const auto* segment : segments) bytes += segment->bytes;
+    for (const auto* segment : segments) {
+        bytes += segment->bytes;
+        if (!segment->place().own) ++mapped;
+    }
     lines.add("log_timeline", log.tail.timeline());
     // Read in this order, each is at most the next.
     lines.add("log_durable_lsn", log.durable().value);
@@ -292,6 +296,7 @@ void log_fields(const Facts& facts, Lines& lines) {
     lines.add("log_zeroed_bytes", engine.supply.zeroed_bytes());
     lines.add("log_segments", segments.size());
     lines.add("log_segment_bytes", bytes);
+    lines.add("log_segments_mapped", mapped);
     lines.add("log_segments_ready", ready.count);
     lines.add("log_ready_bytes", ready.bytes);
     const auto failure = engine.supply.failure();

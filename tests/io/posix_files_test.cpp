@@ -339,6 +339,28 @@ BOOST_AUTO_TEST_CASE(an_empty_file_has_an_empty_map) {
     world.files->close(*fd);
 }
 
+BOOST_AUTO_TEST_CASE(a_range_of_a_map_is_brought_into_memory) {
+    World world;
+    world.put("a", std::string(512 * 4096, 'r'));
+    auto fd = world.files->open("a", Open::write);
+    BOOST_REQUIRE(fd.has_value());
+    BOOST_REQUIRE(world.files->sync(*fd).has_value());
+    BOOST_REQUIRE(::posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    auto map = world.files->map(*fd);
+    BOOST_REQUIRE(map.has_value());
+    if ((*map)->resident(0, 512 * 4096)) {
+        BOOST_TEST_MESSAGE("this file system keeps its pages: nothing to see");
+        return;
+    }
+    BOOST_TEST((*map)->load(3 * 4096 + 1, 200 * 4096));
+    BOOST_TEST((*map)->resident(3 * 4096, 201 * 4096));
+    BOOST_TEST(!(*map)->resident(400 * 4096, 1));
+    BOOST_TEST((*map)->load(0, 0));
+    // Somebody cuts the file short: that is told, and kills nobody.
+    BOOST_REQUIRE(::ftruncate(*fd, 4096) == 0);
+    BOOST_TEST(!(*map)->load(0, 512 * 4096));
+}
+
 BOOST_AUTO_TEST_CASE(pages_that_left_memory_are_not_resident) {
     World world;
     world.put("a", std::string(512 * 4096, 'r'));

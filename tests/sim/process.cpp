@@ -72,6 +72,11 @@ class Mapping final : public io::Mapping {
         const auto hold = world_.guard();
         return world_.rng().chance(percent);
     }
+    [[nodiscard]] bool load(std::uint64_t offset, std::uint64_t length) override {
+        const auto hold = world_.guard();
+        const auto bytes = file_->view().size();
+        return offset <= bytes && length <= bytes - offset && !file_->spoilt(offset, length);
+    }
 
   private:
     World& world_;

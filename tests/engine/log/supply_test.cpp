@@ -71,6 +71,36 @@ BOOST_FIXTURE_TEST_CASE(who_waits_for_room_is_not_kept_waiting_by_the_pace, Made
     BOOST_TEST(supply.ready().count == 2U);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_full_segment_is_read_from_its_map_when_all_of_it_is_loaded, Made) {
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    auto* segment = supply.take();
+    segment->end = 16 * kPiece;
+    supply.seal(*segment);
+    BOOST_TEST(supply.work());
+    BOOST_TEST((segment->map == nullptr));
+    for (int i = 0; i < 100 && segment->map == nullptr; ++i) {
+        supply.wrote(kPiece);
+        (void)pieces();
+    }
+    BOOST_TEST((segment->map != nullptr));
+    BOOST_TEST((segment->image == nullptr));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_segment_that_cannot_be_read_back_stays_in_memory, Made) {
+    while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+    auto* segment = supply.take();
+    segment->end = 16 * kPiece;
+    world.disk().spoil("0000000001.log", 7 * kPiece, 1);
+    supply.seal(*segment);
+    for (int i = 0; i < 100; ++i) {
+        supply.wrote(kPiece);
+        (void)pieces();
+    }
+    BOOST_TEST((segment->map == nullptr));
+    BOOST_TEST((segment->image != nullptr));
+    BOOST_TEST(supply.ready().count == 2U);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_segment_that_is_half_made_leaves_no_file_behind, Made) {
     while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
     supply.wrote(kPiece);
