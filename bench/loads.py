@@ -1,10 +1,13 @@
-"""Loads: what is put on a server. redis-benchmark for rates, a feeder for exact keys, and a probe
-that asks one thing at a time and remembers how long each answer took."""
+"""Loads: what is put on a server. A generator for rates, a feeder for exact keys, and a probe that
+asks one thing at a time and remembers how long each answer took."""
 
+import dataclasses
 import gc
+import json
 import multiprocessing
 import socket
 import subprocess
+import tempfile
 import time
 
 from peers import encoded
@@ -13,30 +16,60 @@ VALUE = b"x" * 100
 CHUNK = 1000
 
 
-def benchmark_argv(server, connections, pipeline, operations, keys, command):
-    return ["redis-benchmark", "-p", str(server.port), "-n", str(operations), "-c",
-            str(connections), "-P", str(pipeline), "-r", str(keys), "--csv", *command]
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """SET or GET of one of many keys, drawn evenly."""
+    name: str
+    prefix: str = "key:"
 
 
-def run_benchmark(server, connections, pipeline, operations, keys, command):
-    """Operations a second, p50 and p99 in ms, the server's CPU µs an operation."""
-    cpu = server.cpu_seconds()
-    out = subprocess.run(
-        benchmark_argv(server, connections, pipeline, operations, keys, command),
-        capture_output=True, text=True, check=True).stdout
-    cpu = server.cpu_seconds() - cpu
-    # The last line; a command with quotes in its name would shift the columns from the left.
-    cells = [cell.strip('"') for cell in out.strip().splitlines()[-1].rsplit(",", 7)]
-    return {"rate": float(cells[1]), "p50": float(cells[4]), "p99": float(cells[6]),
-            "cpu": cpu * 1e6 / operations}
+class Generator:
+    """The program that puts the load on. `firnlog bench` needs half of a core where redis-benchmark
+    needs a whole one, which on two cores is what both servers would wait for."""
+
+    def __init__(self, firnlog):
+        self.firnlog = firnlog  # the binary; None: redis-benchmark
+
+    def argv(self, server, connections, pipeline, operations, keys, command):
+        shape = ["-p", str(server.port), "-n", str(operations), "-c", str(connections), "-P",
+                 str(pipeline), "-r", str(keys)]
+        if self.firnlog is None:
+            value = [VALUE.decode()] if command.name == "SET" else []
+            return ["redis-benchmark", *shape, "--csv", command.name,
+                    f"{command.prefix}__rand_int__", *value]
+        value = " {value}" if command.name == "SET" else ""
+        return [self.firnlog, "bench", *shape, "--quiet", "--warmup", "0s", "--value",
+                str(len(VALUE)), "--key-prefix", command.prefix, "--command",
+                f"{command.name} {{key}}{value}"]
+
+    def run(self, server, connections, pipeline, operations, keys, command):
+        """Operations a second, p50 and p99 in ms, the server's CPU µs an operation."""
+        argv = self.argv(server, connections, pipeline, operations, keys, command)
+        cpu = server.cpu_seconds()
+        if self.firnlog is None:
+            out = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+            # The last line; a command with quotes in its name would shift the columns from the left.
+            cells = [cell.strip('"') for cell in out.strip().splitlines()[-1].rsplit(",", 7)]
+            rate, p50, p99 = float(cells[1]), float(cells[4]), float(cells[6])
+        else:
+            with tempfile.NamedTemporaryFile(suffix=".json") as result:
+                subprocess.run([*argv, "--json", result.name], stdout=subprocess.DEVNULL, check=True)
+                seen = json.load(result)["runs"][0]
+            misses = sum(command["misses"] for command in seen["commands"])
+            if seen["errors"] or seen["unanswered"] or seen["connections_lost"] or misses:
+                raise SystemExit(f"bench: {server.name} did not answer everything well")
+            rate, latency = seen["rate"], seen["latency"]
+            p50, p99 = latency["p50_ns"] / 1e6, latency["p99_ns"] / 1e6
+        return {"rate": rate, "p50": p50, "p99": p99,
+                "cpu": (server.cpu_seconds() - cpu) * 1e6 / operations}
 
 
 def SET(prefix="key:"):
-    return ["SET", f"{prefix}__rand_int__", VALUE.decode()]
+    return Command("SET", prefix)
 
 
 def GET(prefix="key:"):
-    return ["GET", f"{prefix}__rand_int__"]
+    return Command("GET", prefix)
 
 
 def feed(server, command_of, count, every=None, window=8):

@@ -41,7 +41,7 @@ class Pair:
 class Rate:
     """One load on Firnlog and Redis by turns, under one policy."""
     policy: str
-    command: list
+    command: loads.Command
     connections: int
     pipeline: int
     operations: int
@@ -58,12 +58,12 @@ class Rate:
         load = (self.connections, self.pipeline)
         for server in servers:
             server.ask("CONFIG", "SET", "appendfsync", self.policy)
-            loads.run_benchmark(server, *load, max(operations // 5, 1000), keys, self.command)
+            options.generator.run(server, *load, max(operations // 5, 1000), keys, self.command)
         seen = {n: [] for n in names}
         for number in range(options.slices):
             for server in servers if number % 2 == 0 else reversed(servers):
                 seen[server.name].append(
-                    loads.run_benchmark(server, *load, operations, keys, self.command))
+                    options.generator.run(server, *load, operations, keys, self.command))
         yield self._compared(name, seen, "redis", "rate", self.goal, self.stretch)
         yield self._compared(name, seen, "redis", "cpu", self.cpu_goal, self.cpu_stretch)
         if self.off_stretch:

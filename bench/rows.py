@@ -49,16 +49,16 @@ def get_beside_slow_fsync(name, options, _pair):
         keys = options.scaled(100_000)
         loads.feed_keys(server, keys)
         reads = (10, 1, options.scaled(100_000), keys, loads.GET())
-        loads.run_benchmark(server, *reads)
+        options.generator.run(server, *reads)
         alone, beside = [], []
         for _ in range(options.slices):
-            alone.append(loads.run_benchmark(server, *reads)["p99"])
+            alone.append(options.generator.run(server, *reads)["p99"])
             writers = subprocess.Popen(
-                loads.benchmark_argv(server, 50, 1, 100_000_000, keys, loads.SET("own:")),
+                options.generator.argv(server, 50, 1, 100_000_000, keys, loads.SET("own:")),
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 time.sleep(0.3)
-                beside.append(loads.run_benchmark(server, *reads)["p99"])
+                beside.append(options.generator.run(server, *reads)["p99"])
                 if writers.poll() is not None:
                     raise SystemExit("bench: the writers beside the GETs have died")
             finally:
@@ -124,7 +124,7 @@ def log_bytes(name, options, pair):
     for server, field in ((firnlog, "log_tail_lsn"), (redis, "aof_current_size")):
         server.ask("CONFIG", "SET", "appendfsync", "always")
         before = int(server.info(field))
-        loads.run_benchmark(server, 50, 16, operations, options.scaled(KEYS), loads.SET())
+        options.generator.run(server, 50, 16, operations, options.scaled(KEYS), loads.SET())
         figures.append((int(server.info(field)) - before) / (operations * 116))
     yield Measure(name, "bytes of log a byte of payload (16 + 100, pipeline 16)",
                   f"{figures[0]:.3f}", f"{figures[1]:.3f}", figures[0], f"{figures[0]:.3f}",

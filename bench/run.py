@@ -4,6 +4,7 @@
     ./dev bench                                       everything, some fifteen minutes
     ./dev bench --rows set-always-p16,get-p16 --slices 3
     ./dev bench --rows get-beside-slow-fsync --slow-dir DIR
+    ./dev bench --generator redis-benchmark           the load by Redis's own program
     ./dev bench --markdown FILE                       also writes the table there
     ./dev bench --list                                names the rows
 
@@ -21,6 +22,7 @@ import shutil
 import sys
 import tempfile
 
+import loads
 import rates
 import rows
 
@@ -35,6 +37,8 @@ class Options:
     def __init__(self, arguments):
         self.firnlog, self.slices = arguments.firnlog, arguments.slices
         self.scale, self.slow_dir = arguments.scale, arguments.slow_dir
+        self.generator = loads.Generator(
+            arguments.firnlog if arguments.generator == "firnlog" else None)
         self.data = None
         self.skipped = []
 
@@ -69,6 +73,8 @@ def main():
                         help="of all counts: 0.01 shows that a row runs, and nothing else")
     parser.add_argument("--dir", help="where the servers' data lies (a real disk; default: bench/)")
     parser.add_argument("--slow-dir", help="a directory on a disk whose fsync takes 10 ms")
+    parser.add_argument("--generator", choices=["firnlog", "redis-benchmark"], default="firnlog",
+                        help="what puts the load on both servers (default: firnlog bench)")
     parser.add_argument("--markdown", help="write the table to this file")
     parser.add_argument("--list", action="store_true", help="name the rows")
     arguments = parser.parse_args()
