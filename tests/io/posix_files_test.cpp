@@ -339,48 +339,44 @@ BOOST_AUTO_TEST_CASE(an_empty_file_has_an_empty_map) {
     world.files->close(*fd);
 }
 
-BOOST_AUTO_TEST_CASE(a_range_of_a_map_is_brought_into_memory) {
-    World world;
-    world.put("a", std::string(512 * 4096, 'r'));
-    auto fd = world.files->open("a", Open::write);
-    BOOST_REQUIRE(fd.has_value());
-    BOOST_REQUIRE(world.files->sync(*fd).has_value());
-    BOOST_REQUIRE(::posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
-    auto map = world.files->map(*fd);
-    BOOST_REQUIRE(map.has_value());
-    if ((*map)->resident(0, 512 * 4096)) {
-        BOOST_TEST_MESSAGE("this file system keeps its pages: nothing to see");
-        return;
+// A map of 512 pages that have left memory.
+struct ColdMap : World {
+    int fd = -1;
+    std::unique_ptr<Mapping> map;
+    bool is_cold = false;
+
+    ColdMap() {
+        put("a", std::string(512 * 4096, 'r'));
+        fd = files->open("a", Open::write).value();
+        BOOST_REQUIRE(files->sync(fd).has_value());
+        BOOST_REQUIRE(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+        map = files->map(fd).value();
+        is_cold = !map->resident(0, 512 * 4096);
+        if (!is_cold) BOOST_TEST_MESSAGE("this file system keeps its pages: nothing to see");
     }
-    BOOST_TEST((*map)->load(3 * 4096 + 1, 200 * 4096));
-    BOOST_TEST((*map)->resident(3 * 4096, 201 * 4096));
-    BOOST_TEST(!(*map)->resident(400 * 4096, 1));
-    BOOST_TEST((*map)->load(0, 0));
+    ~ColdMap() { files->close(fd); }
+};
+
+BOOST_FIXTURE_TEST_CASE(a_range_of_a_map_is_brought_into_memory, ColdMap) {
+    if (!is_cold) return;
+    BOOST_TEST(map->load(3 * 4096 + 1, 200 * 4096));
+    BOOST_TEST(map->resident(3 * 4096, 201 * 4096));
+    BOOST_TEST(!map->resident(400 * 4096, 1));
+    BOOST_TEST(map->load(0, 0));
     // Somebody cuts the file short: that is told, and kills nobody.
-    BOOST_REQUIRE(::ftruncate(*fd, 4096) == 0);
-    BOOST_TEST(!(*map)->load(0, 512 * 4096));
+    BOOST_REQUIRE(::ftruncate(fd, 4096) == 0);
+    BOOST_TEST(!map->load(0, 512 * 4096));
 }
 
-BOOST_AUTO_TEST_CASE(pages_that_left_memory_are_not_resident) {
-    World world;
-    world.put("a", std::string(512 * 4096, 'r'));
-    auto fd = world.files->open("a", Open::write);
-    BOOST_REQUIRE(fd.has_value());
-    BOOST_REQUIRE(world.files->sync(*fd).has_value());
-    BOOST_REQUIRE(::posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
-    auto map = world.files->map(*fd);
-    BOOST_REQUIRE(map.has_value());
-    if ((*map)->resident(0, 512 * 4096)) {
-        BOOST_TEST_MESSAGE("this file system keeps its pages: nothing to see");
-        return;
-    }
-    BOOST_TEST(!(*map)->resident(8 * 4096, 1));
-    const volatile auto* const byte = (*map)->bytes().data() + 8 * 4096;
+BOOST_FIXTURE_TEST_CASE(pages_that_left_memory_are_not_resident, ColdMap) {
+    if (!is_cold) return;
+    BOOST_TEST(!map->resident(8 * 4096, 1));
+    const volatile auto* const byte = map->bytes().data() + 8 * 4096;
     BOOST_TEST((*byte == std::byte{'r'}));
-    BOOST_TEST((*map)->resident(8 * 4096, 4096));
+    BOOST_TEST(map->resident(8 * 4096, 4096));
     // The map reads no page ahead.
-    BOOST_TEST(!(*map)->resident(8 * 4096, 4097));
-    BOOST_TEST(!(*map)->resident(9 * 4096, 1));
+    BOOST_TEST(!map->resident(8 * 4096, 4097));
+    BOOST_TEST(!map->resident(9 * 4096, 1));
 
     // A kernel without cachestat, or a container that forbids it, gives the same answers.
     const auto answers = in_child([&] {
@@ -392,16 +388,15 @@ BOOST_AUTO_TEST_CASE(pages_that_left_memory_are_not_resident) {
               {8 * 4096, 4097},
               {9 * 4096, 1},
               {0, 512 * 4096}})
-            text += (*map)->resident(offset, length) ? 'y' : 'n';
+            text += map->resident(offset, length) ? 'y' : 'n';
         for (std::size_t page = 0; page < 512; ++page) {
-            const volatile auto* const touched = (*map)->bytes().data() + page * 4096;
+            const volatile auto* const touched = map->bytes().data() + page * 4096;
             (void)*touched;
         }
-        text += (*map)->resident(0, 512 * 4096) ? 'y' : 'n';
+        text += map->resident(0, 512 * 4096) ? 'y' : 'n';
         return text;
     });
     BOOST_TEST(answers == "yynnny");
-    world.files->close(*fd);
 }
 
 BOOST_AUTO_TEST_CASE(the_directory_is_made_on_request_only) {
