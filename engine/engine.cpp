@@ -11,13 +11,17 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
       store_id(parts.start.store_id),
       segments_(std::move(parts.segments)),
       keyspace_(std::move(parts.keyspace)),
+      manifest_(std::move(parts.manifest)),
       supply(files, clock, *segments_, parts.next_file, options.supply,
              [this](std::function<void()> run) { grace.retire(std::move(run)); }),
       log(clock, supply, parts.start),
       reader(*segments_, parts.start.store_id),
       now(clock, parts.start.high_us),
+      walk(files, clock, *keyspace_, supply, log, manifest_, options.walk),
       files_(files),
-      clock_(clock) {}
+      clock_(clock) {
+    if (parts.wants_checkpoint) (void)walk.request(false, false);
+}
 
 Engine::~Engine() {
     stop_worker();
@@ -35,8 +39,10 @@ Result<void> Engine::prepare() {
 bool Engine::work() {
     grace.collect();
     watch_memory();
+    // Segments first: somebody may wait for room, and nobody waits for the walk as much.
     const bool supplied = supply.work();
-    return keyspace_->release_some() || supplied;
+    const bool walked = walk.step();
+    return keyspace_->release_some() || supplied || walked;
 }
 
 // While all of the log fits into half of the memory it stays in the page cache, and nobody pays for
@@ -56,9 +62,10 @@ void Engine::watch_memory() {
 
 void Engine::start_worker() {
     worker_ = std::thread([this] {
-        constexpr std::int64_t kIdleUs = 50'000;
+        constexpr std::int64_t kIdleUs = 20'000;
+        constexpr std::int64_t kBusyUs = 200;
         while (!stopping_.load(std::memory_order_acquire))
-            if (!work()) supply.wait(kIdleUs);
+            if (!work()) supply.wait(walk.busy() ? kBusyUs : kIdleUs);
     });
 }
 

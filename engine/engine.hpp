@@ -17,6 +17,7 @@
 #include "engine/log/segments.hpp"
 #include "engine/log/supply.hpp"
 #include "engine/now.hpp"
+#include "engine/walk.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
 #include "io/grace.hpp"
@@ -28,6 +29,7 @@ struct EngineOptions {
     std::uint64_t tail_bytes_max = std::uint64_t{256} << 20;   // appended and not written yet
     std::uint64_t batch_bytes_max = std::uint64_t{128} << 20;  // one MULTI, one command
     std::uint32_t databases = 16;
+    WalkOptions walk;
 };
 
 // What recovery hands over.
@@ -36,6 +38,9 @@ struct EngineParts {
     std::unique_ptr<Keyspace> keyspace;
     LogStart start;
     FileNumber next_file = 1;
+    Manifest manifest;
+    // The checkpoint that the start should have begun with is damaged: another one is needed.
+    bool wants_checkpoint = false;
 };
 
 class Engine {
@@ -52,6 +57,7 @@ class Engine {
     // Made first, gone last: everything points into them.
     std::unique_ptr<Segments> segments_;
     std::unique_ptr<Keyspace> keyspace_;
+    Manifest manifest_;
 
   public:
     Supply supply;
@@ -59,14 +65,17 @@ class Engine {
     Log log;
     RecordReader reader;
     Now now;
+    Walk walk;
 
+    // The worker's while it runs; nobody's but the last owner's afterwards.
+    [[nodiscard]] Manifest& manifest() { return manifest_; }
     [[nodiscard]] Keyspace& keyspace() { return *keyspace_; }
     [[nodiscard]] const Segments& segments() const { return *segments_; }
 
     // Makes the first segments ready, here and now. Before the first write.
     Result<void> prepare();
-    // The worker thread: segments, sealing, memory of dropped databases. Not in a simulation, which
-    // calls work() as a step of its own.
+    // The worker thread: segments, sealing, memory of dropped databases, the walk. Not in a
+    // simulation, which calls work() as a step of its own.
     void start_worker();
     void stop_worker();
     bool work();

@@ -199,9 +199,7 @@ Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t
             if (auto gone = expire(key, database); !gone) return tl::unexpected(gone.error());
             return std::nullopt;
         }
-        if (expiry->record)
-            if (const auto* segment = engine_.segments().find(expiry->record.file()))
-                saw(segment->lsn_at(expiry->record.offset()));
+        if (expiry->lsn.value != 0) saw(expiry->lsn);
     }
     if (item.type == Type::string) {
         item.address = entry->address();

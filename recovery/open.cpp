@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "engine/format/names.hpp"
+#include "engine/manifest_file.hpp"
 #include "io/base/crc32c.hpp"
+#include "recovery/checkpoint_reader.hpp"
 #include "recovery/replay.hpp"
 #include "recovery/tail_scan.hpp"
 
@@ -39,10 +41,14 @@ class Opener {
     Opening<void> read_or_make_manifest();
     Opening<void> finish_last_switch();
     Opening<void> find_chain();
-    Opening<void> replay_sealed();
+    Opening<void> scan();
     Opening<void> decide();
+    Opening<void> load_base();
+    [[nodiscard]] Result<void> find_named(const engine::CheckpointEntry& entry) const;
+    Opening<void> replay_sealed();
+    Opening<void> open_named();
     Result<void> write_kept_tail();
-    Result<FileNumber> write_anew(std::size_t i);
+    Result<void> write_anew(std::size_t i);
     Result<void> keep_in_quarantine();
     Opening<void> switch_manifest();
     Opening<void> replay_tail();
@@ -61,9 +67,12 @@ class Opener {
     Report report_;
     Progress progress_;
 
-    std::vector<LogFile> chain_;      // in the order of their bases
-    std::vector<LogFile> strays_;     // headers that do not fit
-    std::vector<FileNumber> unused_;  // made ready, never written
+    std::vector<LogFile> chain_;                   // in the order of their bases
+    std::vector<LogFile> strays_;                  // headers that do not fit
+    std::vector<FileNumber> unused_;               // made ready, never written
+    std::optional<engine::CheckpointEntry> base_;  // loaded
+    std::vector<FileNumber> faulty_;               // checkpoints that could not be
+    std::size_t first_ = 0;                        // in chain_: where replay begins
     TailScan tail_;
     std::vector<FileNumber> retired_;
     std::vector<std::pair<FileNumber, std::uint64_t>> anew_;  // per tail file: number, end offset
@@ -87,7 +96,7 @@ Opening<void> Opener::take_lock() {
 }
 
 Opening<void> Opener::read_or_make_manifest() {
-    auto manifest = read_manifest(files_);
+    auto manifest = engine::read_manifest(files_);
     if (manifest) {
         manifest_ = std::move(*manifest);
         return {};
@@ -110,7 +119,8 @@ Opening<void> Opener::read_or_make_manifest() {
     manifest_.first_lsn = kFirstLsn;
     manifest_.timelines.push_back(
         {.timeline = 1, .begin = kFirstLsn, .end = {}, .started_us = manifest_.created_us});
-    if (auto written = write_manifest(files_, manifest_); !written) return refuse(written.error());
+    if (auto written = engine::write_manifest(files_, manifest_); !written)
+        return refuse(written.error());
     report_.created = true;
     return {};
 }
@@ -134,12 +144,14 @@ Opening<void> Opener::finish_last_switch() {
     if (changed)
         if (auto synced = files_.sync_dir(); !synced) return refuse(synced.error());
     for (const auto& info : *listed) {
-        const auto number = names::log_number(info.name);
+        const auto number = names::any_number(info.name);
         const bool retired = number && std::ranges::count(manifest_.retired, *number) != 0;
         const bool leftover =
-            info.name.ends_with(names::kNewSuffix) &&
-            (info.name == names::kManifestNew ||
-             names::log_number(info.name.substr(0, info.name.size() - names::kNewSuffix.size())));
+            (info.name.ends_with(names::kNewSuffix) &&
+             (info.name == names::kManifestNew ||
+              names::log_number(
+                  info.name.substr(0, info.name.size() - names::kNewSuffix.size())))) ||
+            (number && !names::log_number(info.name) && !manifest_.names(*number));
         const bool adopted = std::ranges::any_of(manifest_.adopted, [&](FileNumber file) {
             return info.name == names::new_log_file(file);
         });
@@ -158,7 +170,6 @@ Opening<void> Opener::find_chain() {
     next_file_ = manifest_.files_end;
     for (auto& file : *found) {
         next_file_ = std::max(next_file_, file.number + 1);
-        progress_.bytes_all += file.in_use() ? file.bytes : 0;
         switch (file.header.fault) {
             case engine::HeaderFault::none:
                 chain_.push_back(file);
@@ -181,6 +192,11 @@ Opening<void> Opener::find_chain() {
                               names::log_file(file.number) + " belongs to another store");
         }
     }
+    auto listed = files_.list();
+    if (!listed) return refuse(listed.error());
+    for (const auto& info : *listed)
+        if (const auto number = names::any_number(info.name))
+            next_file_ = std::max(next_file_, *number + 1);
     std::ranges::sort(chain_, {}, &LogFile::base);
     report_.files = chain_.size();
     return {};
@@ -228,19 +244,103 @@ Result<std::unique_ptr<engine::Segment>> Opener::open_segment(const LogFile& fil
     return segment;
 }
 
-Opening<void> Opener::replay_sealed() {
+Opening<void> Opener::scan() {
     segments_ = std::make_unique<engine::Segments>();
-    keyspace_ = std::make_unique<engine::Keyspace>(manifest_.hash_secret);
-    replay_ = std::make_unique<Replay>(*keyspace_);
     auto vouched = manifest_.timelines.back().begin;
     if (manifest_.clean) vouched = manifest_.timelines.back().end;
+    // Everything before hi was durable when the manifest named the checkpoint.
+    if (!manifest_.checkpoints.empty())
+        vouched = std::max(vouched, manifest_.checkpoints.back().hi);
     auto scanned = scan_tail(files_, manifest_.store_id, chain_, strays_,
                              manifest_.timelines.back().begin, vouched);
     if (!scanned) return tl::unexpected(scanned.error());
     tail_ = std::move(*scanned);
+    tail_.vouched = std::max(tail_.vouched, vouched);
+    return {};
+}
+
+// The files that its pages lead into are there.
+Result<void> Opener::find_named(const engine::CheckpointEntry& entry) const {
+    const engine::Moves moves(manifest_.moves);
+    for (const auto named : entry.files)
+        if (std::ranges::count(chain_, moves(named), &LogFile::number) == 0)
+            return fail(Error{.code = Code::missing,
+                              .file = named,
+                              .doing = "find a file that a checkpoint names"});
+    return {};
+}
+
+Opening<void> Opener::load_base() {
+    auto moves = manifest_.moves;
+    for (std::size_t i = 0; i < anew_.size() && !manifest_.clean; ++i)
+        engine::add_move(moves, {tail_.readers[i].file().number, anew_[i].first});
+    for (auto i = manifest_.checkpoints.size(); i-- > 0;) {
+        const auto& entry = manifest_.checkpoints[i];
+        auto found = find_named(entry);
+        auto loaded =
+            !found ? Result<LoadedCheckpoint>(fail(found))
+                   : load_checkpoint(files_, manifest_.store_id, entry, manifest_.hash_secret,
+                                     engine::Moves(moves), [&](std::uint64_t) {
+                                         return !options_.give_up || !options_.give_up();
+                                     });
+        if (loaded) {
+            keyspace_ = std::move(loaded->keyspace);
+            replay_ = std::make_unique<Replay>(*keyspace_, std::move(loaded->stamps));
+            report_.checkpoint = entry.number;
+            report_.checkpoint_bytes = loaded->bytes;
+            base_ = entry;
+            break;
+        }
+        if (loaded.error().code == Code::busy)
+            return refuse(loaded.error(), "stopped while loading");
+        if (report_.checkpoint_fault.empty())
+            report_.checkpoint_fault = names::checkpoint_file(entry.number) + " offset " +
+                                       std::to_string(loaded.error().offset) + ": " +
+                                       loaded.error().text();
+        faulty_.push_back(entry.number);
+    }
+    manifest_.moves = std::move(moves);
+    std::erase_if(manifest_.checkpoints, [&](const engine::CheckpointEntry& entry) {
+        return std::ranges::count(faulty_, entry.number) != 0;
+    });
+    if (base_) {
+        // The last file that begins at lo or before it; there is none when lo is where the log
+        // ended.
+        while (first_ + 1 < chain_.size() && chain_[first_ + 1].base() <= base_->lo) ++first_;
+        for (std::size_t i = first_; i < chain_.size(); ++i) progress_.bytes_all += chain_[i].bytes;
+        return {};
+    }
+    keyspace_ = std::make_unique<engine::Keyspace>(manifest_.hash_secret);
+    replay_ = std::make_unique<Replay>(*keyspace_);
+    for (const auto& file : chain_) progress_.bytes_all += file.bytes;
+    return {};
+}
+
+// Files before the place where replay begins: the checkpoint leads into some of them.
+Opening<void> Opener::open_named() {
+    for (std::size_t i = 0; i < std::min(first_, tail_.first); ++i) {
+        auto segment = open_segment(chain_[i], chain_[i].bytes);
+        if (!segment) return refuse(segment.error());
+        segments_->add(std::move(*segment));
+    }
+    return {};
+}
+
+Opening<void> Opener::replay_sealed() {
+    if (auto opened = open_named(); !opened) return opened;
+    if (base_ && first_ >= tail_.first && tail_.first < chain_.size()) return {};
+    auto vouched = tail_.vouched;
     auto expected = manifest_.first_lsn;
     std::size_t timeline = 0;
-    for (std::size_t i = 0; i < chain_.size(); ++i) {
+    if (base_) {
+        expected = base_->lo;
+        if (first_ < chain_.size() && chain_[first_].base() <= expected)
+            expected = chain_[first_].base();
+        while (timeline + 1 < manifest_.timelines.size() &&
+               manifest_.timelines[timeline + 1].begin <= expected)
+            ++timeline;
+    }
+    for (auto i = first_; i < chain_.size(); ++i) {
         // From a timeline's end the log jumps to the beginning of the next one.
         while (timeline + 1 < manifest_.timelines.size() &&
                manifest_.timelines[timeline].end == expected)
@@ -277,8 +377,6 @@ Opening<void> Opener::replay_sealed() {
     while (timeline + 1 < manifest_.timelines.size() &&
            manifest_.timelines[timeline].end == expected)
         expected = manifest_.timelines[++timeline].begin;
-    // A file whose header does not fit may vouch for more: the only one of a timeline, say.
-    vouched = std::max(vouched, tail_.vouched);
     if (expected < vouched)
         return refuse({.code = Code::damaged, .doing = "read the log"},
                       "damaged: the log ends at lsn " + std::to_string(expected.value) +
@@ -304,6 +402,12 @@ Opening<void> Opener::decide() {
         manifest_.adopted.clear();
         return {};
     }
+    for (std::size_t i = 0; i < tail_.readers.size() && i <= tail_.cut.file; ++i) {
+        const bool cut_here = i == tail_.cut.file;
+        if (cut_here && tail_.cut.offset <= engine::kSegmentHeaderBytes) continue;
+        anew_.emplace_back(next_file_++,
+                           cut_here ? tail_.cut.offset : tail_.readers[i].end_offset());
+    }
     // Past every place that could have been written: no lsn is ever used twice in a timeline's
     // number, nor seen by a reader of the old files and then again.
     std::uint64_t room = 0;
@@ -320,13 +424,12 @@ Opening<void> Opener::decide() {
     return {};
 }
 
-Result<FileNumber> Opener::write_anew(std::size_t i) {
+Result<void> Opener::write_anew(std::size_t i) {
     const auto& reader = tail_.readers[i];
     const bool cut_here = i == tail_.cut.file;
-    const auto end = cut_here ? tail_.cut.offset : reader.end_offset();
+    const auto [number, end] = anew_[i];
     std::vector<std::byte> bytes(align_up(end, kBlock));
     std::memcpy(bytes.data(), reader.bytes().data(), end);
-    const auto number = next_file_++;
     auto header = reader.file().header.header;
     header.number = number;
     header.bytes = bytes.size();
@@ -356,9 +459,7 @@ Result<FileNumber> Opener::write_anew(std::size_t i) {
     auto done = files_.write(*fd, 0, bytes);
     if (done) done = files_.sync(*fd);
     files_.close(*fd);
-    if (!done) return fail(done);
-    anew_.emplace_back(number, end);
-    return number;
+    return done;
 }
 
 Result<void> Opener::keep_in_quarantine() {
@@ -397,11 +498,9 @@ Result<void> Opener::write_kept_tail() {
     for (const auto& file : strays_) manifest_.retired.push_back(file.number);
     for (std::size_t i = 0; i < tail_.readers.size(); ++i) {
         manifest_.retired.push_back(tail_.readers[i].file().number);
-        if (i > tail_.cut.file) continue;
-        if (i == tail_.cut.file && tail_.cut.offset <= engine::kSegmentHeaderBytes) continue;
-        const auto number = write_anew(i);
-        if (!number) return fail(number);
-        manifest_.adopted.push_back(*number);
+        if (i >= anew_.size()) continue;
+        if (auto written = write_anew(i); !written) return written;
+        manifest_.adopted.push_back(anew_[i].first);
     }
     if (auto kept = keep_in_quarantine(); !kept) return kept;
     return files_.sync_dir();
@@ -423,9 +522,13 @@ Opening<void> Opener::switch_manifest() {
     }
     manifest_.clean = false;
     manifest_.files_end = next_file_;
+    std::erase_if(manifest_.moves,
+                  [&](const engine::Move& move) { return !manifest_.names(move.from); });
+    for (const auto number : faulty_) manifest_.retired.push_back(number);
     manifest_.high_us =
         std::max({manifest_.high_us, tail_.last_commit_us, replay_->last_commit_us()});
-    if (auto written = write_manifest(files_, manifest_); !written) return refuse(written.error());
+    if (auto written = engine::write_manifest(files_, manifest_); !written)
+        return refuse(written.error());
     return finish_last_switch();
 }
 
@@ -445,6 +548,7 @@ Opening<void> Opener::replay_tail() {
     }
     ensure(!replay_->amid_batch(), "the log is cut at the end of a batch");
     report_.records = replay_->records();
+    keyspace_->retire_unused();
     report_.unbound = keyspace_->sweep_unbound();
     tail_.readers.clear();
     return {};
@@ -455,8 +559,8 @@ Opening<std::unique_ptr<Store>> Opener::run() {
     using Step = Opening<void> (Opener::*)();
     for (const Step step :
          {&Opener::take_lock, &Opener::read_or_make_manifest, &Opener::finish_last_switch,
-          &Opener::find_chain, &Opener::replay_sealed, &Opener::decide, &Opener::switch_manifest,
-          &Opener::replay_tail})
+          &Opener::find_chain, &Opener::scan, &Opener::decide, &Opener::load_base,
+          &Opener::replay_sealed, &Opener::switch_manifest, &Opener::replay_tail})
         if (auto done = (this->*step)(); !done) return tl::unexpected(done.error());
     engine::EngineParts parts{
         .segments = std::move(segments_),
@@ -466,13 +570,14 @@ Opening<std::unique_ptr<Store>> Opener::run() {
                   .next = next_lsn_,
                   .high_us = manifest_.high_us},
         .next_file = next_file_,
+        .manifest = std::move(manifest_),
+        .wants_checkpoint = !faulty_.empty(),
     };
     auto engine =
         std::make_unique<engine::Engine>(files_, clock_, std::move(parts), options_.engine);
     if (auto prepared = engine->prepare(); !prepared) return refuse(prepared.error());
     report_.took_us = clock_.mono().us - began.us;
-    return std::make_unique<Store>(files_, clock_, std::move(lock_), std::move(manifest_),
-                                   std::move(engine), report_);
+    return std::make_unique<Store>(files_, clock_, std::move(lock_), std::move(engine), report_);
 }
 
 }  // namespace
@@ -484,32 +589,33 @@ Opening<std::unique_ptr<Store>> open(io::Files& files, io::Clock& clock, OpenOpt
 }
 
 Store::Store(io::Files& files, io::Clock& clock, std::unique_ptr<io::Lock> lock,
-             engine::Manifest manifest, std::unique_ptr<engine::Engine> engine, Report report)
+             std::unique_ptr<engine::Engine> engine, Report report)
     : files_(files),
       clock_(clock),
       lock_(std::move(lock)),
-      manifest_(std::move(manifest)),
       engine_(std::move(engine)),
       report_(std::move(report)) {}
 
 Result<void> Store::close() {
     engine_->stop_worker();
+    engine_->walk.abandon();
     auto& log = engine_->log;
+    auto& manifest = engine_->manifest();
     if (log.failed() != 0)
         return fail(Error{.error = log.failed(), .doing = "stop cleanly: the log has failed"});
     if (log.durable() != log.tail.end())
         return fail(Error{.code = Code::busy, .doing = "stop cleanly: not everything is durable"});
     // What was made ready and not used goes; the next start makes its own.
     engine_->supply.abandon();
-    manifest_.retired.clear();
-    while (auto* ready = engine_->supply.take()) manifest_.retired.push_back(ready->number);
-    manifest_.adopted.clear();
-    manifest_.clean = true;
-    manifest_.timelines.back().end = log.durable();
-    manifest_.high_us = std::max(manifest_.high_us, log.tail.last_commit_us());
-    manifest_.files_end = engine_->supply.next_file();
-    if (auto written = write_manifest(files_, manifest_); !written) return written;
-    for (const auto number : manifest_.retired)
+    manifest.retired.clear();
+    while (auto* ready = engine_->supply.take()) manifest.retired.push_back(ready->number);
+    manifest.adopted.clear();
+    manifest.clean = true;
+    manifest.timelines.back().end = log.durable();
+    manifest.high_us = std::max(manifest.high_us, log.tail.last_commit_us());
+    manifest.files_end = engine_->supply.next_file();
+    if (auto written = engine::write_manifest(files_, manifest); !written) return written;
+    for (const auto number : manifest.retired)
         if (auto gone = files_.unlink(names::log_file(number)); !gone) return gone;
     return files_.sync_dir();
 }

@@ -1,9 +1,13 @@
 #pragma once
 // open: from a directory to a Store that serves. The write path read backwards.
 //
-//   lock -> manifest -> files -> replay what is vouched for -> scan the tail -> decide the cut
+//   lock -> manifest -> files -> scan the tail -> decide the cut
+//        -> load the newest sound checkpoint -> replay the log from its lo on, up to the tail
 //        -> write the kept tail anew and sync it -> manifest with the cut and a new timeline
-//        -> unlink what counts no more -> fresh segments -> Engine
+//        -> unlink what counts no more -> replay the tail -> fresh segments -> Engine
+//
+// A checkpoint that is damaged is told of and left out: the one before it and more of the log give
+// the same.
 //
 // After an unclean stop the page cache is not trusted, and no byte is appended to a file that a
 // crash has touched. Every step can be cut short and done again: what is written aside counts from
@@ -40,9 +44,12 @@ struct Report {
     std::uint64_t files = 0;
     std::uint64_t bytes = 0;  // of log read
     std::uint64_t records = 0;
-    std::uint64_t unbound = 0;     // objects that were being built
-    std::uint64_t torn_bytes = 0;  // cut off and kept in quarantine/
-    std::string torn_at;           // "0000000003.log offset 12345 lsn 99", or empty
+    std::uint64_t checkpoint = 0;        // number of the one begun with; 0: none
+    std::uint64_t checkpoint_bytes = 0;  // of it
+    std::string checkpoint_fault;        // of the newest one that was left out for one before it
+    std::uint64_t unbound = 0;           // objects that were being built
+    std::uint64_t torn_bytes = 0;        // cut off and kept in quarantine/
+    std::string torn_at;                 // "0000000003.log offset 12345 lsn 99", or empty
     std::int64_t took_us = 0;
 };
 
@@ -62,10 +69,10 @@ struct OpenOptions {
 class Store {
   public:
     Store(io::Files& files, io::Clock& clock, std::unique_ptr<io::Lock> lock,
-          engine::Manifest manifest, std::unique_ptr<engine::Engine> engine, Report report);
+          std::unique_ptr<engine::Engine> engine, Report report);
 
     [[nodiscard]] engine::Engine& engine() { return *engine_; }
-    [[nodiscard]] const engine::Manifest& manifest() const { return manifest_; }
+    [[nodiscard]] const engine::Manifest& manifest() const { return engine_->manifest(); }
     [[nodiscard]] const Report& report() const { return report_; }
 
     // The clean mark: everything is durable, nothing is in flight, no reactor runs any more.
@@ -75,17 +82,11 @@ class Store {
     io::Files& files_;
     io::Clock& clock_;
     std::unique_ptr<io::Lock> lock_;
-    engine::Manifest manifest_;
     std::unique_ptr<engine::Engine> engine_;
     Report report_;
 };
 
 [[nodiscard]] Opening<std::unique_ptr<Store>> open(io::Files& files, io::Clock& clock,
                                                    OpenOptions options);
-
-// Replaces the manifest: written aside, synced, renamed, directory synced.
-[[nodiscard]] Result<void> write_manifest(io::Files& files, engine::Manifest& manifest);
-// Code::missing if there is none.
-[[nodiscard]] Result<engine::Manifest> read_manifest(io::Files& files);
 
 }  // namespace firnlog::recovery

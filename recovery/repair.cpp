@@ -156,7 +156,7 @@ void Repairer::name_changes() {
         LostChange change{.key = std::move(item.key), .lsn = item.lsn};
         auto* object = item.oid ? keyspace.find_object(item.oid) : nullptr;
         if (item.oid) {
-            if (object == nullptr || !object->bound) continue;
+            if (object == nullptr || !object->bound()) continue;
             auto key = session.read_key(object->binding, object->binding_bytes);
             if (!key) continue;
             change.key = std::move(*key);

@@ -13,7 +13,10 @@ void Replay::apply_pending() {
     for (const auto& item : pending_) {
         const auto decoded = engine::decode_own_record(as_bytes(item.bytes));
         ensure(decoded.has_value(), "a record that was verified stays valid");
-        keyspace_.replay(decoded->record, item.place, keyspace_.know(decoded->record));
+        if (stamps_.has(decoded->record, item.place.lsn)) continue;
+        const auto known = keyspace_.know(decoded->record);
+        if (stamps_.has(decoded->record, item.place.lsn, known)) continue;
+        keyspace_.replay(decoded->record, item.place, known);
     }
     pending_.clear();
 }
@@ -58,13 +61,17 @@ std::size_t Replay::apply_group(const LogReader::Frame& frame, engine::FileNumbe
     const auto begin = frame.offset + engine::kFrameHeaderBytes;
     std::size_t count = 0;
     while (count < kGroup && at < end) {
-        auto& item = items[count++];
+        auto& item = items[count];
         item.decoded = *engine::decode_own_record(frame.records.subspan(at));
         item.place = {.address = engine::Address(file, begin + at),
                       .bytes = item.decoded.size,
                       .lsn = first + at};
         at += item.decoded.size;
+        ++records_;
+        if (stamps_.has(item.decoded.record, item.place.lsn)) continue;
         item.known = keyspace_.know(item.decoded.record);
+        if (stamps_.has(item.decoded.record, item.place.lsn, item.known)) continue;
+        ++count;
         if (item.known.space != nullptr)
             __builtin_prefetch(&item.known.space->stripes[item.known.stripe], 1);
         // From here on database numbers may mean other spaces.
@@ -78,7 +85,6 @@ std::size_t Replay::apply_group(const LogReader::Frame& frame, engine::FileNumbe
         if (item.known.space != nullptr)
             item.known.space->stripes[item.known.stripe].prefetch_slot(item.known.tag);
     for (const auto& item : group) keyspace_.replay(item.decoded.record, item.place, item.known);
-    records_ += count;
     return at;
 }
 

@@ -10,16 +10,20 @@
 
 #include "engine/index/keyspace.hpp"
 #include "recovery/log_reader.hpp"
+#include "recovery/stamps.hpp"
 
 namespace firnlog::recovery {
 
 class Replay {
   public:
-    explicit Replay(engine::Keyspace& keyspace) : keyspace_(keyspace) {}
+    // `stamps`: of the checkpoint that is in the keyspace already.
+    explicit Replay(engine::Keyspace& keyspace, Stamps stamps = {})
+        : keyspace_(keyspace), stamps_(std::move(stamps)) {}
 
     // The next frame of the log, in the file with this number.
     void apply(const LogReader::Frame& frame, engine::FileNumber file);
 
+    // Applied, or found to be in the checkpoint already.
     [[nodiscard]] std::uint64_t records() const { return records_; }
     [[nodiscard]] std::int64_t last_commit_us() const { return last_commit_us_; }
     // Records of a batch whose end has not come.
@@ -36,6 +40,7 @@ class Replay {
                             std::size_t end);
 
     engine::Keyspace& keyspace_;
+    Stamps stamps_;
     std::vector<Pending> pending_;
     std::uint64_t records_ = 0;
     std::int64_t last_commit_us_ = 0;

@@ -4,7 +4,9 @@
 #include <map>
 
 #include "engine/format/names.hpp"
+#include "engine/manifest_file.hpp"
 #include "io/base/crc32c.hpp"
+#include "recovery/checkpoint_reader.hpp"
 #include "recovery/open.hpp"
 
 namespace firnlog::recovery {
@@ -86,6 +88,7 @@ class Surveyor {
         if (auto done = find_chain(); !done) return fail(done);
         if (auto done = find_vouched(); !done) return fail(done);
         if (auto done = walk(); !done) return fail(done);
+        look_at_checkpoints();
         return std::move(result_);
     }
 
@@ -103,6 +106,7 @@ class Surveyor {
     Result<void> find_vouched();
     Result<void> walk();
     Result<bool> walk_file(std::size_t i);
+    void look_at_checkpoints();
     void step_timelines(Lsn base);
     void end_of_log(const LogReader& reader);
     [[nodiscard]] std::optional<std::uint64_t> next_frame(LogReader& reader,
@@ -128,7 +132,7 @@ class Surveyor {
 };
 
 Result<void> Surveyor::read_or_rebuild_manifest() {
-    auto manifest = read_manifest(files_);
+    auto manifest = engine::read_manifest(files_);
     if (manifest) {
         result_.manifest = std::move(*manifest);
         return {};
@@ -238,6 +242,9 @@ Result<void> Surveyor::find_vouched() {
     auto& vouched = result_.vouched;
     // The strays have spoken already.
     vouched = std::max(vouched, result_.manifest.clean ? current.end : current.begin);
+    // As does a checkpoint: everything before its hi was durable when the manifest named it.
+    if (const auto& checkpoints = result_.manifest.checkpoints; !checkpoints.empty())
+        vouched = std::max(vouched, checkpoints.back().hi);
     SettledFiles settled(files_, result_.manifest);
     for (auto i = links_.size(); i-- > 0;) {
         LogReader reader(result_.manifest.store_id, links_[i].file);
@@ -413,6 +420,22 @@ Result<void> Surveyor::walk() {
     }
     batches_.gap();
     return {};
+}
+
+// Each blob of each, and that it can be put into an index.
+void Surveyor::look_at_checkpoints() {
+    const auto& manifest = result_.manifest;
+    SettledFiles settled(files_, manifest);
+    for (const auto& entry : manifest.checkpoints) {
+        const auto loaded =
+            load_checkpoint(settled, manifest.store_id, entry, manifest.hash_secret,
+                            engine::Moves(manifest.moves), [](std::uint64_t) { return true; });
+        if (loaded)
+            result_.bytes += loaded->bytes;
+        else
+            note(names::checkpoint_file(entry.number), loaded.error().offset, {}, {},
+                 loaded.error().text() + "; a start begins with the one before it, or the log");
+    }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "engine/format/manifest.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "io/base/crc32c.hpp"
@@ -8,11 +9,20 @@ namespace firnlog::engine {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x314e414d4e524946;  // "FIRNMAN1"
-constexpr std::uint64_t kIncompatibleKnown = 0;
+constexpr std::uint64_t kHasCheckpoints = 2;
+constexpr std::uint64_t kIncompatibleKnown = kHasCheckpoints;
 constexpr std::size_t kHeaderBytes = 40;
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
-enum Tag : std::uint32_t { kStore = 1, kState = 2, kTimelines = 3, kRetired = 4, kAdopted = 5 };
+enum Tag : std::uint32_t {
+    kStore = 1,
+    kState = 2,
+    kTimelines = 3,
+    kRetired = 4,
+    kAdopted = 5,
+    kCheckpoints = 7,
+    kMoves = 11,
+};
 constexpr std::uint32_t kSkippable = 0x80000000;
 constexpr std::size_t kTimelineBytes = 32;
 
@@ -92,6 +102,27 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
                 manifest.timelines.push_back(entry);
             }
             return true;
+        case kCheckpoints:
+            while (cursor.left() != 0) {
+                CheckpointEntry entry;
+                entry.number = cursor.take<FileNumber>();
+                const auto files = cursor.take<std::uint32_t>();
+                entry.lo = {cursor.take<std::uint64_t>()};
+                entry.hi = {cursor.take<std::uint64_t>()};
+                entry.bytes = cursor.take<std::uint64_t>();
+                entry.taken_us = cursor.take<std::int64_t>();
+                if (!cursor.ok() || files > cursor.left() / sizeof(FileNumber)) return false;
+                if (entry.number == 0 || entry.number > kFileNumberMax || entry.lo > entry.hi)
+                    return false;
+                for (std::uint32_t i = 0; i < files; ++i)
+                    entry.files.push_back(cursor.take<FileNumber>());
+                manifest.checkpoints.push_back(std::move(entry));
+            }
+            return true;
+        case kMoves:
+            if (bytes.size() % sizeof(Move) != 0) return false;
+            while (cursor.left() != 0) manifest.moves.push_back(cursor.take<Move>());
+            return true;
         case kRetired:
         case kAdopted: {
             if (bytes.size() % sizeof(FileNumber) != 0) return false;
@@ -105,6 +136,12 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
 }
 
 }  // namespace
+
+bool Manifest::names(FileNumber number) const {
+    return std::ranges::any_of(checkpoints, [&](const CheckpointEntry& entry) {
+        return entry.number == number || std::ranges::binary_search(entry.files, number);
+    });
+}
 
 std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     std::vector<std::byte> out(kHeaderBytes);
@@ -135,8 +172,27 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     sections.begin(kAdopted);
     for (const auto number : manifest.adopted) sections.put(number);
     sections.end();
+    if (!manifest.checkpoints.empty()) {
+        sections.begin(kCheckpoints);
+        for (const auto& entry : manifest.checkpoints) {
+            sections.put(entry.number);
+            sections.put(static_cast<std::uint32_t>(entry.files.size()));
+            sections.put(entry.lo.value);
+            sections.put(entry.hi.value);
+            sections.put(entry.bytes);
+            sections.put(entry.taken_us);
+            for (const auto number : entry.files) sections.put(number);
+        }
+        sections.end();
+    }
+    if (!manifest.moves.empty()) {
+        sections.begin(kMoves);
+        for (const auto& move : manifest.moves) sections.put(move);
+        sections.end();
+    }
     store(out.data(), kMagic);
     store(out.data() + 12, kFormatVersion);
+    store(out.data() + 16, manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints);
     store(out.data() + 32, std::uint64_t{out.size() - kHeaderBytes});
     store(out.data() + 8, crc32c(Bytes(out).subspan(12)));
     return out;

@@ -21,6 +21,7 @@
 
 #include "engine/address.hpp"
 #include "engine/format/segment.hpp"
+#include "engine/types/moves.hpp"
 #include "io/base/bytes.hpp"
 #include "io/base/result.hpp"
 
@@ -33,6 +34,18 @@ struct TimelineEntry {
     Lsn begin;
     Lsn end;
     std::int64_t started_us = 0;
+};
+
+// A checkpoint that a start may begin with: file `number`, the index over [lo, hi]. The log from lo
+// on is part of it, and everything before hi was durable when the manifest named it. Its addresses
+// lead into `files`, and into the log from lo on.
+struct CheckpointEntry {
+    FileNumber number = 0;
+    Lsn lo;
+    Lsn hi;
+    std::uint64_t bytes = 0;  // of the file
+    std::int64_t taken_us = 0;
+    std::vector<FileNumber> files;  // ascending
 };
 
 struct Manifest {
@@ -49,6 +62,13 @@ struct Manifest {
     std::vector<FileNumber> retired;
     // Files written aside ("….log.new") that count from this manifest on, and get their name then.
     std::vector<FileNumber> adopted;
+    // The oldest first; the newest one that is sound is where a start begins.
+    std::vector<CheckpointEntry> checkpoints;
+    // Log files that a checkpoint names and that recovery has written anew under another number.
+    std::vector<Move> moves;
+
+    // A file number that something still leads to.
+    [[nodiscard]] bool names(FileNumber number) const;
 };
 
 [[nodiscard]] std::vector<std::byte> encode_manifest(const Manifest& manifest);

@@ -2,6 +2,7 @@
 // Names of the files in a store's directory, and what a name says. Pure.
 //
 //   manifest          which timelines, cuts and files there are; replaced by rename
+//   0000000012.ckpt   a checkpoint
 //   lock              held by the one writer
 //   0000000012.log    a log segment, or one made ready and not used yet
 //   0000000012.log.new  a segment written aside by recovery; counts once the manifest adopts it
@@ -23,23 +24,44 @@ inline constexpr std::string_view kQuarantine = "quarantine";
 inline constexpr std::string_view kLogSuffix = ".log";
 inline constexpr std::string_view kNewSuffix = ".new";  // being built; ours to remove at a start
 
-[[nodiscard]] inline std::string log_file(FileNumber number) {
+inline constexpr std::string_view kCheckpointSuffix = ".ckpt";
+
+[[nodiscard]] inline std::string numbered(FileNumber number, std::string_view suffix) {
     std::string digits = std::to_string(number);
     digits.insert(0, digits.size() < 10 ? 10 - digits.size() : 0, '0');
-    return digits + std::string(kLogSuffix);
+    return digits + std::string(suffix);
 }
 
+[[nodiscard]] inline std::string log_file(FileNumber number) {
+    return numbered(number, kLogSuffix);
+}
 [[nodiscard]] inline std::string new_log_file(FileNumber number) {
     return log_file(number) + std::string(kNewSuffix);
 }
+[[nodiscard]] inline std::string checkpoint_file(FileNumber number) {
+    return numbered(number, kCheckpointSuffix);
+}
 
-[[nodiscard]] inline std::optional<FileNumber> log_number(std::string_view name) {
-    if (name.size() != 10 + kLogSuffix.size() || !name.ends_with(kLogSuffix)) return {};
+[[nodiscard]] inline std::optional<FileNumber> number_of(std::string_view name,
+                                                         std::string_view suffix) {
+    if (name.size() != 10 + suffix.size() || !name.ends_with(suffix)) return {};
     FileNumber number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + 10, number);
     if (error != std::errc{} || end != name.data() + 10) return {};
     if (number == 0 || number > kFileNumberMax) return {};
     return number;
+}
+
+[[nodiscard]] inline std::optional<FileNumber> log_number(std::string_view name) {
+    return number_of(name, kLogSuffix);
+}
+[[nodiscard]] inline std::optional<FileNumber> checkpoint_number(std::string_view name) {
+    return number_of(name, kCheckpointSuffix);
+}
+// Of whatever kind.
+[[nodiscard]] inline std::optional<FileNumber> any_number(std::string_view name) {
+    if (const auto number = log_number(name)) return number;
+    return checkpoint_number(name);
 }
 
 }  // namespace firnlog::engine::names

@@ -135,8 +135,8 @@ void Keyspace::apply(const Record& record, const Place& place, const Known& know
         case Kind::bind:
             return bind(*known.space, record, place, known.tag, known.stripe);
         case Kind::object:
-            if (!record.value.empty() && find_object(record.oid) == nullptr)
-                (void)make(record.oid, static_cast<Type>(record.value[0]));
+            if (!record.value.empty())
+                (void)find_or_make(record.oid, static_cast<Type>(record.value[0]));
             return;
         case Kind::element:
         case Kind::element_gone:
@@ -165,7 +165,7 @@ void Keyspace::put_string(Space& space, const Record& record, const Place& place
         space.keys.fetch_add(1, std::memory_order_relaxed);
         stripes_[number].last_change = place.lsn;
     } else {
-        if (entry->type() != Type::string) free_object(*entry->pointer<Object>(), space, number);
+        if (entry->type() != Type::string) let_go(*entry->pointer<Object>(), space, number);
         if (entry->expires() && !record.has(RecordFlags::has_expiry)) {
             map.drop_expiry(tag);
             space.expires.fetch_sub(1, std::memory_order_relaxed);
@@ -179,28 +179,33 @@ void Keyspace::put_string(Space& space, const Record& record, const Place& place
 
 void Keyspace::bind(Space& space, const Record& record, const Place& place, Tag tag,
                     Stripe number) {
-    auto* object = find_object(record.oid);
-    if (object == nullptr && !record.value.empty())
-        object = make(record.oid, static_cast<Type>(record.value[0]));
+    auto* object = record.value.empty()
+                       ? find_object(record.oid)
+                       : find_or_make(record.oid, static_cast<Type>(record.value[0]));
     if (object == nullptr) return;
     auto& map = space.stripes[number];
     auto* entry = map.find(tag);
+    const bool led_here =
+        entry != nullptr && entry->type() != Type::string && entry->pointer<Object>() == object;
+    if (!led_here) lead_to(*object, space, number);
     if (entry == nullptr) {
         entry = &map.insert(tag);
         space.keys.fetch_add(1, std::memory_order_relaxed);
         stripes_[number].last_change = place.lsn;
     } else {
-        if (entry->type() != Type::string && entry->pointer<Object>() != object)
-            free_object(*entry->pointer<Object>(), space, number);
+        if (entry->type() != Type::string && !led_here)
+            let_go(*entry->pointer<Object>(), space, number);
         if (entry->expires() && !record.has(RecordFlags::has_expiry)) {
             map.drop_expiry(tag);
             space.expires.fetch_sub(1, std::memory_order_relaxed);
         }
     }
-    if (!object->bound && record.oid.home() != number) count_stray(space, 1);
-    object->bound = true;
-    object->binding = place.address;
-    object->binding_bytes = static_cast<std::uint32_t>(place.bytes);
+    // One from a page imaged later may be known already, while a checkpoint's log is replayed.
+    if (place.lsn >= object->binding_lsn) {
+        object->binding = place.address;
+        object->binding_bytes = static_cast<std::uint32_t>(place.bytes);
+        object->binding_lsn = place.lsn;
+    }
     entry->point_at(object->type, object);
     if (!record.has(RecordFlags::has_expiry)) return;
     if (!entry->expires()) space.expires.fetch_add(1, std::memory_order_relaxed);
@@ -211,15 +216,8 @@ void Keyspace::remove(Space& space, Tag tag, Stripe number, Lsn lsn, bool keep_o
     auto& map = space.stripes[number];
     auto* entry = map.find(tag);
     if (entry == nullptr) return;
-    if (entry->type() != Type::string) {
-        auto& object = *entry->pointer<Object>();
-        if (keep_object) {
-            if (object.oid.home() != number) count_stray(space, -1);
-            object.bound = false;
-        } else {
-            free_object(object, space, number);
-        }
-    }
+    if (entry->type() != Type::string)
+        let_go(*entry->pointer<Object>(), space, number, keep_object);
     if (entry->expires()) space.expires.fetch_sub(1, std::memory_order_relaxed);
     map.erase(tag);
     space.keys.fetch_sub(1, std::memory_order_relaxed);
@@ -233,7 +231,7 @@ void Keyspace::set_expiry(Space& space, const Record& record, const Place& place
     if (entry == nullptr) return;
     if (record.has(RecordFlags::has_expiry)) {
         if (!entry->expires()) space.expires.fetch_add(1, std::memory_order_relaxed);
-        map.set_expiry(tag, record.expires_ms, place.address);
+        map.set_expiry(tag, record.expires_ms, place.lsn);
     } else if (entry->expires()) {
         map.drop_expiry(tag);
         space.expires.fetch_sub(1, std::memory_order_relaxed);
@@ -271,20 +269,16 @@ void Keyspace::retire_if_unused(Space& space) {
 
 Object* Keyspace::find_object(Oid oid) {
     auto& objects = stripes_[oid.home()].objects;
-    if (objects == nullptr) return nullptr;
-    const auto found = objects->find(oid.value);
-    return found == objects->end() ? nullptr : found->second.get();
+    return objects == nullptr ? nullptr : objects->find(oid);
 }
 
-Object* Keyspace::make(Oid oid, Type type) {
+Object* Keyspace::find_or_make(Oid oid, Type type) {
+    if (auto* found = find_object(oid)) return found;
     auto object = make_object(oid, type);
     if (object == nullptr) return nullptr;
     auto& objects = stripes_[oid.home()].objects;
-    if (objects == nullptr)
-        objects = std::make_unique<std::unordered_map<std::uint64_t, std::unique_ptr<Object>>>();
-    auto& place = (*objects)[oid.value];
-    place = std::move(object);
-    return place.get();
+    if (objects == nullptr) objects = std::make_unique<ObjectMap>();
+    return &objects->add(std::move(object));
 }
 
 void Keyspace::count_stray(Space& space, int by) {
@@ -292,10 +286,16 @@ void Keyspace::count_stray(Space& space, int by) {
     strays_.fetch_add(by, std::memory_order_relaxed);
 }
 
-void Keyspace::free_object(Object& object, Space& space, Stripe bound_in) {
-    const auto oid = object.oid;
-    if (object.bound && oid.home() != bound_in) count_stray(space, -1);
-    stripes_[oid.home()].objects->erase(oid.value);
+void Keyspace::lead_to(Object& object, Space& space, Stripe bound_in) {
+    ++object.keys;
+    if (object.oid.home() != bound_in) count_stray(space, 1);
+}
+
+void Keyspace::let_go(Object& object, Space& space, Stripe bound_in, bool keep) {
+    ensure(object.keys != 0, "who leads to an object is counted");
+    --object.keys;
+    if (object.oid.home() != bound_in) count_stray(space, -1);
+    if (!keep && object.keys == 0) stripes_[object.oid.home()].objects->erase(object.oid);
 }
 
 std::size_t Keyspace::sweep_unbound() {
@@ -303,9 +303,72 @@ std::size_t Keyspace::sweep_unbound() {
     for (std::uint32_t i = 0; i < kStripes; ++i) {
         auto& objects = stripes_[i].objects;
         if (objects == nullptr) continue;
-        swept += std::erase_if(*objects, [](const auto& item) { return !item.second->bound; });
+        std::vector<Oid> unbound;
+        objects->for_each([&](const Object& object) {
+            if (!object.bound()) unbound.push_back(object.oid);
+        });
+        for (const auto oid : unbound) objects->erase(oid);
+        swept += unbound.size();
     }
     return swept;
+}
+
+std::vector<Kid> Keyspace::kids() const {
+    std::vector<Kid> found;
+    const std::lock_guard guard(spaces_mutex_);
+    found.reserve(spaces_.size());
+    for (const auto& [kid, space] : spaces_) found.push_back(kid);
+    std::ranges::sort(found);
+    return found;
+}
+
+Space* Keyspace::find_space_of(Kid kid) const {
+    const std::lock_guard guard(spaces_mutex_);
+    const auto found = spaces_.find(kid);
+    return found == spaces_.end() ? nullptr : found->second.get();
+}
+
+std::vector<Keyspace::Pointing> Keyspace::pointings() const {
+    std::vector<Pointing> found;
+    for (std::uint32_t database = 0; database < databases_end(); ++database)
+        if (const auto* space = find_space(database))
+            found.push_back({.database = database, .kid = space->kid});
+    return found;
+}
+
+void Keyspace::load_catalog(std::span<const Pointing> pointings, Kid next_kid) {
+    for (const auto& pointing : pointings) {
+        databases_[pointing.database].store(&space_of_kid(pointing.kid), std::memory_order_release);
+        if (databases_end() <= pointing.database)
+            databases_end_.store(pointing.database + 1, std::memory_order_release);
+    }
+    next_kid_.store(std::max(next_kid, next_kid_.load()));
+}
+
+void Keyspace::load_binding(Space& space, Stripe number, Entry entry, Oid oid, Lsn lsn,
+                            std::uint32_t bytes) {
+    auto* object = find_or_make(oid, entry.type());
+    auto* place = space.stripes[number].find(entry.tag());
+    ensure(object != nullptr && place != nullptr, "a binding that is loaded was looked at before");
+    lead_to(*object, space, number);
+    if (lsn >= object->binding_lsn) {
+        object->binding = entry.address();
+        object->binding_bytes = bytes;
+        object->binding_lsn = lsn;
+    }
+    place->point_at(object->type, object);
+}
+
+void Keyspace::retire_unused() {
+    std::vector<Space*> found;
+    {
+        const std::lock_guard guard(spaces_mutex_);
+        for (const auto& [kid, space] : spaces_) found.push_back(space.get());
+    }
+    for (auto* space : found) retire_if_unused(*space);
+    while (release_some()) {
+    }
+    last_space_ = nullptr;
 }
 
 bool Keyspace::release_some() {
@@ -326,7 +389,7 @@ bool Keyspace::release_some() {
             if (entry.type() == Type::string) return;
             auto& object = *entry.pointer<Object>();
             const std::lock_guard guard(stripes_[object.oid.home()].lock);
-            free_object(object, *space, number);
+            let_go(object, *space, number);
         });
         map.clear();
     }
@@ -380,9 +443,11 @@ std::size_t Keyspace::memory_bytes() const {
         for (std::uint32_t database = 0; database < databases_end(); ++database)
             if (const auto* space = find_space(database)) bytes += space->stripes[i].memory_bytes();
         if (stripes_[i].objects == nullptr) continue;
-        for (const auto& [oid, object] : *stripes_[i].objects)
-            bytes += sizeof(Object) + 64 +
-                     std::visit([](const auto& body) { return body.memory_bytes(); }, object->body);
+        bytes += stripes_[i].objects->memory_bytes();
+        stripes_[i].objects->for_each([&](const Object& object) {
+            bytes += sizeof(Object) +
+                     std::visit([](const auto& body) { return body.memory_bytes(); }, object.body);
+        });
     }
     return bytes + kTouchedPage;
 }

@@ -14,11 +14,13 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/address.hpp"
 #include "engine/format/record.hpp"
+#include "engine/index/object_map.hpp"
 #include "engine/index/stripe.hpp"
 #include "engine/index/tag.hpp"
 #include "engine/index/tag_map.hpp"
@@ -70,7 +72,7 @@ class Keyspace {
         TinyLock lock;
         Lsn last_change;   // of a key appearing or going: what a miss depends on
         Lsn last_persist;  // of a key losing its expiry: what living for ever depends on
-        std::unique_ptr<std::unordered_map<std::uint64_t, std::unique_ptr<Object>>> objects;
+        std::unique_ptr<ObjectMap> objects;
         Watch* watches = nullptr;
     };
 
@@ -130,11 +132,29 @@ class Keyspace {
     void replay(const Record& record, const Place& place, const Known& known);
 
     [[nodiscard]] Object* find_object(Oid oid);
+    // Null if it is of a type that this build does not have.
+    [[nodiscard]] Object* find_or_make(Oid oid, Type type);
     // Objects bound to a key of another stripe than their home (after RENAME); see Space::strays.
     [[nodiscard]] bool has_strays() const { return strays_.load(std::memory_order_relaxed) != 0; }
 
     // Drops what was being built aside when the process ended. After replay.
     std::size_t sweep_unbound();
+    // ---- For images of the index. Under a stripe's lock where stripes are looked at.
+
+    // Whose spaces there are, those that are on their way out left aside; any thread.
+    [[nodiscard]] std::vector<Kid> kids() const;
+    // Null once no database points at it any more.
+    [[nodiscard]] Space* find_space_of(Kid kid) const;
+    [[nodiscard]] std::vector<Pointing> pointings() const;
+    [[nodiscard]] Kid next_kid() const { return next_kid_.load(); }
+    // Before anything else is put into an empty keyspace.
+    void load_catalog(std::span<const Pointing> pointings, Kid next_kid);
+    // A key bound to an object, as an image has it; the entry says type and binding.
+    void load_binding(Space& space, Stripe number, Entry entry, Oid oid, Lsn lsn,
+                      std::uint32_t bytes);
+    // Spaces that nothing points at, which replay made for records of dropped ones. After replay.
+    void retire_unused();
+
     // Spaces that no database points at any more lose their memory here, a stripe at a time; false
     // if there was nothing to do. Worker thread.
     bool release_some();
@@ -155,9 +175,10 @@ class Keyspace {
     void remove(Space& space, Tag tag, Stripe number, Lsn lsn, bool keep_object);
     void set_expiry(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
     void point_database(const Record& record, Lsn lsn);
-    void free_object(Object& object, Space& space, Stripe bound_in);
+    // An entry leads there no more; an object that no other leads to goes, unless it is kept.
+    void let_go(Object& object, Space& space, Stripe bound_in, bool keep = false);
+    void lead_to(Object& object, Space& space, Stripe bound_in);
     void count_stray(Space& space, int by);
-    Object* make(Oid oid, Type type);
     void retire_if_unused(Space& space);
     [[nodiscard]] Space& cached_space(Kid kid);
 

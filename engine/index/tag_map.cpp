@@ -310,6 +310,42 @@ std::uint64_t TagMap::scan(std::uint64_t from, std::size_t count, std::vector<En
     return 0;
 }
 
+std::uint64_t TagMap::copy_page(std::uint64_t from, std::vector<Entry>& entries,
+                                std::vector<Expiry>& expiries) const {
+    if (count_ == 0) return 0;
+    const auto i = index_of(from);
+    const auto* page = page_at(i);
+    for (std::size_t slot = 0; slot < page->capacity; ++slot) {
+        const auto& entry = page->slots()[slot];
+        if (!entry.empty() && entry.hash >= from) entries.push_back(entry);
+    }
+    if (page->beside != nullptr)
+        for (const auto& expiry : page->beside->sorted)
+            if (expiry.tag.high >= from) expiries.push_back(expiry);
+    const auto copies = std::size_t{1} << (depth_ - page->depth);
+    const auto next = align_down(i, copies) + copies;
+    return next < pages() ? static_cast<std::uint64_t>(next) << (64 - depth_) : 0;
+}
+
+void TagMap::fill(std::span<const Entry> entries, bool in_order) {
+    if (entries.empty()) return;
+    if (count_ != 0 || entries.size() > kPageEntriesMax) {
+        for (const auto& entry : entries) insert(entry.tag()) = entry;
+        return;
+    }
+    in_order = in_order && entries.size() <= linear_max_;
+    const auto count = entries.size();
+    auto* page = make_page(round_capacity(in_order ? count : count * 10 / 9 + 8), 0);
+    root_ = page;
+    hashed_ = !in_order;
+    page->count = static_cast<std::uint16_t>(count);
+    count_ = static_cast<std::uint32_t>(count);
+    if (in_order)
+        std::ranges::copy(entries, page->slots());
+    else
+        for (const auto& entry : entries) place(*page, entry);
+}
+
 Entry* TagMap::random(std::uint64_t dice) const {
     if (count_ == 0) return nullptr;
     const auto throw_again = [&dice] {
@@ -350,7 +386,7 @@ const Expiry* TagMap::expiry(Tag tag) const {
     return count_ == 0 ? nullptr : expiry_in(*page_at(index_of(tag.high)), tag);
 }
 
-void TagMap::set_expiry(Tag tag, std::int64_t at_ms, Address record) {
+void TagMap::set_expiry(Tag tag, std::int64_t at_ms, Lsn lsn) {
     auto* page = page_at(index_of(tag.high));
     auto* entry = find_in(*page, tag);
     ensure(entry != nullptr, "what expires is there");
@@ -359,11 +395,11 @@ void TagMap::set_expiry(Tag tag, std::int64_t at_ms, Address record) {
     entry->set_expires(true);
     if (auto* known = expiry_in(*page, tag)) {
         known->at_ms = at_ms;
-        known->record = record;
+        known->lsn = lsn;
         return;
     }
     auto& sorted = page->beside->sorted;
-    sorted.insert(place_of(sorted, tag), {.tag = tag, .at_ms = at_ms, .record = record});
+    sorted.insert(place_of(sorted, tag), {.tag = tag, .at_ms = at_ms, .lsn = lsn});
 }
 
 void TagMap::drop_expiry(Tag tag) {

@@ -18,6 +18,7 @@
 // Hashing.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/address.hpp"
@@ -73,6 +74,16 @@ class Entry {
         rest_ = (rest_ & ~(std::uint64_t{1} << 51)) | (std::uint64_t{expires} << 51);
     }
 
+    // The second half as it stands, for images of the index: an object's place is a pointer there,
+    // which means nothing outside of this process.
+    [[nodiscard]] std::uint64_t rest() const { return rest_; }
+    [[nodiscard]] static Entry from_halves(std::uint64_t hash, std::uint64_t rest) {
+        Entry entry;
+        entry.hash = hash;
+        entry.rest_ = rest;
+        return entry;
+    }
+
     // Sizes up to 1 KiB exactly, above within an eighth, rounded up.
     [[nodiscard]] static std::uint64_t class_of_size(std::size_t bytes);
     [[nodiscard]] static std::size_t size_of_class(std::uint64_t size_class);
@@ -90,7 +101,7 @@ static_assert(sizeof(Entry) == 16);
 struct Expiry {
     Tag tag;
     std::int64_t at_ms = 0;
-    Address record;  // of the record that set it, if that is not the key's own
+    Lsn lsn;  // of the record that set it, if that is not the key's own
 };
 
 class TagMap {
@@ -130,12 +141,20 @@ class TagMap {
     // hashes.
     [[nodiscard]] std::uint64_t scan(std::uint64_t from, std::size_t count,
                                      std::vector<Entry*>& into) const;
+    // The entries of one page whose hash is at least `from`, and their expiry times, appended; and
+    // the hash where the next page begins, 0 after the last one. While linear() the page is the
+    // whole map, in order. A page at a time it goes through everything that is there all the time,
+    // whatever splits or shrinks meanwhile, because the cursor is a place among the hashes.
+    [[nodiscard]] std::uint64_t copy_page(std::uint64_t from, std::vector<Entry>& entries,
+                                          std::vector<Expiry>& expiries) const;
+    // Entries as copy_page gave them (in_order: of a linear map), none of them in the map yet.
+    void fill(std::span<const Entry> entries, bool in_order);
     // Some entry; `dice` are random bits. Null if empty.
     [[nodiscard]] Entry* random(std::uint64_t dice) const;
 
     // ---- Expiry, of entries that are in the map.
     [[nodiscard]] const Expiry* expiry(Tag tag) const;
-    void set_expiry(Tag tag, std::int64_t at_ms, Address record);
+    void set_expiry(Tag tag, std::int64_t at_ms, Lsn lsn);
     void drop_expiry(Tag tag);
     // Tags of up to `count` entries due at `now_ms`, skipping pages with nothing due.
     void due(std::int64_t now_ms, std::size_t count, std::vector<Tag>& into) const;

@@ -101,17 +101,27 @@ void Supply::stop_waiting() {
     wake_.notify_all();
 }
 
+Result<FileNumber> Supply::give_number() {
+    if (next_file_ > kFileNumberMax)
+        return fail(
+            Error{.code = Code::no_space, .doing = "name a file: file numbers are used up"});
+    return next_file_++;
+}
+
 Result<void> Supply::begin_making() {
     if (next_file_ > kFileNumberMax)
         return fail(
             Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
-    Making making{.name = names::log_file(next_file_), .image = image_of(next_bytes_)};
+    Making making{
+        .number = next_file_, .name = names::log_file(next_file_), .image = image_of(next_bytes_)};
     if (making.image == nullptr)
         return fail(Error{.code = Code::io, .error = ENOMEM, .doing = "make a segment"});
     auto fd = files_.open(making.name, io::Open::create, options_.direct);
     if (!fd) return fail(fd);
     making.fd = *fd;
     making_ = std::move(making);
+    // It is taken from here on: a checkpoint may ask for one before this file is done.
+    ++next_file_;
     return files_.allocate(*fd, next_bytes_);
 }
 
@@ -132,11 +142,10 @@ Result<void> Supply::make_piece() {
 Result<void> Supply::finish_making() {
     if (auto synced = files_.sync(making_->fd); !synced) return synced;
     if (auto named = files_.sync_dir(); !named) return named;
-    auto segment = std::make_unique<Segment>(next_file_, Lsn{}, next_bytes_, making_->fd);
+    auto segment = std::make_unique<Segment>(making_->number, Lsn{}, next_bytes_, making_->fd);
     segment->read_from(making_->image->data(), true);
     segment->image = std::move(making_->image);
     making_.reset();
-    ++next_file_;
     next_bytes_ = std::min(options_.bytes_max, next_bytes_ * 2);
     auto& added = segments_.add(std::move(segment));
     const std::lock_guard guard(mutex_);
@@ -176,9 +185,11 @@ void Supply::abandon() {
 void Supply::abandon_making() {
     if (!making_) return;
     // Nothing names the file yet; whatever cannot be removed now is removed at the next start, and
-    // its number is not used meanwhile.
+    // its number is not used meanwhile. A number that comes back keeps a full disk, which is tried
+    // again and again, from using them up.
     files_.close(making_->fd);
-    if (!files_.unlink(making_->name)) ++next_file_;
+    const bool gone = files_.unlink(making_->name).has_value();
+    if (gone && next_file_ == making_->number + 1) next_file_ = making_->number;
     making_.reset();
 }
 

@@ -62,6 +62,9 @@ class Supply {
     // Lets go of what is half done. The worker has stopped.
     void abandon();
 
+    // A number for a file of another kind. Worker thread only.
+    [[nodiscard]] Result<FileNumber> give_number();
+
     // The log has handed this many bytes to the disk. Any thread.
     void wrote(std::uint64_t bytes) { wrote_.fetch_add(bytes, std::memory_order_relaxed); }
 
@@ -93,6 +96,7 @@ class Supply {
   private:
     // A segment that is being made, or whose map is being loaded: how far.
     struct Making {
+        FileNumber number = 0;
         std::string name;
         int fd = -1;
         std::unique_ptr<Image> image;

@@ -68,6 +68,7 @@ Appended Tail::append(const Record& record) {
     ensure(written == size, "a record is as long as it said");
     pending_at_ = at_;
     pending_bytes_ = size;
+    ++records_;
     at_ += size;
     lsn_ = lsn_ + size;
     if (!dirty()) dirty_.store(true, std::memory_order_relaxed);
@@ -80,6 +81,7 @@ Lsn Tail::close_batch() {
     batch_open_ = false;
     if (batch_begin_.value != 0) {
         batch_end_ = lsn_;
+        records_shared_.store(records_, std::memory_order_relaxed);
         batch_end_shared_.store(lsn_.value, std::memory_order_release);
     }
     return batch_end_;

@@ -89,6 +89,10 @@ class Tail {
     [[nodiscard]] Lsn batch_end() const {
         return {batch_end_shared_.load(std::memory_order_acquire)};
     }
+    // Records of whole batches since the start; any thread may read it.
+    [[nodiscard]] std::uint64_t records() const {
+        return records_shared_.load(std::memory_order_relaxed);
+    }
     // Bytes appended and not handed to the flusher; any thread may read it.
     [[nodiscard]] bool dirty() const { return dirty_.load(std::memory_order_relaxed); }
     [[nodiscard]] bool unvouched() const { return unvouched_; }
@@ -130,6 +134,9 @@ class Tail {
     Lsn batch_begin_;                              // of the open batch's first record; 0 before it
     Lsn batch_end_;                                // of the last whole batch
     std::atomic<std::uint64_t> batch_end_shared_;  // the same, for any thread
+
+    std::uint64_t records_ = 0;
+    std::atomic<std::uint64_t> records_shared_{0};
 
     std::deque<Range> ranges_;
     std::int64_t commit_us_ = 0;

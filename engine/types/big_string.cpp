@@ -6,6 +6,26 @@ namespace firnlog::engine {
 namespace {
 // 512 MiB by default, and 4 GiB at most: more chunks than this name no string.
 constexpr std::uint64_t kChunksMax = (std::uint64_t{4} << 30) / BigString::kChunkBytes;
+// Of one piece of an image: what is copied under a lock has a bound.
+constexpr std::size_t kPiecesMax = 2048;
+constexpr std::size_t kPieceBytes = 16;
+constexpr std::size_t kChunkHeadBytes = 8;
+
+void put_piece(std::vector<std::byte>& out, const BigString::Piece& piece) {
+    const auto at = out.size();
+    out.resize(at + kPieceBytes);
+    store(out.data() + at, piece.address.bits());
+    store(out.data() + at + 8, piece.record_bytes);
+    store(out.data() + at + 12, piece.offset);
+    store(out.data() + at + 14, piece.bytes);
+}
+
+BigString::Piece take_piece(const std::byte* at, const Moves& moves) {
+    return {.address = moves(Address::from_bits(load<std::uint64_t>(at))),
+            .record_bytes = load<std::uint32_t>(at + 8),
+            .offset = load<std::uint16_t>(at + 12),
+            .bytes = load<std::uint16_t>(at + 14)};
+}
 }  // namespace
 
 BigString::PatchValue BigString::patch_value(std::string_view value) {
@@ -21,7 +41,7 @@ BigString::PatchValue BigString::patch_value(std::string_view value) {
 
 void BigString::apply(const Record& record, Address address, std::size_t bytes, Tag) {
     if (record.key.size() != sizeof(std::uint64_t)) return;
-    const auto number = load<std::uint64_t>(as_bytes(record.key).data());
+    const auto number = firnlog::load<std::uint64_t>(as_bytes(record.key).data());
     if (number >= kChunksMax) return;
     if (chunks_.size() <= number) chunks_.resize(number + 1);
     auto& chunk = chunks_[number];
@@ -41,6 +61,61 @@ void BigString::apply(const Record& record, Address address, std::size_t bytes, 
         return;
     }
     bytes_ = std::max(bytes_, number * kChunkBytes + piece.offset + piece.bytes);
+}
+
+// 0 length of the string 8 · 8 the chunks, from one that exists to the next piece's: number 4 ·
+// patches 4 · base 16 (zero: it was never written) · the patches, 16 each
+std::uint64_t BigString::save(std::uint64_t from, std::vector<std::byte>& out) const {
+    auto at = out.size();
+    out.resize(at + 8);
+    store(out.data() + at, std::uint64_t{bytes_});
+    std::size_t pieces = 0;
+    for (auto number = from; number < chunks_.size(); ++number) {
+        const auto& chunk = chunks_[number];
+        if (pieces > kPiecesMax) return number;
+        ++pieces;
+        if (!chunk.base.address && chunk.patches.empty()) continue;
+        at = out.size();
+        out.resize(at + kChunkHeadBytes);
+        store(out.data() + at, static_cast<std::uint32_t>(number));
+        store(out.data() + at + 4, static_cast<std::uint32_t>(chunk.patches.size()));
+        put_piece(out, chunk.base);
+        for (const auto& patch : chunk.patches) put_piece(out, patch);
+        pieces += chunk.patches.size();
+    }
+    return 0;
+}
+
+bool BigString::load(Bytes piece, const Moves& moves) {
+    if (piece.size() < 8) return false;
+    const auto bytes = firnlog::load<std::uint64_t>(piece.data());
+    if (bytes > kChunksMax * kChunkBytes) return false;
+    for (piece = piece.subspan(8); !piece.empty();) {
+        if (piece.size() < kChunkHeadBytes + kPieceBytes) return false;
+        const auto number = firnlog::load<std::uint32_t>(piece.data());
+        const auto patches = firnlog::load<std::uint32_t>(piece.data() + 4);
+        const auto* at = piece.data() + kChunkHeadBytes;
+        const auto size = kChunkHeadBytes + (std::size_t{patches} + 1) * kPieceBytes;
+        if (number >= kChunksMax || size > piece.size()) return false;
+        if (chunks_.size() <= number) chunks_.resize(number + 1);
+        auto& chunk = chunks_[number];
+        chunk.base = take_piece(at, moves);
+        chunk.patches.clear();
+        for (std::uint32_t i = 0; i < patches; ++i)
+            chunk.patches.push_back(take_piece(at + (i + 1) * kPieceBytes, moves));
+        for (const auto& patch : chunk.patches)
+            if (patch.offset + std::size_t{patch.bytes} > kChunkBytes) return false;
+        if (chunk.base.bytes > kChunkBytes) return false;
+        piece = piece.subspan(size);
+    }
+    bytes_ = std::max<std::size_t>(bytes_, bytes);
+    return true;
+}
+
+std::uint64_t BigString::position(const Record& record, Tag) {
+    return record.key.size() == sizeof(std::uint64_t)
+               ? firnlog::load<std::uint64_t>(as_bytes(record.key).data())
+               : 0;
 }
 
 std::size_t BigString::memory_bytes() const {

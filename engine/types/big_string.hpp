@@ -16,6 +16,7 @@
 
 #include "engine/format/record.hpp"
 #include "engine/index/tag.hpp"
+#include "engine/types/moves.hpp"
 
 namespace firnlog::engine {
 
@@ -44,6 +45,11 @@ class BigString {
             for (const auto& patch : chunk.patches) visit(patch);
         }
     }
+    // Pieces: runs of chunks, by their numbers.
+    [[nodiscard]] std::uint64_t save(std::uint64_t from, std::vector<std::byte>& out) const;
+    [[nodiscard]] bool load(Bytes piece, const Moves& moves);
+    [[nodiscard]] static std::uint64_t position(const Record& record, Tag tag);
+
     [[nodiscard]] std::size_t size() const { return bytes_; }
     [[nodiscard]] std::size_t memory_bytes() const;
     [[nodiscard]] const Chunk* chunk(std::size_t i) const {

@@ -6,8 +6,11 @@
 // records in the order of the log, so that order survives a restart without being written down.
 // Guarded by the lock of the object's home stripe.
 
+#include <vector>
+
 #include "engine/format/record.hpp"
 #include "engine/index/tag_map.hpp"
+#include "engine/types/moves.hpp"
 
 namespace firnlog::engine {
 
@@ -21,6 +24,11 @@ class HashBody {
     void for_each(Visit&& visit) const {
         fields_.for_each(visit);
     }
+    // Pieces: pages of the map, by the fields' hashes.
+    [[nodiscard]] std::uint64_t save(std::uint64_t from, std::vector<std::byte>& out) const;
+    [[nodiscard]] bool load(Bytes piece, const Moves& moves);
+    [[nodiscard]] static std::uint64_t position(const Record&, Tag tag) { return tag.high; }
+
     [[nodiscard]] std::size_t size() const { return fields_.size(); }
     [[nodiscard]] std::size_t memory_bytes() const { return fields_.memory_bytes(); }
     [[nodiscard]] const TagMap& fields() const { return fields_; }

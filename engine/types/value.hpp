@@ -2,17 +2,21 @@
 // Value: the closed list of object types, and the concept each fulfils.
 //
 // A type is a body with `apply(record, address, bytes, tag)`, the only mutator, used by commands
-// and by replay alike; `for_each`, the only visitor; and `size`. A new type is a body, a line in
-// Body and one in make_object. `tag` is of the record's key; `bytes` is the record's size in the
-// log.
+// and by replay alike; `for_each`, the only visitor; `size`; and what the walk needs: `save` writes
+// down a piece of it from a position on, `load` takes such a piece in, and `position` tells which
+// piece a record belongs to. A new type is a body, a line in Body and one in make_object. `tag` is
+// of the record's key; `bytes` is the record's size in the log.
 
 #include <concepts>
 #include <memory>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "engine/index/tag_map.hpp"
 #include "engine/types/big_string.hpp"
 #include "engine/types/hash.hpp"
+#include "engine/types/moves.hpp"
 
 namespace firnlog::engine {
 
@@ -22,6 +26,13 @@ concept ObjectBody = requires(B body, const B& constant, const Record& record) {
     { constant.size() } -> std::convertible_to<std::size_t>;
     { constant.memory_bytes() } -> std::convertible_to<std::size_t>;
     constant.for_each([](const auto&) {});
+    // Appends a piece; returns the position that the next one begins at, 0: that was the last.
+    {
+        constant.save(std::uint64_t{}, std::declval<std::vector<std::byte>&>())
+        } -> std::same_as<std::uint64_t>;
+    // Into a body that holds nothing at these positions; false if the bytes make no sense.
+    { body.load(Bytes{}, Moves{}) } -> std::same_as<bool>;
+    { B::position(record, Tag{}) } -> std::same_as<std::uint64_t>;
 };
 
 using Body = std::variant<BigString, HashBody>;
@@ -29,14 +40,19 @@ using Body = std::variant<BigString, HashBody>;
 static_assert(ObjectBody<BigString> && ObjectBody<HashBody>);
 
 // A collection or big string, in its home stripe for ever; bound to one key, or being built aside.
+// While a checkpoint's log is replayed two keys may lead to it for a moment: one from a page that
+// was imaged before a RENAME, one from a page imaged behind it.
 struct Object {
     Oid oid;
     Type type = Type::hash;
-    bool bound = false;
-    Address binding;  // of the bind record
+    std::uint32_t keys = 0;  // entries that lead here
     std::uint32_t binding_bytes = 0;
+    Address binding;  // of the newest bind record
+    Lsn binding_lsn;
     Lsn last_change;  // of its elements: what a count or a miss depends on
     Body body;
+
+    [[nodiscard]] bool bound() const { return keys != 0; }
 };
 
 // Null for a type this build does not have.

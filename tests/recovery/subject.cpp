@@ -1,6 +1,8 @@
 #include "tests/recovery/subject.hpp"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <optional>
 
 #include "engine/ops/hashes.hpp"
 #include "engine/ops/keys.hpp"
@@ -22,11 +24,15 @@ void mix(std::uint64_t& sum, std::string_view text) {
 }
 }  // namespace
 
-std::uint64_t digest(const Model& model) {
-    std::uint64_t sum = 0xcbf29ce484222325;
+namespace {
+Model read_some(engine::Engine& engine, std::uint32_t databases, std::size_t& unreadable);
+}
+
+ValueDigests value_digests(const Model& model) {
+    ValueDigests digests;
     for (const auto& [name, value] : model) {
-        mix(sum, std::to_string(name.first));
-        mix(sum, name.second);
+        auto& sum = digests[name];
+        sum = 0xcbf29ce484222325;
         mix(sum, std::to_string(value.expires_ms));
         mix(sum, value.is_hash ? "hash" : value.text);
         for (const auto& [field, text] : value.fields) {
@@ -34,10 +40,74 @@ std::uint64_t digest(const Model& model) {
             mix(sum, text);
         }
     }
+    return digests;
+}
+
+std::uint64_t digest(const Model& model) {
+    std::uint64_t sum = 0xcbf29ce484222325;
+    for (const auto& [name, value] : value_digests(model)) {
+        mix(sum, std::to_string(name.first));
+        mix(sum, name.second);
+        mix(sum, std::to_string(value));
+    }
     return sum;
 }
 
+bool Legible::is_of(const ValueDigests& state) const {
+    if (values.size() + unreadable != state.size()) return false;
+    return std::ranges::all_of(values, [&](const auto& item) {
+        const auto found = state.find(item.first);
+        return found != state.end() && found->second == item.second;
+    });
+}
+
+namespace {
+// Nothing for a key whose bytes are damaged.
+std::optional<std::pair<std::string, ModelValue>> read_key(engine::Session& session,
+                                                           const engine::TagMap& map,
+                                                           const engine::Entry& entry) {
+    engine::Item item{.type = entry.type()};
+    item.address = entry.address();
+    item.size_hint = entry.size_hint();
+    if (item.type != engine::Type::string) {
+        item.object = entry.pointer<engine::Object>();
+        item.address = item.object->binding;
+        item.size_hint = item.object->binding_bytes;
+    }
+    const auto record = session.read(item.address, item.size_hint);
+    if (!record) return std::nullopt;
+    ModelValue value;
+    if (entry.expires()) value.expires_ms = map.expiry(entry.tag())->at_ms;
+    if (item.type == engine::Type::hash) {
+        value.is_hash = true;
+        const auto pairs = hashes::all(session, item);
+        if (!pairs) return std::nullopt;
+        for (const auto& pair : *pairs)
+            value.fields[std::string(pair.field)] = std::string(pair.value);
+    } else {
+        const auto text = strings::get(session, item);
+        if (!text) return std::nullopt;
+        value.text = std::string(*text);
+    }
+    return std::pair{std::string(record->key), std::move(value)};
+}
+}  // namespace
+
 Model read_all(engine::Engine& engine, std::uint32_t databases) {
+    std::size_t unreadable = 0;
+    auto model = read_some(engine, databases, unreadable);
+    BOOST_REQUIRE_MESSAGE(unreadable == 0, "every record in the index can be read");
+    return model;
+}
+
+Legible read_legible(engine::Engine& engine, std::uint32_t databases) {
+    Legible legible;
+    legible.values = value_digests(read_some(engine, databases, legible.unreadable));
+    return legible;
+}
+
+namespace {
+Model read_some(engine::Engine& engine, std::uint32_t databases, std::size_t& unreadable) {
     Model model;
     engine::Session session(engine);
     auto& keyspace = engine.keyspace();
@@ -50,32 +120,11 @@ Model read_all(engine::Engine& engine, std::uint32_t databases) {
             if (map.size() == 0) continue;
             map.for_each([&](const engine::Entry& entry) {
                 ++count;
-                engine::Item item{.type = entry.type()};
-                auto at = entry.address();
-                auto size = entry.size_hint();
-                if (item.type != engine::Type::string) {
-                    item.object = entry.pointer<engine::Object>();
-                    at = item.object->binding;
-                    size = item.object->binding_bytes;
-                }
-                item.address = at;
-                item.size_hint = size;
-                const auto record = session.read(at, size);
-                BOOST_REQUIRE_MESSAGE(record.has_value(), "every record in the index can be read");
-                ModelValue value;
-                if (entry.expires()) value.expires_ms = map.expiry(entry.tag())->at_ms;
-                if (item.type == engine::Type::hash) {
-                    value.is_hash = true;
-                    const auto pairs = hashes::all(session, item);
-                    BOOST_REQUIRE(pairs.has_value());
-                    for (const auto& pair : *pairs)
-                        value.fields[std::string(pair.field)] = std::string(pair.value);
-                } else {
-                    const auto text = strings::get(session, item);
-                    BOOST_REQUIRE(text.has_value());
-                    value.text = std::string(*text);
-                }
-                model[{database, std::string(record->key)}] = std::move(value);
+                auto found = read_key(session, map, entry);
+                if (found)
+                    model[{database, std::move(found->first)}] = std::move(found->second);
+                else
+                    ++unreadable;
             });
         }
         BOOST_REQUIRE_EQUAL(space.keys.load(), count);
@@ -83,6 +132,7 @@ Model read_all(engine::Engine& engine, std::uint32_t databases) {
     (void)session.end();
     return model;
 }
+}  // namespace
 
 OpenOptions small_options() {
     OpenOptions options;
@@ -91,6 +141,8 @@ OpenOptions small_options() {
     options.engine.supply.ready = 1;
     options.engine.supply.piece_bytes = 48 * 1024;
     options.engine.databases = kDatabases;
+    // Only when it is asked for.
+    options.engine.walk.log_bytes = 0;
     return options;
 }
 
@@ -100,7 +152,9 @@ Subject::Subject(sim::World& world, std::unique_ptr<Store> store)
       session_(store_->engine()),
       flusher_(std::make_unique<engine::Flusher>(store_->engine().log, world.io(), [] {})),
       model_(read_all(store_->engine(), kDatabases)) {
-    versions_.push_back({.end = store_->engine().log.durable(), .digest = digest(model_)});
+    versions_.push_back({.end = store_->engine().log.durable(),
+                         .digest = digest(model_),
+                         .values = value_digests(model_)});
 }
 
 Subject::~Subject() {
@@ -126,7 +180,8 @@ bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
         session_.reset();
         if (changed) {
             model_ = std::move(next);
-            versions_.push_back({.end = gate, .digest = digest(model_)});
+            versions_.push_back(
+                {.end = gate, .digest = digest(model_), .values = value_digests(model_)});
         }
         session_.events.clear();
         if (done) {
@@ -305,6 +360,23 @@ bool Subject::touch(std::string key) {
 void Subject::kick() {
     flusher_->kick(lazy_ ? 3'000 : 1'000'000);
     (void)world_.io().turn(true);
+}
+
+bool Subject::checkpoint(const std::function<bool()>& meanwhile) {
+    auto& walk = engine().walk;
+    const auto before = walk.status();
+    (void)walk.request(true, true);
+    for (int steps = 0; steps < 100'000; ++steps) {
+        if (world_.crashed() || engine().log.failed() != 0) return false;
+        engine().work();
+        const auto now = walk.status();
+        if (now.failed != before.failed) return false;
+        if (now.done != before.done) return true;
+        if (walk.busy() && steps % 7 == 3 && !meanwhile()) return false;
+        kick();
+    }
+    BOOST_FAIL("a checkpoint never ends");
+    return false;
 }
 
 bool Subject::sync() {

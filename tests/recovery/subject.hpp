@@ -6,6 +6,7 @@
 // older than what was acknowledged, not newer than what was asked for.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,9 +33,22 @@ using Model = std::map<std::pair<std::uint32_t, std::string>, ModelValue>;
 // cannot be read.
 [[nodiscard]] Model read_all(engine::Engine& engine, std::uint32_t databases);
 
+using ValueDigests = std::map<std::pair<std::uint32_t, std::string>, std::uint64_t>;
+[[nodiscard]] ValueDigests value_digests(const Model& model);
+
+// As read_all, where what cannot be read is counted: its bytes are damaged, and it is not served.
+struct Legible {
+    ValueDigests values;
+    std::size_t unreadable = 0;
+    // Everything that can be read is as in that state, and nothing of it is missing or too much.
+    [[nodiscard]] bool is_of(const ValueDigests& state) const;
+};
+[[nodiscard]] Legible read_legible(engine::Engine& engine, std::uint32_t databases);
+
 struct Version {
     engine::Lsn end;
     std::uint64_t digest = 0;
+    ValueDigests values;
 };
 
 [[nodiscard]] OpenOptions small_options();
@@ -66,6 +80,10 @@ class Subject {
     void select(std::uint32_t database) { database_ = database; }
     // Nobody waits for durability batch by batch, as in everysec: writes go out without a sync.
     void lazy(bool is) { lazy_ = is; }
+
+    // Takes a checkpoint, step by step; `meanwhile` is run between some of the steps. False if the
+    // world crashed, the log failed, or the checkpoint came to nothing.
+    bool checkpoint(const std::function<bool()>& meanwhile);
 
     // Waits until everything is durable. False if the world crashed or the log failed.
     bool sync();

@@ -40,6 +40,29 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     for (int i = 0; i < 12; ++i)
         if (!subject.touch("key:" + std::to_string(i))) return false;
     if (!subject.sync()) return false;
+    // What changes under the walk's hands: keys come and go, fields, names, databases.
+    const auto change = [&] {
+        switch (rng.below(8)) {
+            case 0:
+                return subject.set(key(), text(rng.between(1, 200)));
+            case 1:
+                return subject.remove(key());
+            case 2:
+                return subject.hash_set(hash(), "f" + std::to_string(rng.below(6)), text(20));
+            case 3:
+                return subject.hash_remove(hash(), "f" + std::to_string(rng.below(6)));
+            case 4:
+                return subject.rename(hash(), hash());
+            case 5:
+                return subject.expire(key(), now_ms() + 200'000);
+            case 6:
+                return subject.rename(key(), key());
+            default:
+                return subject.set(key(), text(10), now_ms() + 300'000);
+        }
+    };
+    world.phase("image");
+    if (!subject.checkpoint(change)) return false;
     world.phase("rename");
     for (int i = 0; i < 4; ++i) {
         if (!subject.rename(key(), key())) return false;
@@ -66,6 +89,15 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     if (!subject.patch("big", 65'990, text(40))) return false;
     if (!subject.patch("sparse", 90'000, text(3))) return false;
     if (!subject.sync()) return false;
+    world.phase("image");
+    if (!subject.checkpoint([&] {
+            subject.select(2);
+            const bool flushed = !rng.chance(20) || subject.flush();
+            const bool set = subject.set("in two", text(9)) && subject.patch("big", 100, text(5));
+            subject.select(0);
+            return flushed && set && change() && (!rng.chance(20) || subject.swap(0, 1));
+        }))
+        return false;
     world.phase("rotate");
     for (int i = 0; i < 60; ++i) {
         if (!subject.set(key(), text(rng.between(2000, 6000)))) return false;
@@ -78,6 +110,8 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     world.phase("release");
     while (subject.engine().work() && !world.crashed()) {
     }
+    world.phase("image");
+    if (!subject.checkpoint(change)) return false;
     world.phase("voucher");
     if (!subject.sync()) return false;
     world.phase("stop");

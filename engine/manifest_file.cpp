@@ -1,15 +1,14 @@
+#include "engine/manifest_file.hpp"
+
 #include <vector>
 
 #include "engine/format/names.hpp"
-#include "recovery/open.hpp"
 
-namespace firnlog::recovery {
+namespace firnlog::engine {
 
-namespace names = engine::names;
-
-Result<void> write_manifest(io::Files& files, engine::Manifest& manifest) {
+Result<void> write_manifest(io::Files& files, Manifest& manifest) {
     ++manifest.sequence;
-    const auto bytes = engine::encode_manifest(manifest);
+    const auto bytes = encode_manifest(manifest);
     // What an earlier attempt left is ours to remove.
     if (auto gone = files.unlink(names::kManifestNew); !gone && gone.error().code != Code::missing)
         return gone;
@@ -24,7 +23,7 @@ Result<void> write_manifest(io::Files& files, engine::Manifest& manifest) {
     return files.sync_dir();
 }
 
-Result<engine::Manifest> read_manifest(io::Files& files) {
+Result<Manifest> read_manifest(io::Files& files) {
     auto fd = files.open(names::kManifest, io::Open::read);
     if (!fd) return fail(fd);
     const auto size = files.size(*fd);
@@ -38,7 +37,7 @@ Result<engine::Manifest> read_manifest(io::Files& files) {
     files.close(*fd);
     if (!read) return fail(read);
     bytes.resize(*read);
-    return engine::decode_manifest(bytes);
+    return decode_manifest(bytes);
 }
 
-}  // namespace firnlog::recovery
+}  // namespace firnlog::engine

@@ -1,0 +1,280 @@
+#include "engine/index/image.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+namespace firnlog::engine {
+namespace {
+
+// Whole objects are taken together up to here; one that is longer by itself goes in pieces.
+constexpr std::size_t kGroupBytes = std::size_t{48} << 10;
+constexpr std::size_t kGroupObjects = 256;
+
+constexpr std::size_t kKeysHeadBytes = 16;
+constexpr std::size_t kEntryBytes = 16;
+constexpr std::size_t kExpiryBytes = 16;
+constexpr std::size_t kBindingBytes = 24;
+constexpr std::size_t kObjectHeadBytes = 24;
+constexpr std::uint64_t kAtMask = (std::uint64_t{1} << 60) - 1;
+
+template <class T>
+std::byte* put(std::byte* at, T value) {
+    store(at, value);
+    return at + sizeof value;
+}
+
+[[nodiscard]] bool is_object_type(Type type) {
+    switch (type) {
+        case Type::big_string:
+        case Type::hash:
+            return true;
+        default:
+            return false;
+    }
+}
+
+void name_all(const Object& object, std::vector<Named>& into) {
+    if (const auto* hash = std::get_if<HashBody>(&object.body))
+        hash->for_each([&](const Entry& entry) {
+            into.push_back({entry.address(), entry.size_hint()});
+        });
+    else
+        std::get<BigString>(object.body).for_each([&](const BigString::Piece& piece) {
+            into.push_back({piece.address, piece.record_bytes});
+        });
+}
+
+// 0 oid 8 · 8 type 1 · 9 zero 7 · 16 length of the piece 8 · 24 the piece
+std::uint64_t put_object(const Object& object, std::uint64_t from, std::vector<std::byte>& out) {
+    const auto head = out.size();
+    out.resize(head + kObjectHeadBytes);
+    const auto next =
+        std::visit([&](const auto& body) { return body.save(from, out); }, object.body);
+    store(out.data() + head, object.oid.value);
+    store(out.data() + head + 8, std::uint64_t{static_cast<std::uint8_t>(object.type)});
+    store(out.data() + head + 16, std::uint64_t{out.size() - head - kObjectHeadBytes});
+    return next;
+}
+
+}  // namespace
+
+std::optional<PageImage> PageTaker::keys(Kid kid, Stripe stripe, std::uint64_t from) {
+    entries_.clear();
+    expiries_.clear();
+    bindings_.clear();
+    named_.clear();
+    // Memory is taken before the lock, not under it.
+    entries_.reserve(TagMap::kPageEntriesMax);
+    PageImage page;
+    bool in_order = false;
+    {
+        const std::lock_guard guard(keyspace_.stripe(stripe).lock);
+        const auto* space = keyspace_.find_space_of(kid);
+        if (space == nullptr) return std::nullopt;
+        page.stamp = tail_.batch_end();
+        const auto& map = space->stripes[stripe];
+        in_order = map.linear();
+        page.next = map.copy_page(from, entries_, expiries_);
+        for (const auto& entry : entries_)
+            if (entry.type() != Type::string) __builtin_prefetch(entry.pointer<Object>());
+        for (auto& entry : entries_) {
+            if (entry.type() == Type::string) continue;
+            const auto& object = *entry.pointer<Object>();
+            bindings_.push_back(
+                {.oid = object.oid, .lsn = object.binding_lsn, .bytes = object.binding_bytes});
+            entry.move_to(object.binding);
+        }
+    }
+    if (entries_.empty()) return page;
+    page.count = entries_.size();
+    page.bytes.resize(kKeysHeadBytes + entries_.size() * kEntryBytes +
+                      expiries_.size() * kExpiryBytes + bindings_.size() * kBindingBytes);
+    auto* at = page.bytes.data();
+    at = put(at, static_cast<std::uint32_t>(entries_.size()));
+    at = put(at, static_cast<std::uint32_t>(expiries_.size()));
+    at = put(at, static_cast<std::uint32_t>(bindings_.size()));
+    at = put(at, std::uint32_t{in_order});
+    std::size_t object = 0;
+    for (const auto& entry : entries_) {
+        at = put(at, entry.hash);
+        at = put(at, entry.rest());
+        const bool plain = entry.type() == Type::string;
+        named_.push_back({entry.address(), plain ? entry.size_hint() : bindings_[object++].bytes});
+    }
+    for (const auto& expiry : expiries_) {
+        at = put(at, expiry.tag.high);
+        at = put(at, (std::uint64_t{expiry.tag.low} << 60) |
+                         (static_cast<std::uint64_t>(expiry.at_ms) & kAtMask));
+    }
+    for (const auto& binding : bindings_) {
+        at = put(at, binding.oid.value);
+        at = put(at, binding.lsn.value);
+        at = put(at, std::uint64_t{binding.bytes});
+    }
+    return page;
+}
+
+PageTaker::Objects PageTaker::objects(Stripe stripe, std::uint64_t from) {
+    Objects taken;
+    named_.clear();
+    objects_.clear();
+    auto& bytes = taken.page.bytes;
+    bytes.reserve(2 * kGroupBytes);
+    const std::lock_guard guard(keyspace_.stripe(stripe).lock);
+    taken.page.stamp = tail_.batch_end();
+    const auto& objects = keyspace_.stripe(stripe).objects;
+    if (objects == nullptr) return taken;
+    taken.page.next = objects->scan(from, kGroupObjects, objects_);
+    for (const auto* object : objects_) __builtin_prefetch(object);
+    for (std::size_t i = 0; i < objects_.size(); ++i) {
+        const auto& object = *objects_[i];
+        const auto begin = bytes.size();
+        if (begin < kGroupBytes) {
+            if (put_object(object, 0, bytes) == 0) {
+                ++taken.page.count;
+                name_all(object, named_);
+                continue;
+            }
+            bytes.resize(begin);
+            if (taken.page.count == 0) {
+                taken.large = object.oid;
+                taken.page.next = i + 1 < objects_.size()
+                                      ? ObjectMap::place_of(objects_[i + 1]->oid)
+                                      : taken.page.next;
+                return taken;
+            }
+        }
+        taken.page.next = ObjectMap::place_of(object.oid);
+        break;
+    }
+    return taken;
+}
+
+PageTaker::Part PageTaker::part(Oid oid, std::uint64_t from) {
+    Part taken;
+    named_.clear();
+    taken.page.bytes.reserve(2 * kGroupBytes);
+    {
+        const std::lock_guard guard(keyspace_.stripe(oid.home()).lock);
+        taken.page.stamp = tail_.batch_end();
+        const auto* object = keyspace_.find_object(oid);
+        if (object == nullptr) return taken;
+        taken.type = object->type;
+        taken.page.next = put_object(*object, from, taken.page.bytes);
+    }
+    taken.page.count = 1;
+    // Told of from the copy: a large object is not gone through under the lock.
+    const Bytes piece = Bytes(taken.page.bytes).subspan(kObjectHeadBytes);
+    const auto body = make_object(oid, taken.type);
+    ensure(std::visit([&](auto& into) { return into.load(piece, Moves{}); }, body->body),
+           "what was just saved can be loaded");
+    name_all(*body, named_);
+    return taken;
+}
+
+PageTaker::Catalog PageTaker::catalog() {
+    Catalog taken;
+    named_.clear();
+    Kid next_kid = 0;
+    {
+        // It changes under all locks, so that any one of them holds it still.
+        const std::lock_guard guard(keyspace_.stripe(0).lock);
+        taken.page.stamp = tail_.batch_end();
+        taken.pointings = keyspace_.pointings();
+        next_kid = keyspace_.next_kid();
+    }
+    taken.page.count = taken.pointings.size();
+    taken.page.bytes.resize(8 + taken.pointings.size() * sizeof(Keyspace::Pointing));
+    auto* at = taken.page.bytes.data();
+    at = put(at, next_kid);
+    at = put(at, std::uint32_t{0});
+    for (const auto& pointing : taken.pointings) {
+        at = put(at, pointing.database);
+        at = put(at, pointing.kid);
+    }
+    return taken;
+}
+
+bool PageLoader::catalog(Bytes blob) {
+    if (blob.size() < 8 || blob.size() % 8 != 0) return false;
+    std::vector<Keyspace::Pointing> pointings;
+    for (std::size_t at = 8; at < blob.size(); at += 8) {
+        pointings.push_back(load<Keyspace::Pointing>(blob.data() + at));
+        if (pointings.back().database >= kDatabasesMax) return false;
+        kids_.push_back(pointings.back().kid);
+    }
+    std::ranges::sort(kids_);
+    keyspace_.load_catalog(pointings, load<Kid>(blob.data()));
+    return true;
+}
+
+bool PageLoader::knows(Kid kid) const { return std::ranges::binary_search(kids_, kid); }
+
+bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
+    if (blob.size() < kKeysHeadBytes) return false;
+    const std::size_t count = load<std::uint32_t>(blob.data());
+    const std::size_t expiring = load<std::uint32_t>(blob.data() + 4);
+    const std::size_t bound = load<std::uint32_t>(blob.data() + 8);
+    const bool in_order = load<std::uint32_t>(blob.data() + 12) != 0;
+    if (blob.size() !=
+        kKeysHeadBytes + count * kEntryBytes + expiring * kExpiryBytes + bound * kBindingBytes)
+        return false;
+    std::vector<Entry> entries;
+    entries.reserve(count);
+    std::size_t expires = 0;
+    std::size_t objects = 0;
+    const auto* at = blob.data() + kKeysHeadBytes;
+    for (std::size_t i = 0; i < count; ++i, at += kEntryBytes) {
+        auto entry = Entry::from_halves(load<std::uint64_t>(at), load<std::uint64_t>(at + 8));
+        if (entry.empty()) return false;
+        if (entry.type() != Type::string && !is_object_type(entry.type())) return false;
+        entry.move_to(moves_(entry.address()));
+        expires += entry.expires() ? 1 : 0;
+        objects += entry.type() != Type::string ? 1 : 0;
+        entries.push_back(entry);
+    }
+    if (expires != expiring || objects != bound) return false;
+    auto& space = keyspace_.space_of_kid(kid);
+    auto& map = space.stripes[stripe];
+    map.fill(entries, in_order);
+    space.keys.fetch_add(static_cast<std::int64_t>(count), std::memory_order_relaxed);
+    for (std::size_t i = 0; i < expiring; ++i, at += kExpiryBytes) {
+        const auto rest = load<std::uint64_t>(at + 8);
+        const Tag tag{.high = load<std::uint64_t>(at),
+                      .low = static_cast<std::uint8_t>(rest >> 60)};
+        const auto* entry = map.find(tag);
+        if (entry == nullptr || !entry->expires()) return false;
+        map.set_expiry(tag, static_cast<std::int64_t>(rest & kAtMask), {});
+    }
+    space.expires.fetch_add(static_cast<std::int64_t>(expiring), std::memory_order_relaxed);
+    for (const auto& entry : entries) {
+        if (entry.type() == Type::string) continue;
+        const Oid oid{load<std::uint64_t>(at)};
+        const auto* known = keyspace_.find_object(oid);
+        if (known != nullptr && known->type != entry.type()) return false;
+        keyspace_.load_binding(space, stripe, entry, oid, {load<std::uint64_t>(at + 8)},
+                               load<std::uint32_t>(at + 16));
+        at += kBindingBytes;
+    }
+    return true;
+}
+
+bool PageLoader::objects(Bytes blob, Stripe stripe) {
+    while (!blob.empty()) {
+        if (blob.size() < kObjectHeadBytes) return false;
+        const Oid oid{load<std::uint64_t>(blob.data())};
+        const auto type = load<std::uint64_t>(blob.data() + 8);
+        const auto length = load<std::uint64_t>(blob.data() + 16);
+        blob = blob.subspan(kObjectHeadBytes);
+        if (oid.home() != stripe || type > 255 || length > blob.size()) return false;
+        auto* object = keyspace_.find_or_make(oid, static_cast<Type>(type));
+        if (object == nullptr || object->type != static_cast<Type>(type)) return false;
+        if (!std::visit([&](auto& body) { return body.load(blob.first(length), moves_); },
+                        object->body))
+            return false;
+        blob = blob.subspan(length);
+    }
+    return true;
+}
+
+}  // namespace firnlog::engine

@@ -1,0 +1,406 @@
+#include "engine/walk.hpp"
+
+#include <algorithm>
+
+#include "engine/format/names.hpp"
+#include "engine/manifest_file.hpp"
+
+namespace firnlog::engine {
+namespace {
+
+// Of one step.
+constexpr std::size_t kPagesMax = 512;
+constexpr std::uint64_t kStepBytes = std::uint64_t{512} << 10;
+constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
+
+constexpr std::size_t kCheckpointsKept = 2;
+// As Redis waits after a save that failed.
+constexpr std::int64_t kRetryUs = 5'000'000;
+
+}  // namespace
+
+std::string_view name_of(WalkPhase phase) {
+    switch (phase) {
+        case WalkPhase::idle:
+            return "idle";
+        case WalkPhase::keys:
+            return "keys";
+        case WalkPhase::objects:
+            return "objects";
+        case WalkPhase::ending:
+            return "ending";
+        case WalkPhase::reading:
+            return "reading";
+        case WalkPhase::waiting:
+            return "waiting";
+    }
+    return "";
+}
+
+Walk::Walk(io::Files& files, io::Clock& clock, Keyspace& keyspace, Supply& supply, Log& log,
+           Manifest& manifest, WalkOptions options)
+    : files_(files),
+      clock_(clock),
+      keyspace_(keyspace),
+      supply_(supply),
+      log_(log),
+      manifest_(manifest),
+      options_(options),
+      taker_(keyspace, log.tail),
+      writer_(files, manifest.store_id),
+      checkpoint_mono_us_(clock.mono().us) {
+    publish();
+}
+
+Walk::Request Walk::request(bool schedule, bool hurry) {
+    const std::lock_guard guard(mutex_);
+    const auto next = status_.begun + 1;
+    if (status_.phase == Phase::idle && !asked_) {
+        asked_ = true;
+        asked_hurry_ = hurry;
+        return {.asked = Asked::started, .walk = next};
+    }
+    if (!schedule) return {.asked = Asked::running, .walk = status_.begun};
+    asked_ = true;
+    asked_hurry_ = asked_hurry_ || hurry;
+    return {.asked = Asked::scheduled, .walk = next};
+}
+
+void Walk::pause(bool paused) {
+    const std::lock_guard guard(mutex_);
+    paused_ = paused;
+}
+
+void Walk::rules(std::vector<SaveRule> rules) {
+    const std::lock_guard guard(mutex_);
+    rules_ = std::move(rules);
+}
+
+Walk::Status Walk::status() const {
+    const std::lock_guard guard(mutex_);
+    auto status = status_;
+    status.paused = paused_;
+    status.asked = asked_;
+    status.changes = log_.tail.records() - records_at_checkpoint_;
+    status.log_bytes = log_.tail.batch_end() - std::min(status.hi, log_.tail.batch_end());
+    return status;
+}
+
+// Under mutex_.
+bool Walk::due() const {
+    if (asked_) return true;
+    const auto now_us = clock_.mono().us;
+    if (now_us < retry_us_) return false;
+    // The log has no room to grow: what is left is not spent on an image.
+    if (supply_.failure()) return false;
+    const auto tail = log_.tail.batch_end();
+    if (options_.log_bytes != 0 && tail > status_.hi && tail - status_.hi >= options_.log_bytes)
+        return true;
+    const auto changes = log_.tail.records() - records_at_checkpoint_;
+    return std::ranges::any_of(rules_, [&](const SaveRule& rule) {
+        return now_us - checkpoint_mono_us_ >= rule.seconds * 1'000'000 &&
+               changes >= static_cast<std::uint64_t>(std::max<std::int64_t>(rule.changes, 1));
+    });
+}
+
+bool Walk::step() {
+    {
+        const std::lock_guard guard(mutex_);
+        if (paused_) return false;
+        if (phase_ == Phase::idle) {
+            // One that was asked for as the log failed begins all the same, to fail aloud.
+            if (log_.failed() != 0 && !asked_) return false;
+            if (!due()) return false;
+            hurry_ = asked_hurry_;
+            asked_ = false;
+            asked_hurry_ = false;
+            // Told of in the same breath: whoever asks sees it asked for, or under way.
+            ++status_.begun;
+            status_.phase = Phase::keys;
+        }
+    }
+    const auto now = clock_.mono();
+    if (phase_ == Phase::idle) {
+        begin();
+        return true;
+    }
+    if (now < next_ && !hurry_) return false;
+    auto done = advance();
+    if (!done) {
+        finish(done.error());
+        return true;
+    }
+    const auto took_us = clock_.mono().us - now.us;
+    const auto duty = std::clamp(options_.duty_percent, 1U, 100U);
+    next_ = clock_.mono().after(took_us * (100 - duty) / duty);
+    publish();
+    return *done;
+}
+
+void Walk::begin() {
+    began_ = clock_.mono();
+    // Before the spaces are looked for: one that comes later has no record below lo.
+    lo_ = log_.tail.batch_end();
+    hi_ = lo_;
+    records_at_lo_ = log_.tail.records();
+    kids_ = keyspace_.kids();
+    kid_ = 0;
+    stripe_ = 0;
+    from_ = 0;
+    large_ = {};
+    named_bytes_.clear();
+    {
+        const std::lock_guard guard(mutex_);
+        status_.keys = 0;
+        status_.bytes = 0;
+        status_.began_us = began_.us;
+    }
+    const auto number = supply_.give_number();
+    if (!number) {
+        finish(number.error());
+        return;
+    }
+    phase_ = Phase::keys;
+    const auto begun = writer_.begin({.store_id = manifest_.store_id,
+                                      .number = *number,
+                                      .hash_secret = manifest_.hash_secret,
+                                      .begun_us = clock_.wall().us});
+    if (!begun) {
+        finish(begun.error());
+        return;
+    }
+    publish();
+}
+
+Result<bool> Walk::advance() {
+    if (log_.failed() != 0)
+        return fail(
+            Error{.error = log_.failed(), .doing = "take a checkpoint: the log has failed"});
+    switch (phase_) {
+        case Phase::keys:
+            return take_keys();
+        case Phase::objects:
+            return take_objects();
+        case Phase::ending:
+            return end_image();
+        case Phase::reading:
+            return read_back();
+        case Phase::waiting:
+            return wait_for_log();
+        case Phase::idle:
+            break;
+    }
+    return false;
+}
+
+Result<void> Walk::add(BlobEntry what, const PageImage& page) {
+    hi_ = std::max(hi_, page.stamp);
+    // What is empty needs no place: replay from lo on makes it empty again.
+    if (page.bytes.empty()) return {};
+    for (const auto& named : taker_.named()) {
+        const auto file = named.address.file();
+        if (named_bytes_.size() <= file) named_bytes_.resize(file + 1);
+        named_bytes_[file] += named.bytes;
+    }
+    what.stamp = page.stamp;
+    what.count = page.count;
+    return writer_.add(what, page.bytes);
+}
+
+Result<bool> Walk::take_keys() {
+    const auto bytes = writer_.bytes();
+    for (std::size_t pages = 0; pages < kPagesMax && writer_.bytes() - bytes < kStepBytes;
+         ++pages) {
+        if (kid_ == kids_.size()) {
+            phase_ = Phase::objects;
+            return true;
+        }
+        const auto kid = kids_[kid_];
+        const auto stripe = static_cast<Stripe>(stripe_);
+        const auto page = taker_.keys(kid, stripe, from_);
+        if (page) {
+            const auto added =
+                add({.kind = BlobKind::keys, .stripe = stripe, .kid = kid, .from = from_}, *page);
+            if (!added) return fail(added);
+            const std::lock_guard guard(mutex_);
+            status_.keys += page->count;
+        }
+        from_ = page ? page->next : 0;
+        if (from_ != 0) continue;
+        // A space that is gone needs no more pages.
+        if (++stripe_ < kStripes && page) continue;
+        stripe_ = 0;
+        ++kid_;
+    }
+    return true;
+}
+
+Result<bool> Walk::take_objects() {
+    const auto bytes = writer_.bytes();
+    for (std::size_t pages = 0; pages < kPagesMax && writer_.bytes() - bytes < kStepBytes;
+         ++pages) {
+        if (large_) {
+            const auto part = taker_.part(large_, part_from_);
+            const auto added = add({.kind = BlobKind::part,
+                                    .type = static_cast<std::uint8_t>(part.type),
+                                    .stripe = large_.home(),
+                                    .from = part_from_,
+                                    .oid = large_},
+                                   part.page);
+            if (!added) return fail(added);
+            part_from_ = part.page.next;
+            if (part_from_ != 0) continue;
+            large_ = {};
+            if (from_ == 0) ++stripe_;
+            continue;
+        }
+        if (stripe_ == kStripes) {
+            phase_ = Phase::ending;
+            return true;
+        }
+        const auto stripe = static_cast<Stripe>(stripe_);
+        const auto taken = taker_.objects(stripe, from_);
+        if (auto added =
+                add({.kind = BlobKind::objects, .stripe = stripe, .from = from_}, taken.page);
+            !added)
+            return fail(added);
+        from_ = taken.page.next;
+        large_ = taken.large;
+        part_from_ = 0;
+        if (from_ == 0 && !large_) ++stripe_;
+    }
+    return true;
+}
+
+Result<bool> Walk::end_image() {
+    const auto catalog = taker_.catalog();
+    if (auto added = add({.kind = BlobKind::catalog}, catalog.page); !added) return fail(added);
+    std::uint64_t keys = 0;
+    {
+        const std::lock_guard guard(mutex_);
+        keys = status_.keys;
+    }
+    if (auto finished = writer_.finish(lo_, hi_, keys); !finished) return fail(finished);
+    auto reader = CheckpointReader::open(files_, writer_.number(), manifest_.store_id, true);
+    if (!reader) return fail(reader);
+    reader_ = std::move(*reader);
+    next_blob_ = 0;
+    phase_ = Phase::reading;
+    return true;
+}
+
+// What the disk gives back is what counts, not what was handed to it.
+Result<bool> Walk::read_back() {
+    const auto& blobs = reader_->blobs();
+    for (std::uint64_t bytes = 0; next_blob_ < blobs.size() && bytes < kReadBytes; ++next_blob_) {
+        if (auto blob = reader_->blob(next_blob_); !blob) return fail(blob);
+        bytes += blobs[next_blob_].length;
+    }
+    if (next_blob_ == blobs.size()) phase_ = Phase::waiting;
+    return true;
+}
+
+// The image holds effects up to hi: before they are durable in the log it must not count.
+Result<bool> Walk::wait_for_log() {
+    if (log_.durable() < hi_) {
+        log_.want_durable(hi_);
+        return false;
+    }
+    if (auto switched = switch_over(); !switched) return fail(switched);
+    finish({});
+    return true;
+}
+
+Result<void> Walk::switch_over() {
+    auto next = manifest_;
+    CheckpointEntry entry{.number = writer_.number(),
+                          .lo = lo_,
+                          .hi = hi_,
+                          .bytes = reader_->bytes(),
+                          .taken_us = clock_.wall().us};
+    for (FileNumber file = 0; file < named_bytes_.size(); ++file)
+        if (named_bytes_[file] != 0) entry.files.push_back(file);
+    next.checkpoints.push_back(std::move(entry));
+    next.retired = limbo_;
+    while (next.checkpoints.size() > kCheckpointsKept) {
+        next.retired.push_back(next.checkpoints.front().number);
+        next.checkpoints.erase(next.checkpoints.begin());
+    }
+    std::erase_if(next.moves, [&](const Move& move) { return !next.names(move.from); });
+    next.adopted.clear();
+    next.files_end = supply_.next_file();
+    next.high_us = std::max(next.high_us, clock_.wall().us);
+    {
+        // A start from here may read no frame at all, and the clock may have stepped back.
+        const std::lock_guard guard(log_.tail.lock);
+        next.high_us = std::max(next.high_us, log_.tail.last_commit_us());
+    }
+    if (auto written = write_manifest(files_, next); !written) {
+        // Which of the two is there nobody knows: neither's files may go.
+        manifest_.sequence = next.sequence;
+        limbo_.push_back(writer_.number());
+        return written;
+    }
+    manifest_ = std::move(next);
+    limbo_.clear();
+    for (const auto number : manifest_.retired) {
+        const auto gone = files_.unlink(names::checkpoint_file(number));
+        if (!gone && gone.error().code != Code::missing) limbo_.push_back(number);
+    }
+    return {};
+}
+
+void Walk::finish(std::optional<Error> error) {
+    reader_.reset();
+    // Before it has begun to write, the writer still stands for the walk before: that one's file
+    // counts.
+    const bool wrote = phase_ != Phase::idle;
+    const bool named = !limbo_.empty() && limbo_.back() == writer_.number();
+    if (error && wrote && !named) writer_.abandon();
+    phase_ = Phase::idle;
+    large_ = {};
+    const auto now = clock_.mono();
+    {
+        const std::lock_guard guard(mutex_);
+        if (error) {
+            ++status_.failed;
+            ++status_.failed_in_row;
+            retry_us_ = now.us + kRetryUs;
+        } else {
+            ++status_.done;
+            status_.failed_in_row = 0;
+            status_.last_us = now.us - began_.us;
+            records_at_checkpoint_ = records_at_lo_;
+            checkpoint_mono_us_ = began_.us;
+        }
+        status_.error = error;
+        if (wrote) status_.bytes_all += writer_.bytes();
+    }
+    hurry_ = false;
+    publish();
+    if (on_finished) on_finished(!error);
+}
+
+void Walk::abandon() {
+    if (phase_ == Phase::idle) return;
+    reader_.reset();
+    writer_.abandon();
+    phase_ = Phase::idle;
+    publish();
+}
+
+void Walk::publish() {
+    const std::lock_guard guard(mutex_);
+    status_.phase = phase_;
+    status_.bytes = writer_.bytes();
+    status_.checkpoints = manifest_.checkpoints.size();
+    status_.checkpoint_bytes = 0;
+    for (const auto& entry : manifest_.checkpoints) status_.checkpoint_bytes += entry.bytes;
+    if (manifest_.checkpoints.empty()) return;
+    const auto& newest = manifest_.checkpoints.back();
+    status_.lo = newest.lo;
+    status_.hi = newest.hi;
+    status_.taken_us = newest.taken_us;
+}
+
+}  // namespace firnlog::engine

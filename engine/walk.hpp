@@ -1,0 +1,172 @@
+#pragma once
+// Walk: the job that writes the index down beside a running server, and says when that counts.
+//
+//   idle ──request, log_bytes, rules──> keys ──> objects ──> ending ──> reading ──> waiting ──>
+//   idle
+//                                         the image, page by page   synced   read back  log durable
+//                                                                                 past hi: switch
+//
+// One step() is a small piece of work: a few pages copied, each under its stripe's lock for as long
+// as that takes, or one write, or one look at the log. Whatever fails on the way, the walk lets go
+// of what it made and the store is as before; from the manifest's rename on the new checkpoint is
+// what a start begins with. The two newest are kept, so that a damaged one costs time and nothing
+// else.
+//
+// A checkpoint is not a moment: its pages have stamps of their own, lo is the log's end when the
+// walk began, hi the largest stamp. Stamps are ends of batches, so hi is one too. The catalog is
+// taken last: a keyspace id that it does not name is gone for good.
+//
+// step() and what it touches belong to the worker thread; requests and status to any (`mutex_`).
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "engine/checkpoint_file.hpp"
+#include "engine/format/manifest.hpp"
+#include "engine/index/image.hpp"
+#include "engine/log/log.hpp"
+#include "engine/log/supply.hpp"
+#include "io/clock.hpp"
+#include "io/files.hpp"
+
+namespace firnlog::engine {
+
+enum class WalkPhase : std::uint8_t { idle, keys, objects, ending, reading, waiting };
+// For INFO and FIRN WALK STATUS.
+[[nodiscard]] std::string_view name_of(WalkPhase phase);
+
+// A checkpoint is due after so many seconds if so many records were written.
+struct SaveRule {
+    std::int64_t seconds = 0;
+    std::int64_t changes = 0;
+};
+
+struct WalkOptions {
+    // Log since the last checkpoint that makes one due: it bounds what a start replays. 0: none.
+    std::uint64_t log_bytes = std::uint64_t{256} << 20;
+    // Of the worker's time, while the walk is not in a hurry.
+    unsigned duty_percent = 50;
+};
+
+class Walk {
+  public:
+    using Phase = WalkPhase;
+
+    Walk(io::Files& files, io::Clock& clock, Keyspace& keyspace, Supply& supply, Log& log,
+         Manifest& manifest, WalkOptions options);
+    Walk(const Walk&) = delete;
+    Walk& operator=(const Walk&) = delete;
+
+    // ---- Worker thread.
+
+    // One piece of work; false if there is none now.
+    bool step();
+    [[nodiscard]] bool busy() const { return phase_ != Phase::idle; }
+    // Lets go of a walk that has not ended. The worker has stopped.
+    void abandon();
+
+    // ---- Any thread.
+
+    enum class Asked : std::uint8_t {
+        started,
+        running,    // one is under way already
+        scheduled,  // one is under way, another one follows
+    };
+    // A checkpoint of everything written so far. `schedule`: behind one that is under way.
+    // `hurry`: somebody waits for it.
+    struct Request {
+        Asked asked = Asked::started;
+        std::uint64_t walk = 0;  // which one does it: Status::begun of that walk
+    };
+    Request request(bool schedule, bool hurry);
+    void pause(bool paused);
+    void rules(std::vector<SaveRule> rules);
+
+    struct Status {
+        Phase phase = Phase::idle;
+        bool paused = false;
+        bool asked = false;        // one is to begin
+        std::uint64_t begun = 0;   // walks since the start
+        std::uint64_t done = 0;    // those that came to their end
+        std::uint64_t failed = 0;  // those that did not
+        std::uint64_t failed_in_row = 0;
+        std::optional<Error> error;   // of the last one
+        std::int64_t began_us = 0;    // monotonic, of the one under way
+        std::int64_t last_us = -1;    // how long the last good one took
+        std::uint64_t keys = 0;       // imaged by the one under way
+        std::uint64_t bytes = 0;      // written by it
+        std::uint64_t bytes_all = 0;  // written by all
+        std::uint64_t changes = 0;    // records since the newest checkpoint
+        std::uint64_t log_bytes = 0;  // of log since then
+        std::size_t checkpoints = 0;
+        std::uint64_t checkpoint_bytes = 0;  // of all that are kept
+        // The newest.
+        Lsn lo;
+        Lsn hi;
+        std::int64_t taken_us = 0;
+    };
+    [[nodiscard]] Status status() const;
+
+    // A walk ended; on the worker's thread. Set before the worker starts.
+    std::function<void(bool good)> on_finished;
+
+  private:
+    [[nodiscard]] bool due() const;
+    void begin();
+    Result<bool> advance();
+    Result<bool> take_keys();
+    Result<bool> take_objects();
+    Result<bool> end_image();
+    Result<bool> read_back();
+    Result<bool> wait_for_log();
+    Result<void> switch_over();
+    Result<void> add(BlobEntry what, const PageImage& page);
+    void finish(std::optional<Error> error);
+    void publish();
+
+    io::Files& files_;
+    io::Clock& clock_;
+    Keyspace& keyspace_;
+    Supply& supply_;
+    Log& log_;
+    Manifest& manifest_;
+    const WalkOptions options_;
+
+    // Worker only.
+    Phase phase_ = Phase::idle;
+    PageTaker taker_;
+    CheckpointWriter writer_;
+    std::unique_ptr<CheckpointReader> reader_;
+    std::size_t next_blob_ = 0;
+    Lsn lo_;
+    Lsn hi_;
+    std::uint64_t records_at_lo_ = 0;
+    std::vector<Kid> kids_;
+    std::size_t kid_ = 0;       // where in kids_
+    std::uint32_t stripe_ = 0;  // where in the keyspace
+    std::uint64_t from_ = 0;    // where in the stripe
+    Oid large_;                 // an object in pieces
+    std::uint64_t part_from_ = 0;
+    std::vector<std::uint64_t> named_bytes_;  // by file number: what addresses of the image lead to
+    io::MonoTime next_;                       // not before
+    io::MonoTime began_;
+    bool hurry_ = false;
+    // Made by a walk whose switch failed: the manifest on disk may name them.
+    std::vector<FileNumber> limbo_;
+
+    mutable std::mutex mutex_;
+    Status status_;
+    bool asked_ = false;
+    bool asked_hurry_ = false;
+    bool paused_ = false;
+    std::vector<SaveRule> rules_;
+    std::uint64_t records_at_checkpoint_ = 0;
+    std::int64_t checkpoint_mono_us_ = 0;
+    std::int64_t retry_us_ = 0;  // no walk begins by itself before
+};
+
+}  // namespace firnlog::engine

@@ -1,0 +1,28 @@
+#pragma once
+// From a checkpoint's file to a keyspace: every blob verified and put in.
+
+#include <functional>
+#include <memory>
+
+#include "engine/format/manifest.hpp"
+#include "engine/index/keyspace.hpp"
+#include "io/files.hpp"
+#include "recovery/stamps.hpp"
+
+namespace firnlog::recovery {
+
+struct LoadedCheckpoint {
+    std::unique_ptr<engine::Keyspace> keyspace;
+    Stamps stamps;
+    std::uint64_t bytes = 0;
+};
+
+// Code::damaged if any byte is not what was written, or another code if it cannot be read. `moves`
+// are files whose bytes lie elsewhere now. `progress` is told of bytes; false gives up
+// (Code::busy).
+[[nodiscard]] Result<LoadedCheckpoint> load_checkpoint(
+    io::Files& files, const engine::StoreId& store_id, const engine::CheckpointEntry& entry,
+    const engine::Hasher::Secret& secret, engine::Moves moves,
+    const std::function<bool(std::uint64_t)>& progress);
+
+}  // namespace firnlog::recovery
