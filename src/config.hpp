@@ -121,7 +121,9 @@ struct Config {
     std::int64_t databases = 16;
     Fsync appendfsync = Fsync::always;
     std::uint64_t segment_bytes_max = 64ULL << 20;
-    std::uint64_t tail_memory = 256ULL << 20;  // bound on bytes not yet flushed
+    std::uint64_t checkpoint_log_bytes = std::uint64_t{256}
+                                         << 20;  // of log since the last; 0: never
+    std::uint64_t tail_memory = 256ULL << 20;    // bound on bytes not yet flushed
     std::vector<SaveRule> save{{3600, 1}, {300, 100}, {60, 10000}};
 
     // The process.

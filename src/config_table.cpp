@@ -233,9 +233,12 @@ constexpr Row kRows[] = {
         .in(&Config::tail_memory)
         .honoured()
         .at_start(),
-    special("save", Kind::save, "3600 1 300 100 60 10000")
-        .in(&Config::save)
-        .accepted("checkpoints come later; the log alone makes writes durable"),
+    special("save", Kind::save, "3600 1 300 100 60 10000").in(&Config::save).honoured(),
+    memory("checkpoint-log-bytes", "268435456", 0, 1LL << 50)
+        .no_sign()
+        .in(&Config::checkpoint_log_bytes)
+        .honoured()
+        .at_start(),
     memory("maxmemory", "0", 0, -1)
         .no_sign()
         .refused("values live on disk and keys are never evicted: bound the process with "

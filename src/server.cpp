@@ -4,6 +4,7 @@
 
 #include "src/latency.hpp"
 #include "src/pubsub.hpp"
+#include "src/saving.hpp"
 #include "src/slowlog.hpp"
 
 namespace firnlog::server {
@@ -30,7 +31,8 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       clock_(clock),
       pubsub_(std::make_unique<PubSub>()),
       slowlog_(std::make_unique<SlowLog>()),
-      latency_(std::make_unique<LatencyMonitor>(clock)) {
+      latency_(std::make_unique<LatencyMonitor>(clock)),
+      saving_(std::make_unique<Saving>(*this)) {
     publish(std::move(config));
 }
 
@@ -39,6 +41,10 @@ Server::~Server() = default;
 void Server::publish(Config config) {
     configs_.push_back(std::make_unique<const Config>(std::move(config)));
     config_.store(configs_.back().get(), std::memory_order_release);
+    std::vector<engine::SaveRule> rules;
+    for (const auto& rule : configs_.back()->save)
+        rules.push_back({.seconds = rule.seconds, .changes = rule.changes});
+    engine_.walk.rules(std::move(rules));
 }
 
 void Server::add_reactor(Reactor& reactor) { reactors_.push_back(&reactor); }

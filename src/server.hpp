@@ -23,6 +23,7 @@ namespace firnlog::server {
 class PubSub;
 class SlowLog;
 class LatencyMonitor;
+class Saving;
 
 class Server {
   public:
@@ -71,6 +72,7 @@ class Server {
     PubSub& pubsub() { return *pubsub_; }
     SlowLog& slowlog() { return *slowlog_; }
     LatencyMonitor& latency() { return *latency_; }
+    Saving& saving() { return *saving_; }
 
     // Connections that MONITOR; read before each command.
     std::atomic<std::size_t> monitors{0};
@@ -79,8 +81,6 @@ class Server {
     std::atomic<bool> paused_writes_only{false};
     // DEBUG SET-ACTIVE-EXPIRE
     std::atomic<bool> active_expire{true};
-    // LASTSAVE: when SAVE or BGSAVE last saw everything durable, in seconds since 1970.
-    std::atomic<std::int64_t> last_save_s{0};
     Rates rates;
     // Ten times a second, by one reactor.
     void sample_rates(std::int64_t now_us);
@@ -99,6 +99,7 @@ class Server {
     std::unique_ptr<PubSub> pubsub_;
     std::unique_ptr<SlowLog> slowlog_;
     std::unique_ptr<LatencyMonitor> latency_;
+    std::unique_ptr<Saving> saving_;
 };
 
 }  // namespace firnlog::server

@@ -25,6 +25,7 @@
 #include "src/crash_report.hpp"
 #include "src/loading.hpp"
 #include "src/logger.hpp"
+#include "src/saving.hpp"
 #include "src/server.hpp"
 #include "src/version.hpp"
 
@@ -136,6 +137,12 @@ void log_start(const recovery::Report& report) {
                    std::to_string(report.bytes) + " files=" + std::to_string(report.files) +
                    " ms=" + std::to_string(report.took_us / 1000) +
                    (report.clean ? " after a clean stop" : " after an unclean stop"));
+    if (report.checkpoint != 0)
+        logger::notice("store: began with checkpoint=" + std::to_string(report.checkpoint) +
+                       " bytes=" + std::to_string(report.checkpoint_bytes));
+    if (!report.checkpoint_fault.empty())
+        logger::warning("store: damaged: " + report.checkpoint_fault +
+                        "; left out, another one is taken now");
     if (report.torn_bytes != 0)
         logger::warning("store: torn tail cut at " + report.torn_at +
                         ", bytes=" + std::to_string(report.torn_bytes) + " kept in quarantine/");
@@ -147,6 +154,7 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     options.engine.tail_bytes_max = config.tail_memory;
     options.engine.batch_bytes_max =
         std::max<std::uint64_t>(config.tail_memory / 2, config.proto_max_bulk_len + (64U << 20));
+    options.engine.walk.log_bytes = config.checkpoint_log_bytes;
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
     options.give_up = [] { return signals.load() != 0; };
     options.progress = [&config, &loading,
@@ -284,6 +292,7 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
     store.engine().supply.on_change = [&server] {
         for (auto* reactor : server.reactors()) reactor->post([](Reactor& it) { it.resume(); });
     };
+    store.engine().walk.on_finished = [&server](bool good) { server.saving().finished(good); };
     store.engine().start_worker();
     for (const auto& listener : listeners) {
         first->reactor->listen(listener.fd);

@@ -96,6 +96,34 @@ Flow digest(Call& call) {
     return Flow::done;
 }
 
+Flow walk(Call& call) {
+    auto& walk = call.session.engine().walk;
+    const auto word = call.arg(2);
+    if (text::equal_folded(word, "pause") || text::equal_folded(word, "resume")) {
+        walk.pause(text::equal_folded(word, "pause"));
+        return call.ok();
+    }
+    if (!text::equal_folded(word, "status")) return call.syntax_error();
+    const auto status = walk.status();
+    call.out.map(10);
+    const auto field = [&](std::string_view name, std::uint64_t value) {
+        call.out.bulk(name);
+        call.out.integer(static_cast<std::int64_t>(value));
+    };
+    call.out.bulk("phase");
+    call.out.bulk(name_of(status.phase));
+    field("paused", status.paused ? 1 : 0);
+    field("keys", status.keys);
+    field("bytes", status.bytes);
+    field("done", status.done);
+    field("failed", status.failed);
+    field("checkpoints", status.checkpoints);
+    field("lo", status.lo.value);
+    field("hi", status.hi.value);
+    field("log_bytes", status.log_bytes);
+    return Flow::done;
+}
+
 Flow help(Call& call) {
     static constexpr std::string_view kLines[] = {
         "FIRN <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -111,6 +139,8 @@ Flow help(Call& call) {
         "    Return how far the log is appended, written, durable and archived.",
         "MARK <name>",
         "    Name this moment of the log.",
+        "WALK PAUSE|RESUME|STATUS",
+        "    Hold the job that takes checkpoints, let it go on, or tell how far it is.",
         "HELP",
         "    Prints this help.",
     };
@@ -193,6 +223,16 @@ constexpr Command kFirnRows[] = {
      .flags = kWrite | kDenyOom | kFast,
      .categories = kWriteCategory | kFastCategory,
      .handler = mark},
+    {.name = "firn|walk",
+     .syntax = "<PAUSE | RESUME | STATUS>",
+     .summary = "Holds the job that takes checkpoints, lets it go on, or tells how far it is",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(1)",
+     .arity = 3,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kAdminCategory | kDangerous | kSlow,
+     .handler = walk},
 };
 
 constexpr Command kRows[] = {

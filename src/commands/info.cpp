@@ -16,6 +16,7 @@
 #include "src/commands/server.hpp"
 #include "src/pubsub.hpp"
 #include "src/reactor.hpp"
+#include "src/saving.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
 #include "src/text/numbers.hpp"
@@ -302,6 +303,19 @@ void log_fields(const Facts& facts, Lines& lines) {
     const auto failure = engine.supply.failure();
     lines.add("log_supply_status",
               !failure ? "ok" : (failure->code == Code::no_space ? "no_space" : "failing"));
+    const auto walk = engine.walk.status();
+    lines.add("walk_phase", name_of(walk.phase));
+    lines.add("walk_paused", walk.paused ? 1 : 0);
+    lines.add("walk_keys", walk.keys);
+    lines.add("walk_bytes", walk.bytes);
+    lines.add("walk_written_bytes", walk.bytes_all);
+    lines.add("walk_failures", walk.failed);
+    lines.add("walk_error", walk.error ? walk.error->text() : std::string());
+    lines.add("checkpoints", walk.checkpoints);
+    lines.add("checkpoint_bytes", walk.checkpoint_bytes);
+    lines.add("checkpoint_lo", walk.lo.value);
+    lines.add("checkpoint_hi", walk.hi.value);
+    lines.add("log_bytes_since_checkpoint", walk.log_bytes);
     const auto& counters = engine.counters;
     lines.add("cold_reads", counters.cold_reads.load(std::memory_order_relaxed));
     lines.add("late_reads", counters.late_reads.load(std::memory_order_relaxed));
@@ -315,6 +329,9 @@ void log_fields(const Facts& facts, Lines& lines) {
     lines.add("recovery_files", start.files);
     lines.add("recovery_bytes", start.bytes);
     lines.add("recovery_records", start.records);
+    lines.add("recovery_checkpoint", start.checkpoint);
+    lines.add("recovery_checkpoint_bytes", start.checkpoint_bytes);
+    lines.add("recovery_checkpoint_fault", start.checkpoint_fault);
     lines.add("recovery_unbound_objects", start.unbound);
     lines.add("recovery_torn_bytes", start.torn_bytes);
     lines.add("recovery_torn_at", start.torn_at);
@@ -323,7 +340,19 @@ void log_fields(const Facts& facts, Lines& lines) {
 void persistence_section(const Facts& facts, Lines& lines) {
     lines.section("Persistence");
     const auto& log = facts.engine.log;
-    const auto saved = facts.server.last_save_s.load(std::memory_order_relaxed);
+    const auto walk = facts.engine.walk.status();
+    const auto& saving = facts.server.saving();
+    const bool walking = walk.phase != engine::Walk::Phase::idle;
+    // From the reply of BGSAVE on, as in Redis: who waits for the end of it must see its beginning.
+    const bool busy = walking || walk.asked;
+    const bool rewrites = saving.name() == Saving::Name::rewrite;
+    const std::string_view walk_status = walk.failed_in_row == 0 ? "ok" : "err";
+    const auto last_s = walk.last_us < 0 ? -1 : walk.last_us / 1'000'000;
+    const auto current_s = walking ? (facts.server.clock().mono().us - walk.began_us) / 1'000'000
+                                   : std::int64_t{busy ? 0 : -1};
+    std::int64_t keys = 0;
+    for (std::uint32_t i = 0; busy && i < facts.engine.keyspace().databases_end(); ++i)
+        keys += facts.engine.keyspace().counts_of(i).keys;
     const std::string_view status = log.failed() == 0 ? "ok" : "err";
     std::uint64_t bytes = 0;
     for (const auto* segment : facts.engine.segments().all()) bytes += segment->bytes;
@@ -333,26 +362,26 @@ void persistence_section(const Facts& facts, Lines& lines) {
     lines.add("current_cow_size", 0);
     lines.add("current_cow_size_age", 0);
     lines.add("current_fork_perc", "0.00");
-    lines.add("current_save_keys_processed", 0);
-    lines.add("current_save_keys_total", 0);
-    lines.add("rdb_changes_since_last_save", 0);
-    lines.add("rdb_bgsave_in_progress", 0);
-    lines.add("rdb_last_save_time", saved != 0 ? saved : facts.server.started_wall_us / 1'000'000);
-    lines.add("rdb_last_bgsave_status", status);
-    lines.add("rdb_last_bgsave_time_sec", -1);
-    lines.add("rdb_current_bgsave_time_sec", -1);
-    lines.add("rdb_saves", 0);
+    lines.add("current_save_keys_processed", walking ? walk.keys : 0);
+    lines.add("current_save_keys_total", keys);
+    lines.add("rdb_changes_since_last_save", walk.changes);
+    lines.add("rdb_bgsave_in_progress", busy && !rewrites ? 1 : 0);
+    lines.add("rdb_last_save_time", saving.last_s());
+    lines.add("rdb_last_bgsave_status", walk_status);
+    lines.add("rdb_last_bgsave_time_sec", last_s);
+    lines.add("rdb_current_bgsave_time_sec", rewrites ? -1 : current_s);
+    lines.add("rdb_saves", walk.done);
     lines.add("rdb_last_cow_size", 0);
     lines.add("rdb_last_load_keys_expired", 0);
     lines.add("rdb_last_load_keys_loaded", 0);
     lines.add("aof_enabled", 1);
-    lines.add("aof_rewrite_in_progress", 0);
-    lines.add("aof_rewrite_scheduled", 0);
-    lines.add("aof_last_rewrite_time_sec", -1);
-    lines.add("aof_current_rewrite_time_sec", -1);
-    lines.add("aof_last_bgrewrite_status", "ok");
-    lines.add("aof_rewrites", 0);
-    lines.add("aof_rewrites_consecutive_failures", 0);
+    lines.add("aof_rewrite_in_progress", busy && rewrites ? 1 : 0);
+    lines.add("aof_rewrite_scheduled", saving.rewrite_scheduled() ? 1 : 0);
+    lines.add("aof_last_rewrite_time_sec", saving.rewrites() == 0 ? -1 : last_s);
+    lines.add("aof_current_rewrite_time_sec", rewrites ? current_s : -1);
+    lines.add("aof_last_bgrewrite_status", walk_status);
+    lines.add("aof_rewrites", saving.rewrites());
+    lines.add("aof_rewrites_consecutive_failures", walk.failed_in_row);
     lines.add("aof_last_write_status", status);
     lines.add("aof_last_cow_size", 0);
     lines.add("module_fork_in_progress", 0);

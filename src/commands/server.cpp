@@ -8,6 +8,7 @@
 #include "src/commands/replies.hpp"
 #include "src/logger.hpp"
 #include "src/reactor.hpp"
+#include "src/saving.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
 #include "src/text/numbers.hpp"
@@ -27,10 +28,7 @@ Flow time(Call& call) {
     return Flow::done;
 }
 
-Flow lastsave(Call& call) {
-    const auto saved = call.server.last_save_s.load(std::memory_order_relaxed);
-    return call.integer(saved != 0 ? saved : call.server.started_wall_us / 1'000'000);
-}
+Flow lastsave(Call& call) { return call.integer(call.server.saving().last_s()); }
 
 Flow role(Call& call) {
     call.out.array(3);
@@ -40,51 +38,69 @@ Flow role(Call& call) {
     return Flow::done;
 }
 
-// ---- Saving: the log is the store, so that to save is to wait until all of it is durable.
-
-void note_saved(Server& server) {
-    server.last_save_s.store(server.clock().wall().us / 1'000'000, std::memory_order_relaxed);
-}
+// ---- Saving: the log is the store. To save is to write the index down, so that a start need not
+// go through all of the log; and everything before it is durable then.
 
 bool log_failed(const Call& call) { return call.server.engine().log.failed() != 0; }
+
+constexpr std::string_view kSaveRuns = "ERR Background save already in progress";
+constexpr std::string_view kRewriteRuns =
+    "ERR Background append only file rewriting already in progress";
+constexpr std::string_view kPaused = "ERR the walk is paused, FIRN WALK RESUME lets it go on";
+constexpr std::string_view kSaveFailed = "ERR the checkpoint failed, the log says why";
+
+std::string_view why_not(Saving::Asked why) {
+    if (why == Saving::Asked::paused) return kPaused;
+    return why == Saving::Asked::rewrite_runs ? kRewriteRuns : kSaveRuns;
+}
 
 Flow save(Call& call) {
     if (log_failed(call)) return call.stop(engine::Stop::io_error);
     const auto client = call.client.id;
     const auto blocked = call.reactor.block(call.client);
-    call.reactor.when_durable(
-        call.server.engine().log.tail.batch_end(), [client, blocked](Reactor& reactor) {
-            const bool failed = reactor.server().engine().log.failed() != 0;
-            if (!failed) note_saved(reactor.server());
-            reactor.unblock(client, blocked, [failed](Connection&, resp::Writer& out) {
-                if (failed)
-                    out.error(
-                        "IOERR writing or syncing the log failed, it takes no more writes "
-                        "until a restart");
-                else
-                    out.ok();
-            });
+    const auto saved = [client, blocked](Reactor& reactor, bool good) {
+        reactor.unblock(client, blocked, [good](Connection&, resp::Writer& out) {
+            if (good)
+                out.ok();
+            else
+                out.error(kSaveFailed);
+        });
+    };
+    const auto asked = call.server.saving().ask(Saving::Name::save, false, call.reactor, saved);
+    if (asked != Saving::Asked::started)
+        call.reactor.unblock(client, blocked, [asked](Connection&, resp::Writer& out) {
+            out.error(why_not(asked));
         });
     return Flow::blocked;
 }
 
-Flow start_saving(Call& call, std::string_view answer) {
+Flow bgsave(Call& call) {
+    const bool schedule = call.argc() == 2 && equal_folded(call.arg(1), "schedule");
+    if (call.argc() > 1 && !schedule) return call.syntax_error();
     if (log_failed(call)) return call.stop(engine::Stop::io_error);
-    call.reactor.when_durable(call.server.engine().log.tail.batch_end(), [](Reactor& reactor) {
-        if (reactor.server().engine().log.failed() == 0) note_saved(reactor.server());
-    });
-    call.out.simple(answer);
+    const auto asked = call.server.saving().ask(Saving::Name::save, schedule);
+    if (asked == Saving::Asked::scheduled)
+        call.out.simple("Background saving scheduled");
+    else if (asked == Saving::Asked::started)
+        call.out.simple("Background saving started");
+    else
+        return call.error(why_not(asked));
     return Flow::done;
 }
 
-Flow bgsave(Call& call) {
-    const bool scheduled = call.argc() == 2 && equal_folded(call.arg(1), "schedule");
-    if (call.argc() > 1 && !scheduled) return call.syntax_error();
-    return start_saving(call, "Background saving started");
-}
-
 Flow bgrewriteaof(Call& call) {
-    return start_saving(call, "Background append only file rewriting started");
+    if (log_failed(call)) return call.stop(engine::Stop::io_error);
+    auto& saving = call.server.saving();
+    // As in Redis: behind a save it is scheduled, a second one is refused.
+    const bool rewrites = saving.name() == Saving::Name::rewrite;
+    const auto asked = saving.ask(Saving::Name::rewrite, !rewrites);
+    if (asked == Saving::Asked::scheduled)
+        call.out.simple("Background append only file rewriting scheduled");
+    else if (asked == Saving::Asked::started)
+        call.out.simple("Background append only file rewriting started");
+    else
+        return call.error(why_not(asked));
+    return Flow::done;
 }
 
 // ---- Stopping. Whatever the words, everything acknowledged is durable before the process ends.
@@ -114,8 +130,27 @@ Flow shutdown(Call& call) {
     if (log_failed(call) && !force && !nosave)
         return call.error("ERR Errors trying to SHUTDOWN. Check logs.");
     logger::notice("SHUTDOWN by " + call.client.peer_address);
-    call.server.stop();
-    return Flow::close;
+    if (!save || log_failed(call)) {
+        call.server.stop();
+        return Flow::close;
+    }
+    // One that runs already may have begun before what was written last: another one follows it.
+    const auto client = call.client.id;
+    const auto blocked = call.reactor.block(call.client);
+    const auto saved = [client, blocked, force](Reactor& reactor, bool good) {
+        if (good || force) return reactor.server().stop();
+        reactor.unblock(client, blocked, [](Connection&, resp::Writer& out) {
+            out.error("ERR Errors trying to SHUTDOWN. Check logs.");
+        });
+    };
+    const auto asked = call.server.saving().ask(Saving::Name::save, true, call.reactor, saved);
+    if (asked != Saving::Asked::paused) return Flow::blocked;
+    if (force)
+        call.server.stop();
+    else
+        call.reactor.unblock(client, blocked,
+                             [](Connection&, resp::Writer& out) { out.error(kPaused); });
+    return Flow::blocked;
 }
 
 Flow replicaof(Call& call) {
@@ -170,16 +205,16 @@ std::span<const Command> server_commands() {
     static const Command rows[] = {
         acl_command(),
         {.name = "bgrewriteaof",
-         .summary = "Asks that everything be durable; the log is never rewritten as a whole",
+         .summary = "Takes a checkpoint, as BGSAVE does; the log is never rewritten as a whole",
          .since = "1.0.0",
          .group = "server",
-         .complexity = "O(1)",
+         .complexity = "O(1), the checkpoint O(N) in the background",
          .arity = 1,
          .flags = kAdmin | kNoScript | kNoAsyncLoading,
          .handler = bgrewriteaof},
         {.name = "bgsave",
          .syntax = "[SCHEDULE]",
-         .summary = "Asks that everything be durable; LASTSAVE tells when it was",
+         .summary = "Takes a checkpoint beside the running server; LASTSAVE tells when it was",
          .since = "1.0.0",
          .group = "server",
          .complexity = "O(1)",
@@ -191,7 +226,7 @@ std::span<const Command> server_commands() {
         debug_command(),
         info_command(),
         {.name = "lastsave",
-         .summary = "When SAVE or BGSAVE last saw everything durable, as a Unix time",
+         .summary = "When the newest checkpoint was taken, as a Unix time",
          .since = "1.0.0",
          .group = "server",
          .complexity = "O(1)",
@@ -235,7 +270,7 @@ std::span<const Command> server_commands() {
          .categories = kAdminCategory | kDangerous,
          .handler = role},
         {.name = "save",
-         .summary = "Answers when everything is durable",
+         .summary = "Takes a checkpoint and answers when it counts",
          .since = "1.0.0",
          .group = "server",
          .complexity = "O(1)",
@@ -244,7 +279,7 @@ std::span<const Command> server_commands() {
          .handler = save},
         {.name = "shutdown",
          .syntax = "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
-         .summary = "Makes everything durable and ends the server",
+         .summary = "Makes everything durable and ends the server; SAVE: with a checkpoint",
          .since = "1.0.0",
          .group = "server",
          .complexity = "O(1)",
