@@ -56,6 +56,8 @@ void Call::notify(std::uint32_t kind, std::string_view event, std::string_view k
 void Call::notify(std::uint32_t kind, std::string_view event, std::string_view key,
                   std::uint32_t database) const {
     if ((server.config().notify_keyspace_events & kind) == 0) return;
+    // What the command has found expired on its way comes first.
+    reactor.dispatcher().line_up_expired();
     reactor.dispatcher().events.push_back(
         {.kind = kind, .event = event, .key = std::string(key), .database = database});
 }

@@ -211,9 +211,6 @@ void Dispatcher::begin_exec(Connection& client) {
 Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& command,
                      std::span<const std::string_view> args,
                      std::optional<engine::Durability> policy) {
-    // MONITOR shows EXEC behind the commands that it ran.
-    const bool is_exec = command.name == "exec";
-    if (!is_exec) note_for_monitors(client, command, args);
     const auto began = nanoseconds_now();
     failed_ = false;
     begin_session(client, command, args);
@@ -240,7 +237,9 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
         monitor_lines_.clear();
         return flow;
     }
-    if (is_exec) note_for_monitors(client, command, args);
+    // Behind the command, as in Redis: SELECT is shown with the database it chose, EXEC behind the
+    // commands it ran.
+    note_for_monitors(client, command, args);
     if (!monitor_lines_.empty()) feed_monitors(reactor_, std::exchange(monitor_lines_, {}));
     const auto took = nanoseconds_now() - began;
     count(command, took);
@@ -276,9 +275,10 @@ void Dispatcher::run_queued(Call& exec) {
                   .in_exec = true};
         failed_ = false;
         exec.out.speak(client.protocol);
-        note_for_monitors(client, *queued.command, queued.kept.args());
         const auto flow = queued.command->handler(call);
         ensure(flow == Flow::done || flow == Flow::close, "within EXEC every command answers");
+        line_up_expired();
+        note_for_monitors(client, *queued.command, queued.kept.args());
         const auto took = nanoseconds_now() - began;
         count(*queued.command, took);
         note_slow(client, *queued.command, queued.kept.args(), took);
@@ -320,7 +320,7 @@ void Dispatcher::finish(Connection& client, std::optional<engine::Durability> po
     client.out.end_reply(log, gate, durability);
 }
 
-void Dispatcher::publish_events() {
+void Dispatcher::line_up_expired() {
     for (auto& expired : session_.events)
         if ((server_.config().notify_keyspace_events & kNotifyExpired) != 0)
             events.push_back({.kind = kNotifyExpired,
@@ -328,6 +328,10 @@ void Dispatcher::publish_events() {
                               .key = std::move(expired.key),
                               .database = expired.database});
     session_.events.clear();
+}
+
+void Dispatcher::publish_events() {
+    line_up_expired();
     if (events.empty()) return;
     std::vector<KeyspaceEvent> told;
     told.swap(events);

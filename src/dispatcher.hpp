@@ -38,11 +38,17 @@ class Dispatcher {
 
     // By Call::error: for errorstats and rejected calls.
     void note_error(std::string_view text);
-    // Keys that expired without a command; called between commands.
+    // Publishes `events` and what is left of the session's own; called between commands.
     void publish_events();
 
     // What commands want told when the session has ended; see Call::notify.
     std::vector<KeyspaceEvent> events;
+    // Puts keys that the session has found expired in line behind what is in `events`.
+    void line_up_expired();
+
+    // Ends the reply that was written to the client's outbox, or takes it back where CLIENT REPLY
+    // wants none. Without a policy that of the connection holds.
+    void finish(Connection& client, std::optional<engine::Durability> policy, engine::Lsn gate);
 
     // How often each error code was answered (errorstats), by its first word.
     struct ErrorCount {
@@ -66,7 +72,6 @@ class Dispatcher {
     void begin_session(Connection& client, const Command& command,
                        std::span<const std::string_view> args);
     void begin_exec(Connection& client);
-    void finish(Connection& client, std::optional<engine::Durability> policy, engine::Lsn gate);
     void count(const Command& command, std::int64_t nanoseconds);
     void note_for_monitors(const Connection& client, const Command& command,
                            std::span<const std::string_view> args);

@@ -1,5 +1,8 @@
 #include "src/notifications.hpp"
 
+#include <iterator>
+#include <utility>
+
 #include "src/config.hpp"
 #include "src/pubsub.hpp"
 #include "src/reactor.hpp"
@@ -26,18 +29,28 @@ void tell(Reactor& reactor, std::uint32_t wanted, const KeyspaceEvent& event) {
 
 void publish_notifications(Reactor& reactor, std::span<const KeyspaceEvent> events) {
     const auto wanted = reactor.server().config().notify_keyspace_events;
-    // The clock stands still in a session, so what it found expired had expired before all else.
-    for (const auto& event : events)
-        if (event.kind == kNotifyExpired) tell(reactor, wanted, event);
     for (const auto& event : events) {
         if (event.kind == KeyspaceEvent::kPublished)
             reactor.server().pubsub().publish(
                 reactor, {.kind = event.event == "spublish" ? Kind::shard : Kind::channel,
                           .channel = event.key,
                           .text = event.message});
-        else if (event.kind != kNotifyExpired)
+        else
             tell(reactor, wanted, event);
     }
+}
+
+ExpiredInTurn::ExpiredInTurn(engine::Session& session)
+    : session_(session), later_(std::exchange(session.events, {})) {}
+
+ExpiredInTurn::~ExpiredInTurn() {
+    std::move(later_.begin() + static_cast<std::ptrdiff_t>(next_), later_.end(),
+              std::back_inserter(session_.events));
+}
+
+void ExpiredInTurn::turn_of(std::string_view key) {
+    if (next_ < later_.size() && later_[next_].key == key)
+        session_.events.push_back(std::move(later_[next_++]));
 }
 
 }  // namespace firnlog::server

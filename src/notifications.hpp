@@ -10,6 +10,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "engine/session.hpp"
 
 namespace firnlog::server {
 
@@ -28,5 +31,23 @@ struct KeyspaceEvent {
 
 // On the reactor whose command did it; no session is begun.
 void publish_notifications(Reactor& reactor, std::span<const KeyspaceEvent> events);
+
+// A command on several keys has looked at all of them before its first effect, but tells that one
+// had expired when its turn comes, as Redis does, which looks at one after the other. While this
+// lives the session's own list holds only those whose turn has come.
+class ExpiredInTurn {
+  public:
+    explicit ExpiredInTurn(engine::Session& session);
+    ~ExpiredInTurn();
+    ExpiredInTurn(const ExpiredInTurn&) = delete;
+    ExpiredInTurn& operator=(const ExpiredInTurn&) = delete;
+
+    void turn_of(std::string_view key);
+
+  private:
+    engine::Session& session_;
+    std::vector<engine::KeyEvent> later_;  // in the order of the keys' turns
+    std::size_t next_ = 0;
+};
 
 }  // namespace firnlog::server

@@ -516,7 +516,10 @@ bool Reactor::unblock(std::uint64_t connection_id, std::uint64_t blocked_id,
     connection->blocked_until_us = 0;
     resp::Writer out(connection->out.buffer(), connection->protocol);
     reply(*connection, out);
-    end_push(*connection);
+    // Whoever switched replies off has none of this one either.
+    dispatcher_.finish(*connection, {}, server_.engine().log.tail.batch_end());
+    note_ready(*connection);
+    check_output_limit(*connection);
     // What it has sent meanwhile runs when this turn's completions are through.
     post([connection_id](Reactor& reactor) {
         if (auto* still = reactor.find(connection_id)) reactor.go_on(*still);

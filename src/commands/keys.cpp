@@ -5,6 +5,7 @@
 #include "engine/engine.hpp"
 #include "engine/ops/keys.hpp"
 #include "src/commands/string_text.hpp"
+#include "src/notifications.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
 #include "src/text/numbers.hpp"
@@ -81,7 +82,13 @@ Flow rename_to(Call& call, Existing existing) {
 Flow del(Call& call) {
     const auto gone = engine::keys::remove(call.session, call.args.subspan(1));
     if (!gone) return call.stop(gone.error());
-    for (const auto key : *gone) call.notify(kNotifyGeneric, "del", key);
+    ExpiredInTurn expired(call.session);
+    auto next = gone->begin();
+    for (const auto key : call.args.subspan(1)) {
+        expired.turn_of(key);
+        if (next == gone->end() || next->data() != key.data()) continue;
+        call.notify(kNotifyGeneric, "del", *next++);
+    }
     return call.integer(static_cast<std::int64_t>(gone->size()));
 }
 

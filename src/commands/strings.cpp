@@ -7,6 +7,7 @@
 #include "src/commands/command_table.hpp"
 #include "src/commands/lcs.hpp"
 #include "src/commands/string_text.hpp"
+#include "src/notifications.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
@@ -304,8 +305,12 @@ Flow set_all(Call& call, bool only_new) {
     }
     if (auto room = call.session.reserve(cost.bytes, cost.records); !room)
         return call.stop(room.error());
+    // MSETNX has looked at all of them before it set any, in Redis too.
+    std::optional<ExpiredInTurn> expired;
+    if (!only_new) expired.emplace(call.session);
     for (std::size_t i = 1; i < call.argc(); i += 2) {
         const auto key = call.arg(i);
+        if (expired) expired->turn_of(key);
         // A key may stand there twice, and is new once. What had expired is gone since the first
         // look.
         const bool is_new = looks && !*call.session.look(key);

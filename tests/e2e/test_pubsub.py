@@ -9,6 +9,8 @@ import harness
 
 
 class PubSub(harness.PairTest):
+    FIRNLOG_OPTIONS = ("--enable-debug-command", "yes")
+
     def setUp(self):
         super().setUp()
         self.others = []
@@ -247,8 +249,7 @@ class PubSub(harness.PairTest):
         self.same("CONFIG", "SET", "notify-keyspace-events", "")
 
     def test_an_expiry_is_told_before_what_follows(self):
-        for client in (self.ours, self.theirs):
-            client.ask("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        self.same("DEBUG", "SET-ACTIVE-EXPIRE", "0")
         pair = self.pair()
         self.same("CONFIG", "SET", "notify-keyspace-events", "KEA")
         self.same("SET", "k", "1", "PX", "30")
@@ -261,6 +262,34 @@ class PubSub(harness.PairTest):
             client.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1")
         self.same("SET", "k", "1", "PX", "30")
         self.same_pushes(pair, 3)
+        self.same("CONFIG", "SET", "notify-keyspace-events", "")
+
+    def test_each_of_several_expired_keys_is_told_in_its_turn(self):
+        """Redis looks at one key after the other; here all are looked at before the first effect."""
+        self.same("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        pair = self.pair()
+        self.same("CONFIG", "SET", "notify-keyspace-events", "KEAn")
+        self.same_replies(pair, "PSUBSCRIBE __keyevent*")
+        for commands in (["DEL a b c d"], ["UNLINK b a c"], ["MSET a 1 b 2 d 3 c 4"],
+                         ["MSETNX b 2 c 4"],
+                         ["MULTI", "SET a 1", "GET b", "SET d 1", "SET c 1", "EXEC"],
+                         ["RENAME a b"], ["COPY a b"], ["MGET a b c"], ["DEL b a b"]):
+            with self.subTest(commands=commands):
+                self.same("FLUSHALL")
+                self.same("MSET", "a", "1", "b", "1", "c", "1", "d", "1")
+                for key in "bc":
+                    self.same("PEXPIRE", key, "1")
+                time.sleep(0.01)
+                self.same("PUBLISH", "__keyevent", "begin")
+                for command in commands:
+                    self.same(*command.split(" "))
+                self.same("PUBLISH", "__keyevent", "end")
+                told = [[], []]
+                for client, events in zip(pair, told):
+                    while not events or events[-1][-1] != b"end":
+                        events.append(harness.parse(client.reply()))
+                self.assertEqual(*told)
+        self.same("DEBUG", "SET-ACTIVE-EXPIRE", "1")
         self.same("CONFIG", "SET", "notify-keyspace-events", "")
 
     def test_events_of_a_transaction_keep_their_order(self):

@@ -390,6 +390,13 @@ class AsRedis(harness.PairTest):
             client.send("CLIENT", "REPLY", "OFF")
             self.assertEqual(client.ask("RESET"), b"+RESET\r\n")
             self.assertEqual(client.ask("PING"), b"+PONG\r\n")
+            # Also those that come later than the command.
+            client.send("CLIENT", "REPLY", "SKIP")
+            client.send("WAIT", 1, 1)
+            self.assertEqual(client.ask("ECHO", 2), b"$1\r\n2\r\n")
+            client.send("CLIENT", "REPLY", "OFF")
+            client.send("WAIT", 1, 1)
+            self.assertEqual(client.ask("CLIENT", "REPLY", "ON"), b"+OK\r\n")
 
     def test_a_digest_is_that_of_redis(self):
         def fill(client):
@@ -433,13 +440,21 @@ class AsRedis(harness.PairTest):
                 "EXEC",
                 "GET",
                 "NOSUCH",
+                "SELECT 3",
+                "MULTI",
+                "SELECT 1",
+                "SET a 1",
+                "EXEC",
+                "SWAPDB 1 2",
+                "RESET",
+                "AUTH secret",
                 "GET nokey",
             ):
                 server.ask(*line.split())
             lines = []
             while b'"nokey"' not in (lines[-1] if lines else b""):
                 lines.append(client.reply())
-            seen.append([re.sub(rb"^\+[0-9.]+ \[0 127.0.0.1:\d+\]", b"", x) for x in lines])
+            seen.append([re.sub(rb"^\+[0-9.]+ (\[\d+) 127.0.0.1:\d+\]", rb"\1", x) for x in lines])
         self.assertEqual(*seen)
         for client in watching:
             client.close()
