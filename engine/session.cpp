@@ -222,9 +222,25 @@ Expected<std::optional<Item>> Session::look(std::string_view key, Type type) {
     return item;
 }
 
-Expected<std::string> Session::read_key(Address address, std::size_t size_hint) {
+std::optional<Item> Session::peek(std::string_view name, std::uint32_t database) {
+    const auto key = key_of(name);
+    const auto* entry = space_of(database).stripes[key.stripe].find(key.tag);
+    if (entry == nullptr) return std::nullopt;
+    Item item{.type = entry->type()};
+    if (item.type == Type::string)
+        item.size_hint = entry->size_hint();
+    else
+        item.object = entry->pointer<Object>();
+    return item;
+}
+
+Expected<Record> Session::pass(Address address, std::size_t size_hint) {
     passing_.reset();
-    const auto record = read(address, size_hint, passing_);
+    return read(address, size_hint, passing_);
+}
+
+Expected<std::string> Session::read_key(Address address, std::size_t size_hint) {
+    const auto record = pass(address, size_hint);
     if (!record) return tl::unexpected(record.error());
     return std::string(record->key);
 }
@@ -254,9 +270,15 @@ void Session::saw_everything() {
 }
 
 Expected<void> Session::reserve(std::size_t bytes, std::size_t records, bool shrinks) {
-    auto& log = engine_.log;
     const auto need = bytes + records * kRecordOverheadMax;
     if (batch_bytes_ + need > engine_.options.batch_bytes_max) return tl::unexpected(Stop::too_big);
+    if (auto room = prepare(need, shrinks); !room) return room;
+    batch_bytes_ += need;
+    return {};
+}
+
+Expected<void> Session::prepare(std::size_t need, bool shrinks) {
+    auto& log = engine_.log;
     const bool opens = !batch_open_;
     if (opens) log.tail.lock.lock();
     const auto refuse = [&](Stop why) {
@@ -278,7 +300,6 @@ Expected<void> Session::reserve(std::size_t bytes, std::size_t records, bool shr
         log.tail.open_batch();
         batch_open_ = true;
     }
-    batch_bytes_ += need;
     return {};
 }
 

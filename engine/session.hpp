@@ -112,10 +112,13 @@ class Session {
     Expected<std::optional<Item>> look(std::string_view key, std::uint32_t database);
     // As look, but another type than `type` (a big string is a string) stops with wrong_type.
     Expected<std::optional<Item>> look(std::string_view key, Type type);
+    // What is there, due or not: without effect, and no reply may rest on it.
+    [[nodiscard]] std::optional<Item> peek(std::string_view key, std::uint32_t database);
     // The record at an address, whole.
     Expected<Record> read(Address address, std::size_t size_hint);
-    // The key alone, of a record at an address: the rest of it is let go at once, so that going
-    // through all keys takes no more memory than their names.
+    // As read(), but its bytes live until the next pass() or read_key() only: whoever goes through
+    // a long value, or through all keys, has no more of them in memory than the one.
+    Expected<Record> pass(Address address, std::size_t size_hint);
     Expected<std::string> read_key(Address address, std::size_t size_hint);
     // Memory that lives until reset(), for a value put together from pieces.
     [[nodiscard]] std::span<char> buffer(std::size_t bytes) {
@@ -133,6 +136,9 @@ class Session {
     // reserved before. `shrinks`: what is emitted frees more than it takes, and may use the
     // reserve.
     Expected<void> reserve(std::size_t bytes, std::size_t records = 1, bool shrinks = false);
+    // Room for so many bytes of records to come, of which each reserves its own part later.
+    // Afterwards none of them stops with `wait`.
+    Expected<void> prepare(std::size_t bytes, bool shrinks = false);
 
     void put(std::string_view key, std::string_view value, std::int64_t expires_ms = -1);
     void remove(std::string_view key, bool by_expiry = false);
@@ -181,7 +187,7 @@ class Session {
 
     Engine& engine_;
     Scratch scratch_;
-    Scratch passing_;  // read_key's
+    Scratch passing_;  // pass()'s
     bool begun_ = false;
     bool all_ = false;
     bool may_wait_ = false;

@@ -16,9 +16,10 @@ Flow Call::stop(engine::Stop why) {
             ensure(!in_exec, "within EXEC cold bytes are read at once");
             return Flow::again;
         case engine::Stop::wait:
-            // EXEC has had effects already, perhaps, and cannot begin anew.
-            if (in_exec) return error("BUSY the log is waiting for room, try again");
-            return Flow::again;
+            if (!in_exec) return Flow::again;
+            // EXEC has seen to room for all of its commands, unless the disk was full then; that it
+            // has become less full meanwhile helps the next one.
+            [[fallthrough]];
         case engine::Stop::no_space:
             return error(
                 "NOSPACE the next segment of the log cannot be made (see INFO persistence): only "

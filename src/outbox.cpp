@@ -90,6 +90,12 @@ std::span<const std::byte> Outbox::sendable() {
     return {reinterpret_cast<const std::byte*>(view.data()), view.size()};
 }
 
-void Outbox::sent(std::size_t bytes) { sent_ += bytes; }
+void Outbox::sent(std::size_t bytes) {
+    sent_ += bytes;
+    if (sent_ < sending_.size()) return;
+    // A long reply's memory goes now, not when there is something else to say.
+    sending_.clear();
+    sent_ = 0;
+}
 
 }  // namespace firnlog::server

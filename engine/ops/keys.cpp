@@ -173,6 +173,20 @@ Expected<void> copy(Session& session, std::string_view from, std::string_view to
     return strings::set(session, to, *value, (*item)->expires_ms);
 }
 
+std::size_t held_bytes(const Item& item) {
+    constexpr std::size_t kRecordOverheadMax = 64;
+    if (item.type == Type::string) return item.size_hint + kRecordOverheadMax;
+    if (item.type == Type::big_string) {
+        const auto& big = std::get<BigString>(item.object->body);
+        return big.size() + (big.size() / BigString::kChunkBytes + 2) * kRecordOverheadMax;
+    }
+    std::size_t bytes = kRecordOverheadMax;
+    std::get<HashBody>(item.object->body).for_each([&](const Entry& entry) {
+        bytes += entry.size_hint() + kRecordOverheadMax;
+    });
+    return bytes;
+}
+
 Expected<Scanned> scan(Engine& engine, Session& session, std::uint32_t database,
                        std::uint64_t cursor, std::size_t count) {
     // A stripe may hold all keys there are: others are let in after so many.

@@ -29,6 +29,9 @@ Expected<void> move(Session& session, std::string_view key, std::uint32_t databa
 Expected<void> copy(Session& session, std::string_view from, std::string_view to,
                     std::uint32_t database);
 
+// How many bytes of a batch a copy of it would take, at the most.
+[[nodiscard]] std::size_t held_bytes(const Item& item);
+
 // ---- Across the stripes. The session has no keys, and one stripe after the other is locked here;
 // or it holds all of them.
 

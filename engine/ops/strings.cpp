@@ -31,7 +31,7 @@ Expected<void> copy_out(Session& session, const BigString& big, std::size_t from
         const auto begin = std::max(from, chunk_begin + piece.offset);
         const auto end = std::min(from + out.size(), chunk_begin + piece.offset + piece.bytes);
         if (begin >= end) return {};
-        const auto record = session.read(piece.address, piece.record_bytes);
+        const auto record = session.pass(piece.address, piece.record_bytes);
         if (!record && record.error() == Stop::cold) {
             cold = true;
             return {};
@@ -255,6 +255,11 @@ Expected<std::string_view> range(Session& session, const Item& item, std::size_t
     const auto out = session.buffer(bytes);
     if (auto read = copy_out(session, big, from, out); !read) return tl::unexpected(read.error());
     return std::string_view(out.data(), out.size());
+}
+
+Expected<void> copy(Session& session, const Item& item, std::size_t from, std::span<char> out) {
+    session.saw(item.object->last_change);
+    return copy_out(session, big_of(item), from, out);
 }
 
 Expected<std::optional<std::string_view>> get(Session& session, std::string_view key) {

@@ -29,6 +29,8 @@ Expected<std::string_view> get(Session& session, const Item& item, std::string_v
 Expected<std::size_t> length(Session& session, const Item& item);
 Expected<std::string_view> range(Session& session, const Item& item, std::size_t from,
                                  std::size_t bytes);
+// Part of a big string, all of which exists, into memory of the caller's.
+Expected<void> copy(Session& session, const Item& item, std::size_t from, std::span<char> out);
 
 // What a whole new value takes of a batch; reserve() this when several are set together.
 struct Cost {

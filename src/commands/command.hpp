@@ -87,6 +87,10 @@ enum CommandFlag : std::uint32_t {
     kProtected = 1U << 20,  // DEBUG: allowed by enable-debug-command alone
     // ---- Ours, not shown to clients.
     kAllStripes = 1U << 24,  // keys cannot be known: every stripe is locked (SWAPDB, FLUSHALL)
+    // What a command writes of what its keys hold, besides what it brings along; EXEC has to know,
+    // to find room for all before it begins.
+    kRewritesValue = 1U << 25,  // some of it, and a value of one record once as a whole
+    kCopiesValue = 1U << 26,    // all of it
 };
 
 // ACL categories, shown by COMMAND INFO.

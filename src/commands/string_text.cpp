@@ -29,6 +29,22 @@ engine::Expected<std::string_view> StringText::part(std::size_t from, std::size_
     return whole_.substr(from, bytes);
 }
 
+engine::Expected<void> StringText::write(resp::Writer& out, std::size_t from,
+                                         std::size_t bytes) const {
+    bytes = from >= size_ ? 0 : std::min(bytes, size_ - from);
+    if (bytes == 0 || item_->type != engine::Type::big_string) {
+        out.bulk(bytes == 0 ? std::string_view{} : whole_.substr(from, bytes));
+        return {};
+    }
+    const auto before = out.out().size();
+    const auto room = out.bulk_room(bytes);
+    // Lost for want of memory: the connection ends.
+    if (room.size() != bytes) return {};
+    auto done = engine::strings::copy(*session_, *item_, from, room);
+    if (!done) out.out().truncate(before);
+    return done;
+}
+
 void count_lookup(Call& call, std::string_view key, bool found) {
     auto& statistics = call.reactor.statistics();
     if (found) {

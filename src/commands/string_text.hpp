@@ -26,19 +26,39 @@ class StringText {
     // What exists of [from, from + bytes).
     [[nodiscard]] engine::Expected<std::string_view> part(std::size_t from,
                                                           std::size_t bytes) const;
-    // Visits all there is of [from, from + bytes), piece by piece, until `visit` returns false.
-    // Pieces grow, so that an early end has read little and bytes on disk are waited for a few
-    // times only.
+    // The same as a bulk; of a long value it goes straight into the reply. An error has written
+    // nothing.
+    engine::Expected<void> write(resp::Writer& out, std::size_t from, std::size_t bytes) const;
+
+    // Visits all there is of [from, from + bytes), piece by piece, until `visit` returns false. A
+    // piece lives until the next one. What is on disk is asked for in waves that grow, so that an
+    // early end has read little and there are few waits.
     template <class Visit>
     engine::Expected<void> for_each_piece(std::size_t from, std::size_t bytes,
                                           Visit&& visit) const {
-        for (std::size_t piece = std::size_t{64} << 10; bytes > 0; piece *= 2) {
-            const auto text = part(from, std::min(piece, bytes));
-            if (!text) return tl::unexpected(text.error());
-            if (text->empty() || !visit(*text)) return {};
-            from += text->size();
-            bytes -= text->size();
+        if (from >= size_) return {};
+        bytes = std::min(bytes, size_ - from);
+        if (item_->type != engine::Type::big_string) {
+            if (bytes != 0) visit(whole_.substr(from, bytes));
+            return {};
         }
+        constexpr std::size_t kPieceBytes = std::size_t{64} << 10;
+        const auto buffer = session_->buffer(std::min(kPieceBytes, bytes));
+        bool cold = false;
+        for (auto wave = kPieceBytes, seen = std::size_t{0}; bytes > 0; seen += kPieceBytes) {
+            if (seen >= wave) {
+                if (cold) break;
+                wave *= 2;
+            }
+            const auto piece = buffer.first(std::min(buffer.size(), bytes));
+            const auto done = engine::strings::copy(*session_, *item_, from, piece);
+            if (!done && done.error() != engine::Stop::cold) return done;
+            cold = cold || !done;
+            if (!cold && !visit(std::string_view(piece.data(), piece.size()))) return {};
+            from += piece.size();
+            bytes -= piece.size();
+        }
+        if (cold) return tl::unexpected(engine::Stop::cold);
         return {};
     }
 

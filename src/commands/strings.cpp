@@ -162,12 +162,25 @@ Flow answer(Call& call, const std::optional<std::string_view>& value) {
     return Flow::done;
 }
 
+// The value of what was looked up, or null. An error has written nothing.
+engine::Expected<void> answer_item(Call& call, std::string_view key,
+                                   const std::optional<engine::Item>& item) {
+    if (!item) {
+        call.out.null();
+        return {};
+    }
+    const auto value = StringText::open(call.session, key, item);
+    if (!value) return tl::unexpected(value.error());
+    return value->write(call.out, 0, value->size());
+}
+
 Flow get(Call& call) {
     const auto key = call.arg(1);
-    const auto value = strings::get(call.session, key);
-    if (!value) return stop_lookup(call, key, value.error());
-    count_lookup(call, key, value->has_value());
-    return answer(call, *value);
+    const auto item = call.session.look(key, engine::Type::string);
+    if (!item) return stop_lookup(call, key, item.error());
+    if (const auto done = answer_item(call, key, *item); !done) return call.stop(done.error());
+    count_lookup(call, key, item->has_value());
+    return Flow::done;
 }
 
 Flow getset(Call& call) {
@@ -248,12 +261,10 @@ Flow getrange(Call& call) {
     const auto end =
         std::min(std::max<std::int64_t>(*last < 0 ? size + *last : *last, 0), size - 1);
     const bool is_empty = (*first < 0 && *last < 0 && *first > *last) || begin > end;
-    const auto part = is_empty ? std::string_view{}
-                               : value->part(static_cast<std::size_t>(begin),
-                                             static_cast<std::size_t>(end - begin + 1));
-    if (!part) return call.stop(part.error());
+    const auto done = value->write(call.out, static_cast<std::size_t>(begin),
+                                   is_empty ? 0 : static_cast<std::size_t>(end - begin + 1));
+    if (!done) return call.stop(done.error());
     count_lookup(call, key, item->has_value());
-    call.out.bulk(*part);
     return Flow::done;
 }
 
@@ -266,15 +277,16 @@ Flow mget(Call& call) {
     std::optional<engine::Stop> stop;
     // What is cold is found out for all of them at once.
     for (const auto key : keys) {
-        const auto value = strings::get(call.session, key);
-        if (value) {
-            answer(call, *value);
-        } else if (value.error() == engine::Stop::wrong_type) {
+        const auto item = call.session.look(key);
+        if (item && *item && (*item)->type != engine::Type::string &&
+            (*item)->type != engine::Type::big_string) {
             call.out.null();
-        } else {
-            stop = value.error();
-            if (*stop != engine::Stop::cold) break;
+            continue;
         }
+        const auto done = item ? answer_item(call, key, *item) : tl::unexpected(item.error());
+        if (done) continue;
+        stop = done.error();
+        if (*stop != engine::Stop::cold) break;
     }
     if (stop) {
         call.out.out().truncate(before);
@@ -599,7 +611,7 @@ constexpr Command kStringCommands[] = {
      .group = "string",
      .complexity = "O(N) where N is the length of what is appended",
      .arity = 3,
-     .flags = kChangesFast,
+     .flags = kChangesFast | kRewritesValue,
      .categories = kString,
      .keys = kExtends,
      .handler = append},
@@ -643,7 +655,7 @@ constexpr Command kStringCommands[] = {
      .group = "string",
      .complexity = "O(N) where N is the length of what is written",
      .arity = 4,
-     .flags = kChanges,
+     .flags = kChanges | kRewritesValue,
      .categories = kString,
      .keys = kUpdates,
      .handler = setrange},
@@ -698,7 +710,7 @@ constexpr Command kStringCommands[] = {
      .group = "string",
      .complexity = "O(1)",
      .arity = 3,
-     .flags = kChangesFast,
+     .flags = kChangesFast | kRewritesValue,
      .categories = kString,
      .keys = kReadsAndSets,
      .handler = incrbyfloat},

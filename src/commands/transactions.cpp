@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "engine/engine.hpp"
+#include "engine/ops/keys.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/dispatcher.hpp"
 #include "src/reactor.hpp"
+#include "src/text/numbers.hpp"
 
 namespace firnlog::server {
 namespace {
@@ -16,6 +18,12 @@ namespace {
 // What a record takes beside its key and value, and what a command may write that it did not bring
 // along (INCR's digits, say).
 constexpr std::size_t kBytesAnArgument = 64;
+// What a command of kRewritesValue writes at most of what was there, but for a longer record once:
+// a string that stays in one record when it is changed in place, or the digits of a float.
+constexpr std::size_t kRewrittenMax = std::size_t{8} << 10;
+// Of a string in chunks: two that have gathered too many patches become whole again, for each
+// operation (BITFIELD has several, of three words at the least).
+constexpr std::size_t kWornMax = 2 * engine::BigString::kChunkBytes + 256;
 // Reads through the ring for one EXEC, at once.
 constexpr std::size_t kColdReadsMax = 256;
 
@@ -123,23 +131,96 @@ bool fetch_cold(Call& call) {
     return !session.cold().empty() && !session.has_effects();
 }
 
-// Room for what the queued commands bring along, so that none of them finds none in the middle.
-engine::Expected<void> reserve_room(Call& call) {
-    std::size_t bytes = 0;
-    std::size_t records = 0;
-    for (const auto& queued : call.client.transaction.queue) {
-        if ((queued.command->flags & kWrite) == 0) continue;
-        bytes += queued.kept.bytes() + queued.kept.args().size() * kBytesAnArgument;
-        records += queued.kept.args().size();
+// How far a command of kRewritesValue may lengthen a value, beyond what it brings along: what lies
+// between takes no room there, but in a copy of it.
+std::size_t reach(const Command& command, std::span<const std::string_view> args) {
+    std::uint64_t bytes = 0;
+    for (auto arg : args.subspan(1)) {
+        const bool in_fields = arg.starts_with('#');  // of BITFIELD, each of 64 bits at the most
+        if (in_fields) arg.remove_prefix(1);
+        const auto number = text::parse_i64(arg);
+        if (!number || *number <= 0 || *number > std::int64_t{UINT32_MAX}) continue;
+        const auto offset = static_cast<std::uint64_t>(*number);
+        bytes = std::max(bytes, command.name == "setrange" ? offset
+                                : in_fields                ? offset * 8
+                                                           : offset / 8 + 1);
     }
-    if (records == 0) return {};
-    // Each command reserves its own part again.
-    if (bytes > call.session.engine().options.batch_bytes_max / 2)
-        return tl::unexpected(engine::Stop::too_big);
-    auto room = call.session.reserve(bytes, records);
+    return bytes;
+}
+
+// How much the queued commands can write, at the most: what each brings along, and what it writes
+// anew of what is there. A value of theirs cannot become larger than the largest one is now, and
+// all that is added by those before: copies of it add up, but make it no longer.
+class RoomNeeded {
+  public:
+    explicit RoomNeeded(Call& call)
+        : session_(call.session), bytes_max_(call.session.engine().options.batch_bytes_max) {}
+
+    // In the order in which they will run.
+    void add(const Transaction::Queued& queued) {
+        const auto& command = *queued.command;
+        const auto args = queued.kept.args();
+        // Another one is an error, and chooses none.
+        if (command.name == "select" && args.size() == 2)
+            if (const auto number = text::parse_i64(args[1]);
+                number && *number >= 0 && *number < session_.engine().options.databases)
+                database_ = static_cast<std::uint32_t>(*number);
+        look_at(queued);
+        if ((command.flags & kWrite) == 0) return;
+        // Twice: what is set as one record may be changed in place later, and is written once more.
+        const auto brought = 2 * (queued.kept.bytes() + args.size() * kBytesAnArgument);
+        grow(brought);
+        largest_ += brought;
+        if ((command.flags & kAllStripes) != 0)
+            grow(session_.engine().options.databases * sizeof(engine::Keyspace::Pointing));
+        if ((command.flags & kRewritesValue) != 0) {
+            grow(kRewrittenMax);
+            largest_ += kRewrittenMax + reach(command, args);
+        }
+        // A copy of one record may be changed in place in its turn.
+        if ((command.flags & kCopiesValue) != 0)
+            grow(largest_ + std::min(largest_, engine::BigString::kInlineMax));
+    }
+    // More than this no batch may have: a command that would go beyond is refused as itself.
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+  private:
+    void look_at(const Transaction::Queued& queued) {
+        places_.clear();
+        if (!find_keys(*queued.command, queued.kept.args(), places_)) return;
+        for (const auto place : places_) {
+            const auto key = queued.kept.args()[place.index];
+            const auto item = session_.peek(key, database_);
+            if (!item) continue;
+            const auto held = engine::keys::held_bytes(*item);
+            largest_ = std::max(largest_, held);
+            if ((queued.command->flags & kRewritesValue) == 0) continue;
+            if (item->type == engine::Type::big_string)
+                grow(std::min(held, kWornMax * (queued.kept.args().size() / 3 + 1)));
+            else if (item->type == engine::Type::string &&
+                     rewritten_.emplace(database_, key).second)
+                grow(held);
+        }
+    }
+    void grow(std::size_t by) { bytes_ += std::min(by, bytes_max_ - bytes_); }
+
+    engine::Session& session_;
+    const std::size_t bytes_max_;
+    std::uint32_t database_ = session_.database();
+    std::size_t bytes_ = 0;
+    std::size_t largest_ = 0;
+    std::set<std::pair<std::uint32_t, std::string_view>> rewritten_;
+    std::vector<KeyPlace> places_;
+};
+
+// Room for what the queued commands can write, so that none of them finds none in the middle.
+engine::Expected<void> reserve_room(Call& call) {
+    RoomNeeded needed(call);
+    for (const auto& queued : call.client.transaction.queue) needed.add(queued);
+    if (needed.bytes() == 0) return {};
+    auto room = call.session.prepare(needed.bytes());
     // On a full disk, or on a failed log, each command says for itself what it can still do.
-    if (!room && (room.error() == engine::Stop::no_space || room.error() == engine::Stop::io_error))
-        return {};
+    if (!room && room.error() != engine::Stop::wait) return {};
     return room;
 }
 
@@ -163,14 +244,7 @@ Flow exec(Call& call) {
         return Flow::done;
     }
     if (fetch_cold(call)) return Flow::again;
-    if (const auto room = reserve_room(call); !room) {
-        if (room.error() == engine::Stop::wait) return call.stop(room.error());
-        const auto names = end_watches_locked(call);
-        close_transaction(transaction);
-        return call.error(
-            "EXECABORT Transaction discarded because its effects are larger than one batch may "
-            "be.");
-    }
+    if (const auto room = reserve_room(call); !room) return call.stop(room.error());
     const auto names = end_watches_locked(call);
     call.session.may_wait(true);
     transaction.open = false;

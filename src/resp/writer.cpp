@@ -78,6 +78,14 @@ void Writer::bulk(std::string_view bytes) noexcept {
     out_->commit(put_line_end(put(to, bytes)));
 }
 
+std::span<char> Writer::bulk_room(std::size_t bytes) noexcept {
+    char* to = out_->room(kHeaderBytesMax + bytes + 2);
+    if (to == nullptr) return {};
+    to = put_header(to, '$', static_cast<std::int64_t>(bytes));
+    out_->commit(put_line_end(to + bytes));
+    return {to, bytes};
+}
+
 void Writer::bulk_integer(std::int64_t value) noexcept {
     std::array<char, text::kIntegerBytesMax> digits;
     const char* const end = text::print_i64(digits.data(), value);

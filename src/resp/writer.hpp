@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "src/resp/buffer.hpp"
@@ -44,6 +45,9 @@ class Writer {
     void error(std::string_view text) noexcept;
     void integer(std::int64_t value) noexcept { header(':', value); }
     void bulk(std::string_view bytes) noexcept;
+    // A bulk whose bytes the caller writes, before anything else is written: no second copy of a
+    // long one. Empty when they are lost.
+    [[nodiscard]] std::span<char> bulk_room(std::size_t bytes) noexcept;
     void bulk_integer(std::int64_t value) noexcept;
     void verbatim(std::string_view text, std::string_view format = "txt") noexcept;
     void null() noexcept;

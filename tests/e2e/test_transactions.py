@@ -1,5 +1,6 @@
 """MULTI, EXEC, DISCARD, WATCH, UNWATCH: as Redis answers them, and atomic through SIGKILL."""
 
+import os
 import random
 import threading
 import time
@@ -256,6 +257,48 @@ class Bounds(unittest.TestCase):
             reply = client.value("EXEC")
             self.assertEqual(reply, [b"OK"] * 200)
             self.assertEqual(client.ask("DBSIZE"), b":200\r\n")
+
+    def test_commands_that_write_more_than_they_bring_along_find_room(self):
+        """On a new store, whose first segments are small: EXEC waits until there is room for all, so
+        that none of its commands finds none in the middle."""
+        with harness.firnlog() as firnlog, firnlog.connect() as client:
+            fields = [word for i in range(3_000) for word in ("f%d" % i, "v" * 1_000)]
+            self.assertEqual(client.ask("HSET", "h", *fields), b":3000\r\n")
+            client.ask("SET", "bits", "b" * 60_000)
+            commands = [("MULTI",), ("SELECT", 1), ("SET", "s", "x" * 500_000), ("SELECT", 0)]
+            commands += [("COPY", "h", "h%d" % i) for i in range(4)]
+            commands += [("COPY", "h3", "h", "DB", 1), ("SELECT", 1)]
+            commands += [("APPEND", "s", "y" * 100_000), ("COPY", "s", "t"), ("COPY", "h", "i")]
+            commands += [("BITOP", "XOR", "u", "s", "t"), ("SELECT", 0)]
+            commands += [("SETBIT", "bits", 1, 0), ("RENAME", "bits", "b")]
+            commands += [("SETRANGE", "hole", 9_000_000, "x"), ("COPY", "hole", "filled")]
+            commands += [("SETBIT", "hole", 80_000_000, 1), ("BITOP", "NOT", "filled", "hole")]
+            commands += [("BITFIELD", "hole", "SET", "u8", "#11000000", 1), ("COPY", "hole", "i")]
+            commands += [("EXEC",)]
+            replies = client.pipeline(commands)
+            self.assertNotIn(b"-", (reply[:1] for reply in replies))
+            inner = harness.parse(replies[-1])
+            self.assertFalse([reply for reply in inner if isinstance(reply, harness.Error)], inner)
+            before = client.ask("FIRN", "DIGEST")
+            client.close()
+            firnlog.kill()
+            firnlog.start()
+            self.assertEqual(firnlog.ask("FIRN", "DIGEST"), before)
+
+    def test_many_small_copies_ask_for_little_room(self):
+        """Each was once taken for a copy of all that the others had copied."""
+        with harness.firnlog() as server, server.connect() as client:
+
+            def on_disk():
+                return sum(os.stat(os.path.join(path, name)).st_blocks * 512
+                           for path, _, names in os.walk(server.folder) for name in names)
+
+            client.ask("SET", "a", "x" * 100)
+            before = on_disk()
+            commands = [("RENAME", *"ab"[::1 if i % 2 == 0 else -1]) for i in range(40)]
+            replies = client.pipeline([("MULTI",), *commands, ("EXEC",)])
+            self.assertEqual(harness.parse(replies[-1]), [b"OK"] * 40)
+            self.assertLess(on_disk() - before, 32 << 20)
 
     def test_transactions_of_many_connections_exclude_each_other(self):
         """Each moves an amount between two accounts; every sum read within EXEC is the same."""
