@@ -653,6 +653,17 @@ class Clients(unittest.TestCase):
         self.assertEqual(known["log_durable_lsn"], known["log_tail_lsn"])
         self.assertAlmostEqual(self.client.value("LASTSAVE"), time.time(), delta=30)
         self.assertEqual(self.client.ask("BGSAVE"), b"+Background saving started\r\n")
+        self.assertEqual(self.client.ask("BGREWRITEAOF"),
+                         b"+Background append only file rewriting started\r\n")
+
+    def test_advice_is_given_in_our_own_words(self):
+        said = {("MEMORY", "DOCTOR"): rb"[A-Z][^\r\n]{40,}", ("LATENCY", "DOCTOR"): rb"[A-Z][^\r\n]{40,}",
+                ("MEMORY", "MALLOC-STATS"): rb"own [1-9]\d*\nmapped \d+\n"}
+        for protocol, kind in ((2, rb"\$\d+"), (3, rb"=\d+\r\ntxt:")):
+            self.client.ask("HELLO", protocol)
+            for words, text in said.items():
+                self.assertRegex(self.client.ask(*words), rb"^" + kind + rb"(\r\n)?" + text, words)
+        self.client.ask("HELLO", 2)
 
 
 class ClientsOnThreads(Clients):

@@ -7,5 +7,6 @@ wire.py         many commands out at once, the bytes of each reply back
 differences.py  where replies may differ, and why: the only place that says so
 compare.py      one reply against the other, under those rules
 coverage.py     how often each row answered well, and with which errors
+errors.py       every error that a row has, and the way to those that are seldom met
 shrink.py       a failure's history, made short
 """

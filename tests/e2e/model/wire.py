@@ -1,7 +1,10 @@
 """Wire: many commands in one send, the bytes of each reply back."""
 
+import re
+
 import harness
 
+PLAIN = re.compile(rb"[A-Za-z0-9_:.|-]+")
 BULKS = b"$=!"
 ARRAYS = b"*~>"
 MAPS = b"%|"
@@ -28,6 +31,18 @@ def end_of(data, at):
         if at < 0:
             return -1
     return at
+
+
+def line(words):
+    """The command as somebody types it, quoted where it must be."""
+    return b" ".join(map(_quoted, words)) + b"\r\n"
+
+
+def _quoted(word):
+    if PLAIN.fullmatch(word):
+        return word
+    return b'"' + b"".join(b"%c" % byte if 32 <= byte < 127 and byte not in b'"\\' else
+                           b"\\x%02x" % byte for byte in word) + b'"'
 
 
 class Wire(harness.Client):
