@@ -160,8 +160,10 @@ def setbits(name, options, pair):
 def replay(name, options, _pair):
     """Kill -9, start, first PONG; Redis loads its AOF of the same commands in the same minutes."""
     records, rates = options.scaled(10_000_000), {}
-    for make, peer in ((peers.firnlog, "firnlog-replay"), (peers.redis, "redis-replay")):
-        server = make(options, peer, "--appendfsync", "everysec")
+    # All of the log, as if there had never been a checkpoint.
+    for make, peer, *more in ((peers.firnlog, "firnlog-replay", "--checkpoint-log-bytes", "0"),
+                              (peers.redis, "redis-replay")):
+        server = make(options, peer, "--appendfsync", "everysec", *more)
         try:
             loads.feed_keys(server, records)
             time.sleep(2.5)  # everysec: everything is on the disk
