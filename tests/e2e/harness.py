@@ -60,6 +60,15 @@ def as_bytes(arg):
     return str(arg).encode()
 
 
+def eventually(condition, seconds=10):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 class Closed(Exception):
     """The server closed the connection before the reply was whole."""
 

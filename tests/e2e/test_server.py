@@ -653,6 +653,8 @@ class Clients(unittest.TestCase):
         self.assertEqual(known["log_durable_lsn"], known["log_tail_lsn"])
         self.assertAlmostEqual(self.client.value("LASTSAVE"), time.time(), delta=30)
         self.assertEqual(self.client.ask("BGSAVE"), b"+Background saving started\r\n")
+        self.assertTrue(harness.eventually(
+            lambda: info(self.client, "persistence")["rdb_bgsave_in_progress"] == "0", 30))
         self.assertEqual(self.client.ask("BGREWRITEAOF"),
                          b"+Background append only file rewriting started\r\n")
 
