@@ -32,6 +32,10 @@ GT_LT = "ERR GT and LT options at the same time are not compatible"
 OPTION = "ERR Unsupported option ..."
 UNKNOWN_WORD = "ERR unknown subcommand or wrong number of arguments for '...'. Try %s HELP."
 
+# What a row may answer besides, too seldom to be asked for: a word behind COMMAND that chance makes the
+# name of one of its subcommands.
+SELDOM = {"command": {ARITY}}
+
 MOST = b"9223372036854775807"
 LEAST = b"-9223372036854775808"
 
