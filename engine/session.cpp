@@ -208,10 +208,21 @@ Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t
             saw(segment->lsn_at(item.address.offset()));
     } else {
         item.object = entry->pointer<Object>();
+        if (auto same = compare_key(*item.object, key); !same) return tl::unexpected(same.error());
         if (const auto* segment = engine_.segments().find(item.object->binding.file()))
             saw(segment->lsn_at(item.object->binding.offset()));
     }
     return item;
+}
+
+Expected<void> Session::compare_key(Object& object, const Key& key) {
+    if (!object.key_check) {
+        const auto record = pass(object.binding, object.binding_bytes);
+        if (!record) return tl::unexpected(record.error());
+        object.key_check = engine_.keyspace().hasher.tag(record->key).check;
+    }
+    if (*object.key_check != key.tag.check) return tl::unexpected(Stop::corrupt);
+    return {};
 }
 
 Expected<std::optional<Item>> Session::look(std::string_view key, Type type) {

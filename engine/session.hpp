@@ -182,6 +182,8 @@ class Session {
     bool add_strays();
     Expected<Record> read(Address address, std::size_t size_hint, Scratch& scratch);
     Expected<void> expire(const Key& key, std::uint32_t database);
+    // Another key may have this one's tag: what it holds is not served by this name.
+    Expected<void> compare_key(Object& object, const Key& key);
     void emit(const Record& record, const Keyspace::Known& known, std::uint32_t database);
     [[nodiscard]] Space& space_of(std::uint32_t database);
 

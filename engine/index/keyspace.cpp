@@ -35,8 +35,8 @@ Space::~Space() {
     unmap_array(stripes, kStripes);
 }
 
-Keyspace::Keyspace(const Hasher::Secret& secret)
-    : hasher(secret),
+Keyspace::Keyspace(const Hasher& its_hasher)
+    : hasher(its_hasher),
       stripes_(map_array<StripeState>(kStripes)),
       databases_(map_array<std::atomic<Space*>>(kDatabasesMax)) {
     // All zero bytes are a free lock and an empty stripe; constructing them would touch every page.
@@ -205,6 +205,7 @@ void Keyspace::bind(Space& space, const Record& record, const Place& place, Tag 
         object->binding = place.address;
         object->binding_bytes = static_cast<std::uint32_t>(place.bytes);
         object->binding_lsn = place.lsn;
+        object->key_check = tag.check;
     }
     entry->point_at(object->type, object);
     if (!record.has(RecordFlags::has_expiry)) return;
@@ -355,6 +356,7 @@ void Keyspace::load_binding(Space& space, Stripe number, Entry entry, Oid oid, L
         object->binding = entry.address();
         object->binding_bytes = bytes;
         object->binding_lsn = lsn;
+        object->key_check.reset();  // an image has addresses, not keys
     }
     place->point_at(object->type, object);
 }

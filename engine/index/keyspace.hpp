@@ -63,7 +63,8 @@ struct Watch {
 
 class Keyspace {
   public:
-    explicit Keyspace(const Hasher::Secret& secret);
+    explicit Keyspace(const Hasher::Secret& secret) : Keyspace(Hasher(secret)) {}
+    explicit Keyspace(const Hasher& its_hasher);
     ~Keyspace();
     Keyspace(const Keyspace&) = delete;
     Keyspace& operator=(const Keyspace&) = delete;

@@ -12,7 +12,10 @@ Tag Hasher::tag(std::string_view text) const noexcept {
     crypto_shorthash_siphashx24(reinterpret_cast<unsigned char*>(out),
                                 reinterpret_cast<const unsigned char*>(text.data()), text.size(),
                                 reinterpret_cast<const unsigned char*>(secret_.data()));
-    return {load<std::uint64_t>(out), static_cast<std::uint8_t>(load<std::uint8_t>(out + 8) & 15)};
+    const auto low = load<std::uint8_t>(out + 8) & kept_ & 15;
+    return {.high = load<std::uint64_t>(out) & kept_,
+            .low = static_cast<std::uint8_t>(low),
+            .check = load<std::uint32_t>(out + 12)};
 }
 
 }  // namespace firnlog::engine

@@ -49,7 +49,9 @@ class Entry {
     [[nodiscard]] bool is(Tag tag) const {
         return hash == tag.high && (rest_ >> 60) == tag.low && !empty();
     }
-    [[nodiscard]] Tag tag() const { return {hash, static_cast<std::uint8_t>(rest_ >> 60)}; }
+    [[nodiscard]] Tag tag() const {
+        return {.high = hash, .low = static_cast<std::uint8_t>(rest_ >> 60)};
+    }
     [[nodiscard]] Type type() const { return static_cast<Type>((rest_ >> 48) & 7); }
     [[nodiscard]] bool expires() const { return ((rest_ >> 51) & 1) != 0; }
     [[nodiscard]] std::size_t size_hint() const { return size_of_class((rest_ >> 52) & 255); }

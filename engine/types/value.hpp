@@ -9,6 +9,7 @@
 
 #include <concepts>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -49,6 +50,8 @@ struct Object {
     std::uint32_t binding_bytes = 0;
     Address binding;  // of the newest bind record
     Lsn binding_lsn;
+    // Of the key it is bound to: Tag::check. Nothing if its record has not been read yet.
+    std::optional<std::uint32_t> key_check;
     Lsn last_change;  // of its elements: what a count or a miss depends on
     Body body;
 

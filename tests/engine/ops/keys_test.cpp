@@ -20,11 +20,12 @@ using Keys = std::vector<std::string_view>;
 // An engine in a simulated world, without a server and without a past.
 class Bench {
   public:
-    explicit Bench(std::uint64_t batch_bytes_max = std::uint64_t{128} << 20)
+    explicit Bench(std::uint64_t batch_bytes_max = std::uint64_t{128} << 20,
+                   const Hasher& hasher = Hasher(Hasher::Secret{}))
         : world({.seed = 1}),
           engine(world.files(), world.clock(),
                  {.segments = std::make_unique<Segments>(),
-                  .keyspace = std::make_unique<Keyspace>(Hasher::Secret{}),
+                  .keyspace = std::make_unique<Keyspace>(hasher),
                   .start = {.next = Lsn{4096}}},
                  {.supply = {.bytes_first = 4U << 20, .bytes_max = 4U << 20},
                   .batch_bytes_max = batch_bytes_max}),
@@ -294,6 +295,55 @@ BOOST_AUTO_TEST_CASE(due_keys_are_deleted_a_few_at_a_time_in_every_database) {
     BOOST_TEST(keys::expire_some(bench.engine, bench.session, 30, cursor) == 0U);
     // Databases that nobody used are not made for it.
     BOOST_TEST((bench.engine.keyspace().find_space(4) == nullptr));
+}
+
+// A string's key is compared where its record is read; an object's lies in another record than what
+// it holds. Once that was not looked at, and a name with the same tag was served another key's
+// hash.
+BOOST_AUTO_TEST_CASE(an_object_is_not_served_by_another_name_with_its_tag) {
+    // All keys of a stripe have one tag.
+    Bench bench(std::uint64_t{128} << 20, Hasher(Hasher::Secret{}, 0));
+    auto& session = bench.session;
+    const std::string_view own = "{t}own";
+    const std::string_view other = "{t}other";
+    const std::string large(100'000, 'x');
+    const auto refused = [](const auto& outcome) {
+        return !outcome.has_value() && outcome.error() == Stop::corrupt;
+    };
+    bench.hset(own);
+    bench.run({own, other}, 0, [&] {
+        BOOST_TEST(refused(session.look(other)));
+        BOOST_TEST(refused(hashes::get(session, other, "field")));
+        BOOST_TEST(refused(hashes::all(session, other)));
+        const hashes::Pair pair{.field = "field", .value = "of the other"};
+        BOOST_TEST(refused(hashes::set(session, other, {&pair, 1})));
+        BOOST_TEST(refused(keys::remove(session, other)));
+        BOOST_TEST(refused(keys::rename(session, other, own)));
+        BOOST_TEST((hashes::get(session, own, "field").value() == "value"));
+        return true;
+    });
+    bench.run({own}, 0, [&] { return strings::set(session, own, large).has_value(); });
+    bench.run({own, other}, 0, [&] {
+        BOOST_TEST(refused(strings::get(session, other)));
+        BOOST_TEST(refused(strings::length(session, other)));
+        BOOST_TEST(refused(strings::patch(session, other, 5, "y")));
+        BOOST_TEST((strings::get(session, own).value() == large));
+        return true;
+    });
+    // As known from its record, where nothing else is known of it.
+    bench.run({own, other}, 0, [&] {
+        session.look(own).value()->object->key_check.reset();
+        BOOST_TEST(refused(session.look(other)));
+        BOOST_TEST(session.look(own).value().has_value());
+        return true;
+    });
+    // The price of a collision: a new value takes the other's place, and is its own.
+    bench.set(other);
+    bench.run({own, other}, 0, [&] {
+        BOOST_TEST(refused(strings::get(session, own)));
+        BOOST_TEST((strings::get(session, other).value() == "value"));
+        return true;
+    });
 }
 
 BOOST_AUTO_TEST_SUITE_END()
