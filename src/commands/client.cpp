@@ -161,6 +161,23 @@ Flow client_no_evict(Call& call) {
 // ---- Tracking: off, and says so.
 
 Flow client_tracking(Call& call) {
+    // The options are looked at first, and for OFF too; what they would choose does not matter.
+    bool redirects = false;
+    for (std::size_t i = 3; i < call.argc(); ++i) {
+        const auto is = [&](std::string_view word) { return equal_folded(call.arg(i), word); };
+        const bool more = i + 1 < call.argc();
+        if (is("redirect") && more) {
+            const auto id = text::parse_i64(call.arg(++i));
+            if (redirects)
+                return call.error("ERR A client can only redirect to a single other client");
+            if (!id) return call.error("ERR value is not an integer or out of range");
+            redirects = *id != 0;
+        } else if (is("prefix") && more) {
+            ++i;
+        } else if (!is("bcast") && !is("optin") && !is("optout") && !is("noloop")) {
+            return call.syntax_error();
+        }
+    }
     if (equal_folded(call.arg(2), "off")) return call.ok();
     if (!equal_folded(call.arg(2), "on")) return call.syntax_error();
     return call.error(

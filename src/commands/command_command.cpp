@@ -329,6 +329,20 @@ Flow command_list(Call& call) {
     return Flow::done;
 }
 
+// Whether BITFIELD has nothing but whole GETs; what cannot be understood may write.
+bool only_reads_bits(std::span<const std::string_view> args) {
+    for (std::size_t i = 2; i < args.size(); ++i) {
+        const auto left = args.size() - i - 1;
+        if (equal_folded(args[i], "get") && left >= 2)
+            i += 2;
+        else if (equal_folded(args[i], "overflow") && left >= 1)
+            i += 1;
+        else
+            return false;
+    }
+    return true;
+}
+
 // What a key's variable flags are for these arguments.
 std::uint32_t flags_for(const Command& command, std::span<const std::string_view> args,
                         std::uint32_t flags) {
@@ -339,8 +353,7 @@ std::uint32_t flags_for(const Command& command, std::span<const std::string_view
             [word](std::string_view arg) { return equal_folded(arg, word); });
     };
     if (command.name == "set" && !has(3, "get")) return kKeyOW | kKeyUpdate;
-    if (command.name == "bitfield" && !has(2, "set") && !has(2, "incrby"))
-        return kKeyRO | kKeyAccess;
+    if (command.name == "bitfield" && only_reads_bits(args)) return kKeyRO | kKeyAccess;
     return flags & ~kKeyVariable;
 }
 
