@@ -116,26 +116,41 @@ class RedisCli(unittest.TestCase):
 
 @need("redis-benchmark")
 class RedisBenchmark(unittest.TestCase):
+    # What the default run consists of, and whether Firnlog has the commands.
+    HAVE = ("ping_inline", "ping_mbulk", "set", "get", "incr", "hset", "mset")
+    LACK = ("lpush", "rpush", "lpop", "rpop", "sadd", "spop", "zadd", "zpopmin", "lrange_100",
+            "lrange_300", "lrange_500", "lrange_600")
+
+    def bench(self, server, *args):
+        done = subprocess.run(
+            ["redis-benchmark", "-p", str(server.port), "-q", *args],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        )
+        self.assertEqual(server.ask("PING"), b"+PONG\r\n", args)
+        return done.returncode, done.stdout.decode("latin-1")
+
     def test_its_default_run_ends_and_the_server_lives(self):
-        # Every test of the default run in small; types that Firnlog lacks give errors.
+        # It ends with the first type that Firnlog lacks: everything before it was measured.
         with harness.firnlog() as server:
             for more in ((), ("-P", "16"), ("--threads", "2"), ("-c", "1", "-n", "100")):
-                tests = subprocess.run(
-                    ["redis-benchmark", "-p", str(server.port), "-n", "2000", "-q", *more],
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-                )
-                text = tests.stdout.decode("latin-1")
-                self.assertEqual(server.ask("PING"), b"+PONG\r\n", text)
-            for name in ("set", "get", "incr", "hset", "mset"):
-                done = subprocess.run(
-                    ["redis-benchmark", "-p", str(server.port), "-n", "5000", "-q", "-P", "8",
-                     "-r", "1000", "-t", name],
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-                )
-                text = done.stdout.decode("latin-1")
-                self.assertEqual(done.returncode, 0, text)
-                self.assertIn("requests per second", text)
-                self.assertNotIn("Error", text)
+                code, text = self.bench(server, "-n", "2000", *more)
+                for name in ("PING_INLINE", "PING_MBULK", "SET", "GET", "INCR"):
+                    self.assertRegex(text, name + r": [\d.]+ requests per second")
+                self.assertIn("unknown command 'LPUSH'", text)
+                self.assertNotEqual(code, 0)
+
+    def test_each_part_of_its_default_run_by_itself(self):
+        with harness.firnlog() as server:
+            for name in self.HAVE:
+                for more in ((), ("-P", "8", "-r", "1000"), ("-d", "100000", "-n", "200")):
+                    code, text = self.bench(server, "-n", "2000", "-t", name, *more)
+                    self.assertEqual(code, 0, text)
+                    self.assertIn("requests per second", text)
+                    self.assertNotIn("Error", text)
+            for name in self.LACK:
+                code, text = self.bench(server, "-n", "100", "-t", name, "-P", "4")
+                self.assertNotEqual(code, 0, text)
+                self.assertIn("unknown command", text)
 
 
 try:
