@@ -30,6 +30,9 @@ struct EngineOptions {
     std::uint64_t batch_bytes_max = std::uint64_t{128} << 20;  // one MULTI, one command
     std::uint32_t databases = 16;
     WalkOptions walk;
+    // The state of a moment, which nothing changes any more: what is due there is not there, and
+    // nobody logs that.
+    bool past = false;
 };
 
 // What recovery hands over.

@@ -196,6 +196,7 @@ Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t
         ensure(expiry != nullptr, "an entry that expires has its time beside the page");
         item.expires_ms = expiry->at_ms;
         if (expiry->at_ms <= now_ms_) {
+            if (engine_.options.past) return std::nullopt;
             if (auto gone = expire(key, database); !gone) return tl::unexpected(gone.error());
             return std::nullopt;
         }

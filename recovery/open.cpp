@@ -6,6 +6,7 @@
 #include "engine/manifest_file.hpp"
 #include "io/base/crc32c.hpp"
 #include "recovery/checkpoint_reader.hpp"
+#include "recovery/map_segment.hpp"
 #include "recovery/replay.hpp"
 #include "recovery/tail_scan.hpp"
 
@@ -53,7 +54,6 @@ class Opener {
     Opening<void> switch_manifest();
     Opening<void> replay_tail();
     Opening<void> unlink_rest();
-    Result<std::unique_ptr<engine::Segment>> open_segment(const LogFile& file, std::uint64_t end);
     void apply(LogReader& reader, FileNumber number, std::uint64_t end);
     bool tell_progress(std::uint64_t bytes);  // false: somebody wants it to stop
     static Opening<void> stopped();
@@ -225,25 +225,6 @@ void Opener::apply(LogReader& reader, FileNumber number, std::uint64_t end) {
     }
 }
 
-Result<std::unique_ptr<engine::Segment>> Opener::open_segment(const LogFile& file,
-                                                              std::uint64_t end) {
-    auto fd = files_.open(names::log_file(file.number), io::Open::read);
-    if (!fd) return fail(fd);
-    auto map = files_.map(*fd);
-    if (!map) {
-        files_.close(*fd);
-        return fail(map);
-    }
-    // As long as the map, which is all that can be read: a tail written anew is shorter than the
-    // file it came from.
-    auto segment =
-        std::make_unique<engine::Segment>(file.number, file.base(), (*map)->bytes().size(), *fd);
-    segment->end = end;
-    segment->read_from((*map)->bytes().data(), false);
-    segment->map = std::move(*map);
-    return segment;
-}
-
 Opening<void> Opener::scan() {
     segments_ = std::make_unique<engine::Segments>();
     auto vouched = manifest_.timelines.back().begin;
@@ -319,7 +300,7 @@ Opening<void> Opener::load_base() {
 // Files before the place where replay begins: the checkpoint leads into some of them.
 Opening<void> Opener::open_named() {
     for (std::size_t i = 0; i < std::min(first_, tail_.first); ++i) {
-        auto segment = open_segment(chain_[i], chain_[i].bytes);
+        auto segment = map_segment(files_, chain_[i], chain_[i].bytes);
         if (!segment) return refuse(segment.error());
         segments_->add(std::move(*segment));
     }
@@ -366,7 +347,7 @@ Opening<void> Opener::replay_sealed() {
                 return tl::unexpected(damaged_at(reader, end, reader.look_behind().records));
             replay_->apply(*frame, chain_[i].number);
         }
-        auto segment = open_segment(chain_[i], reader.end_offset());
+        auto segment = map_segment(files_, chain_[i], reader.end_offset());
         if (!segment) return refuse(segment.error());
         segments_->add(std::move(*segment));
         expected = end;
@@ -539,7 +520,7 @@ Opening<void> Opener::replay_tail() {
         apply(reader, number, end);
         auto file = reader.file();
         file.number = number;
-        auto segment = open_segment(file, end);
+        auto segment = map_segment(files_, file, end);
         if (!segment) return refuse(segment.error());
         segments_->add(std::move(*segment));
         report_.bytes += end;

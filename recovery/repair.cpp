@@ -7,6 +7,7 @@
 #include "engine/ops/keys.hpp"
 #include "engine/ops/strings.hpp"
 #include "engine/session.hpp"
+#include "recovery/map_segment.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -122,18 +123,9 @@ Result<void> Repairer::build_source(std::unique_ptr<engine::Keyspace> keyspace) 
     engine::FileNumber next = 1;
     for (std::size_t i = 0; i < survey.chain.size(); ++i) {
         const auto& file = survey.chain[i];
-        auto fd = settled_->open(names::log_file(file.number), io::Open::read, false);
-        if (!fd) return fail(fd);
-        auto map = settled_->map(*fd);
-        if (!map) {
-            settled_->close(*fd);
-            return fail(map);
-        }
-        auto segment = std::make_unique<engine::Segment>(file.number, file.base(), file.bytes, *fd);
-        segment->end = survey.ends[i];
-        segment->read_from((*map)->bytes().data(), false);
-        segment->map = std::move(*map);
-        segments->add(std::move(segment));
+        auto segment = map_segment(*settled_, file, survey.ends[i]);
+        if (!segment) return fail(segment);
+        segments->add(std::move(*segment));
         next = std::max(next, file.number + 1);
     }
     engine::EngineOptions options = options_.engine;

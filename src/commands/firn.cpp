@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "engine/engine.hpp"
+#include "recovery/moment.hpp"
 #include "src/commands/command.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/durability.hpp"
@@ -15,9 +16,6 @@
 
 namespace firnlog::server {
 namespace {
-
-// A mark is typed by people and stands in command lines.
-constexpr std::size_t kMarkBytesMax = 255;
 
 Flow lsn(Call& call) {
     const auto& log = call.session.engine().log;
@@ -63,7 +61,7 @@ Flow durability(Call& call) {
 
 Flow mark(Call& call) {
     const auto name = call.arg(2);
-    if (name.empty() || name.size() > kMarkBytesMax)
+    if (name.empty() || name.size() > recovery::kMarkBytesMax)
         return call.error("ERR a mark's name has 1 to 255 bytes");
     if (const auto room = call.session.reserve(name.size()); !room) return call.stop(room.error());
     call.session.mark(name);

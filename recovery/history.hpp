@@ -1,0 +1,107 @@
+#pragma once
+// History: the log of a store as it lies there, for those who read it beside its writer, and the
+// moments in it.
+//
+//   pieces   | file 3 | file 4 |      gap      | file 7      |
+//            ^run begins                       ^timeline 2   ^end
+//   checkpoints     [lo hi]                 [lo   hi]
+//
+// A moment can be opened if a base for it is there: a checkpoint whose hi is not behind it and
+// whose log from lo on is there, or the store's birth if the log begins with it. Timelines follow
+// each other without lsns between them being anybody's.
+//
+// Nothing is changed and no lock is taken. What a server does meanwhile shows as a file that is
+// missing (Code::missing): the caller reads the history again.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "recovery/moment.hpp"
+#include "recovery/open.hpp"
+#include "recovery/survey.hpp"
+
+namespace firnlog::recovery {
+
+class History {
+  public:
+    // Code::missing: there is no store here, or it changed under our hands. Code::damaged:
+    // acknowledged bytes at the log's end are not what was written.
+    [[nodiscard]] static Opening<std::unique_ptr<History>> read(io::Files& files);
+
+    // A file of the log and the lsn where its part of it ends.
+    struct Piece {
+        LogFile file;
+        engine::Lsn end;
+    };
+
+    [[nodiscard]] const engine::Manifest& manifest() const { return manifest_; }
+    // The directory as the next start would find it.
+    [[nodiscard]] io::Files& files() { return settled_; }
+    [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
+    [[nodiscard]] engine::Lsn end() const { return end_; }
+
+    // The log goes back to the store's birth.
+    [[nodiscard]] bool is_whole() const;
+    // The oldest lsn that can be opened.
+    [[nodiscard]] engine::Lsn oldest() const;
+    // When it was committed, as far as the log tells.
+    [[nodiscard]] Opening<Place> oldest_place() const;
+
+    // Where the moment lies. Refused, with a text that tells what there is, if it is older than the
+    // oldest one, or not there yet.
+    [[nodiscard]] Opening<Place> find(const Moment& moment, std::int64_t now_us) const;
+
+    // The checkpoints that can be a base for it, the newest first.
+    [[nodiscard]] std::vector<engine::CheckpointEntry> bases_of(engine::Lsn lsn) const;
+
+    // The frames that hold records of [from, to), in order, each cut off at `to`; false from `see`
+    // ends it. Code::damaged with the place, if one is not what was written.
+    using See = std::function<bool(const LogReader::Frame&, engine::FileNumber)>;
+    [[nodiscard]] Opening<void> visit(engine::Lsn from, engine::Lsn to, const See& see) const;
+
+    // The timeline that wrote this place, or ended there.
+    [[nodiscard]] engine::Timeline timeline_of(engine::Lsn lsn) const;
+
+  private:
+    explicit History(io::Files& files) : settled_(files, manifest_) {}
+    Opening<void> read_chain();
+    // Where the log goes on behind a place that may be a timeline's end.
+    [[nodiscard]] engine::Lsn next_of(engine::Lsn lsn) const;
+    [[nodiscard]] engine::Lsn begin_of_run() const;
+    [[nodiscard]] Result<std::optional<std::int64_t>> first_commit(const Piece& piece) const;
+    // The end of the last batch that is not behind `limit`, committed by `us_max`.
+    [[nodiscard]] Opening<Place> last_end(engine::Lsn limit, std::int64_t us_max) const;
+    [[nodiscard]] Opening<Place> find_time(std::int64_t us) const;
+    [[nodiscard]] Opening<Place> find_lsn(const Moment& moment) const;
+    [[nodiscard]] Opening<Place> find_mark(const std::string& name) const;
+    [[nodiscard]] Place birth() const;
+
+    engine::Manifest manifest_;
+    mutable SettledFiles settled_;
+    std::vector<Piece> pieces_;
+    std::size_t run_ = 0;  // in pieces_: from there on nothing is missing
+    engine::Lsn end_;
+};
+
+// Reads the history and does something with it; again, if files went away or were in motion
+// meanwhile because a server runs, starts or stops there.
+template <class Run>
+[[nodiscard]] auto with_history(io::Files& files, Run&& run)
+    -> decltype(run(std::declval<std::unique_ptr<History>>())) {
+    const auto may_pass = [](const Refusal& refusal) {
+        return refusal.error.code == Code::missing || refusal.error.code == Code::damaged;
+    };
+    for (int tries_left = 2;; --tries_left) {
+        auto history = History::read(files);
+        if (history) {
+            auto done = run(std::move(*history));
+            if (done || tries_left == 0 || !may_pass(done.error())) return done;
+        } else if (tries_left == 0 || !may_pass(history.error())) {
+            return tl::unexpected(history.error());
+        }
+    }
+}
+
+}  // namespace firnlog::recovery

@@ -1,0 +1,57 @@
+#pragma once
+// Past: a store as it was at a moment, in memory, and read-only.
+//
+//   moment ──History::find──> lsn ──newest base with hi <= lsn──> checkpoint ──log up to lsn──>
+//   index
+//
+// The same functions build it that a start uses. Its clock stands still: what expires goes by the
+// moment's time and never by the wall. Files that a server unlinks meanwhile stay readable: they
+// are held open.
+
+#include <functional>
+#include <memory>
+
+#include "engine/engine.hpp"
+#include "recovery/history.hpp"
+
+namespace firnlog::recovery {
+
+struct PastOptions {
+    Moment moment;
+    std::int64_t now_us = 0;       // what a moment that has not come yet is told by
+    std::uint32_t databases = 16;  // at least
+    std::function<void(const Progress&)> progress;
+    std::function<bool()> give_up;
+};
+
+class Past {
+  public:
+    struct Facts {
+        Place place;
+        engine::FileNumber checkpoint = 0;  // it began with; 0: with the store's birth
+        std::uint64_t bytes = 0;            // of log read
+        std::uint64_t records = 0;          // replayed
+    };
+
+    Past(std::unique_ptr<History> history, std::unique_ptr<io::Clock> clock,
+         std::unique_ptr<engine::Engine> engine, Facts facts);
+    ~Past();
+    Past(const Past&) = delete;
+    Past& operator=(const Past&) = delete;
+
+    [[nodiscard]] engine::Engine& engine() { return *engine_; }
+    [[nodiscard]] const History& history() const { return *history_; }
+    [[nodiscard]] const Facts& facts() const { return facts_; }
+
+  private:
+    std::unique_ptr<History> history_;
+    std::unique_ptr<io::Clock> clock_;
+    std::unique_ptr<engine::Engine> engine_;
+    Facts facts_;
+};
+
+// `files` outlives it. Refused as by History.
+[[nodiscard]] Opening<std::unique_ptr<Past>> open_past(io::Files& files,
+                                                       const PastOptions& options);
+
+}  // namespace firnlog::recovery

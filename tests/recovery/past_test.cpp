@@ -1,0 +1,227 @@
+// G14: any moment of a store's history opens, and is what the model was then, over crashes and
+// checkpoints, beside the server that writes on and behind it.
+
+#include <boost/test/unit_test.hpp>
+#include <cstdlib>
+
+#include "recovery/past.hpp"
+#include "tests/recovery/subject.hpp"
+#include "tests/recovery/workload.hpp"
+#include "tests/sim/world.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::Cut;
+using sim::Rng;
+using sim::World;
+
+std::uint64_t seed_or(std::uint64_t otherwise) {
+    const char* text = std::getenv("FIRNLOG_SEED");
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+Opening<std::unique_ptr<Past>> past_of(World& world, Moment moment) {
+    return open_past(world.files(), {.moment = std::move(moment),
+                                     .now_us = world.clock().wall().us,
+                                     .databases = 4,
+                                     .progress = {},
+                                     .give_up = {}});
+}
+
+std::uint64_t digest_of(Past& past) { return digest(read_all(past.engine(), 4)); }
+
+// A store that has lived through some crashes; its versions are those that survived them.
+struct Lived {
+    explicit Lived(std::uint64_t seed, int crashes) : world{{.seed = seed}}, rng{seed} {
+        for (int life = 0; life <= crashes; ++life) {
+            auto opened = open(world.files(), world.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            const auto& timelines = (*opened)->manifest().timelines;
+            if (timelines.size() > 1 && !(*opened)->report().clean)
+                std::erase_if(versions, [&](const Version& version) {
+                    return version.end > timelines[timelines.size() - 2].end;
+                });
+            subject = std::make_unique<Subject>(world, std::move(*opened));
+            subject->lazy(rng.chance(50));
+            const bool dies = life < crashes;
+            if (dies) world.crash_at(world.operations() + rng.between(40, 900));
+            const bool lived = workload(world, *subject, rng);
+            for (const auto& version : subject->versions()) versions.push_back(version);
+            if (lived && dies) world.crash_now();
+            if (!dies) {
+                BOOST_REQUIRE(lived);
+                break;
+            }
+            subject.reset();
+            world.restart(rng.chance(50) ? Cut::kill : Cut::random, rng);
+        }
+    }
+
+    World world;
+    Rng rng;
+    std::unique_ptr<Subject> subject;
+    std::vector<Version> versions;
+};
+
+void every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moments) {
+    Lived lived(seed, 3);
+    auto& versions = lived.versions;
+    BOOST_REQUIRE(versions.size() > 100);
+    for (std::uint64_t n = 0; n < moments; ++n) {
+        const auto i = lived.rng.below(versions.size());
+        // Its very end, or some place before the next one's, which is rounded down to it.
+        Moment moment{.what = Moment::What::lsn, .lsn = versions[i].end};
+        if (n % 2 != 0 && i + 1 < versions.size() && versions[i + 1].end > versions[i].end)
+            moment.lsn.value += lived.rng.below(versions[i + 1].end - versions[i].end);
+        BOOST_TEST_CONTEXT("lsn " << moment.lsn.value << ", version " << i << " ends at "
+                                  << versions[i].end.value) {
+            const auto past = past_of(lived.world, moment);
+            BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+            BOOST_REQUIRE((*past)->facts().place.lsn <= moment.lsn);
+            BOOST_REQUIRE((*past)->facts().place.lsn >= versions[i].end);
+            BOOST_REQUIRE(digest_of(**past) == versions[i].digest);
+        }
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(past)
+
+BOOST_AUTO_TEST_CASE(every_lsn_of_a_history_with_crashes_opens_as_the_model_was) {
+    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
+    for (std::uint64_t seed = seed_or(1); seed < seed_or(1) + (prove ? 50 : 4); ++seed)
+        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            every_moment_is_as_it_was(seed, prove ? 200 : 25);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(a_past_stays_what_it_was_while_the_server_writes_on) {
+    World world({.seed = 7});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    BOOST_REQUIRE(subject.set("a", "1") && subject.hash_set("h", "f", "v") && subject.sync());
+    const auto then = digest(subject.model());
+    const auto past = past_of(world, {});
+    BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+    Rng rng{7};
+    BOOST_REQUIRE(workload(world, subject, rng));
+    BOOST_TEST(digest(subject.model()) != then);
+    BOOST_TEST(digest_of(**past) == then);
+}
+
+BOOST_AUTO_TEST_CASE(a_time_is_rounded_down_to_what_was_committed_by_then) {
+    World world({.seed = 3});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    struct Seen {
+        std::int64_t us;
+        std::uint64_t digest;
+    };
+    std::vector<Seen> seen;
+    for (int i = 0; i < 30; ++i) {
+        BOOST_REQUIRE(subject.set("key" + std::to_string(i % 4),
+                                  std::string(9'000, 'x') + std::to_string(i)));
+        BOOST_REQUIRE(subject.sync());
+        seen.push_back({world.clock().wall().us, digest(subject.model())});
+        if (i == 15) BOOST_REQUIRE(subject.checkpoint([] { return true; }));
+        world.clock().advance(1'000'000);
+    }
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+        const auto at = past_of(world, {.what = Moment::What::at, .us = seen[i].us});
+        BOOST_REQUIRE_MESSAGE(at.has_value(), (at ? "" : at.error().text));
+        BOOST_TEST(digest_of(**at) == seen[i].digest);
+        BOOST_TEST((*at)->facts().place.us == seen[i].us);
+        const auto commit_us = (*at)->facts().place.commit_us;
+        BOOST_TEST(commit_us <= seen[i].us);
+        // Strictly before that commit is the moment before it.
+        const auto before = past_of(world, {.what = Moment::What::before, .us = commit_us});
+        BOOST_REQUIRE(before.has_value());
+        BOOST_TEST(digest_of(**before) == (i == 0 ? digest(Model{}) : seen[i - 1].digest));
+        // What was found can be named again.
+        const auto place = (*at)->facts().place;
+        const auto same = past_of(
+            world,
+            {.what = Moment::What::lsn, .us = 0, .lsn = place.lsn, .timeline = place.timeline});
+        BOOST_REQUIRE_MESSAGE(same.has_value(), (same ? "" : same.error().text));
+        BOOST_TEST((*same)->facts().place.lsn.value == place.lsn.value);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_mark_is_the_end_of_the_batch_it_is_in_and_the_newest_of_its_name_counts) {
+    World world({.seed = 6});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    engine::Session session(subject.engine());
+    const auto mark = [&](std::string_view name, std::string_view value) {
+        const std::string_view key = "key";
+        session.begin({&key, 1}, 0);
+        BOOST_REQUIRE(session.reserve(100, 2));
+        session.mark(name);
+        session.put(key, value);
+        (void)session.end();
+        BOOST_REQUIRE(subject.sync());
+    };
+    mark("sale", "1");
+    mark("other", "2");
+    mark("sale", "3");
+    mark("later", "4");
+    const auto value_at = [&](const std::string& name) {
+        const auto past = past_of(
+            world, {.what = Moment::What::mark, .us = 0, .lsn = {}, .timeline = {}, .mark = name});
+        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+        return read_all((*past)->engine(), 4).at({0, "key"}).text;
+    };
+    BOOST_TEST(value_at("sale") == "3");
+    BOOST_TEST(value_at("other") == "2");
+    BOOST_TEST(value_at("later") == "4");
+}
+
+BOOST_AUTO_TEST_CASE(what_expires_goes_by_the_time_of_the_moment) {
+    World world({.seed = 4});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    const auto due_ms = world.clock().wall().ms() + 60'000;
+    BOOST_REQUIRE(subject.set("brief", "v", due_ms) && subject.sync());
+    const auto lsn = subject.engine().log.durable();
+    world.clock().advance(3'600'000'000);
+    const auto has = [&](Moment moment) {
+        const auto past = past_of(world, std::move(moment));
+        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+        engine::Session session((*past)->engine());
+        const std::string_view key = "brief";
+        session.begin({&key, 1}, 0);
+        const auto item = session.look(key);
+        BOOST_REQUIRE(item.has_value());
+        BOOST_TEST(!session.has_effects());
+        (void)session.end();
+        return item->has_value();
+    };
+    // An lsn has the time of its commit; where a time is named, that one counts.
+    BOOST_TEST(has({.what = Moment::What::lsn, .us = 0, .lsn = lsn}));
+    BOOST_TEST(has({.what = Moment::What::at, .us = (due_ms - 1) * 1000}));
+    BOOST_TEST(!has({.what = Moment::What::at, .us = due_ms * 1000}));
+}
+
+BOOST_AUTO_TEST_CASE(a_moment_that_is_not_there_is_refused_with_what_there_is) {
+    World world({.seed = 5});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    BOOST_REQUIRE(subject.set("a", "1") && subject.sync());
+    const auto why = [&](Moment moment) {
+        const auto past = past_of(world, std::move(moment));
+        BOOST_REQUIRE(!past.has_value());
+        BOOST_TEST(past.error().exit_code() == 1);
+        return past.error().text;
+    };
+    const auto has = [](const std::string& text, std::string_view part) {
+        BOOST_TEST(text.find(part) != std::string::npos, text);
+    };
+    const auto now_us = world.clock().wall().us;
+    has(why({.what = Moment::What::at, .us = now_us + 1}), "has not come yet");
+    has(why({.what = Moment::What::at, .us = 1}), "the store was made at");
+    has(why({.what = Moment::What::lsn, .us = 0, .lsn = {1U << 30}}), "the log ends at lsn");
+    has(why({.what = Moment::What::lsn, .us = 0, .lsn = {4096}, .timeline = 9}), "no timeline 9");
+    has(why({.what = Moment::What::mark, .us = 0, .lsn = {}, .timeline = {}, .mark = "none"}),
+        "no mark");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
