@@ -11,13 +11,24 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
       store_id(parts.start.store_id),
       segments_(std::move(parts.segments)),
       keyspace_(std::move(parts.keyspace)),
+      departed_(files),
       manifest_(std::move(parts.manifest)),
       supply(files, clock, *segments_, parts.next_file, options.supply,
              [this](std::function<void()> run) { grace.retire(std::move(run)); }),
       log(clock, supply, parts.start),
       reader(*segments_, parts.start.store_id),
       now(clock, parts.start.high_us),
-      walk(files, clock, *keyspace_, supply, log, manifest_, options.walk),
+      walk({.files = files,
+            .clock = clock,
+            .now = now,
+            .keyspace = *keyspace_,
+            .segments = *segments_,
+            .departed = departed_,
+            .retire = [this](std::function<void()> run) { grace.retire(std::move(run)); },
+            .supply = supply,
+            .log = log,
+            .manifest = manifest_},
+           options.walk),
       files_(files),
       clock_(clock) {
     if (parts.wants_checkpoint) (void)walk.request(false, false);
@@ -38,6 +49,7 @@ Result<void> Engine::prepare() {
 
 bool Engine::work() {
     grace.collect();
+    departed_.close_unread();
     watch_memory();
     // Segments first: somebody may wait for room, and nobody waits for the walk as much.
     const bool supplied = supply.work();

@@ -60,11 +60,12 @@ class Engine {
     // Made first, gone last: everything points into them.
     std::unique_ptr<Segments> segments_;
     std::unique_ptr<Keyspace> keyspace_;
+    Departed departed_;
     Manifest manifest_;
 
   public:
     Supply supply;
-    io::Grace grace;  // gone before the supply: what it still holds goes back there
+    io::Grace grace;  // gone before these two: what it still holds goes back there
     Log log;
     RecordReader reader;
     Now now;

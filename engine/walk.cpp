@@ -13,7 +13,6 @@ constexpr std::size_t kPagesMax = 512;
 constexpr std::uint64_t kStepBytes = std::uint64_t{512} << 10;
 constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
 
-constexpr std::size_t kCheckpointsKept = 2;
 // As Redis waits after a save that failed.
 constexpr std::int64_t kRetryUs = 5'000'000;
 
@@ -37,18 +36,23 @@ std::string_view name_of(WalkPhase phase) {
     return "";
 }
 
-Walk::Walk(io::Files& files, io::Clock& clock, Keyspace& keyspace, Supply& supply, Log& log,
-           Manifest& manifest, WalkOptions options)
-    : files_(files),
-      clock_(clock),
-      keyspace_(keyspace),
-      supply_(supply),
-      log_(log),
-      manifest_(manifest),
+Walk::Walk(WalkParts parts, WalkOptions options)
+    : files_(parts.files),
+      clock_(parts.clock),
+      now_(parts.now),
+      keyspace_(parts.keyspace),
+      segments_(parts.segments),
+      departed_(parts.departed),
+      retire_(std::move(parts.retire)),
+      supply_(parts.supply),
+      log_(parts.log),
+      manifest_(parts.manifest),
       options_(options),
-      taker_(keyspace, log.tail),
-      writer_(files, manifest.store_id),
-      checkpoint_mono_us_(clock.mono().us) {
+      taker_(parts.keyspace, parts.log.tail),
+      writer_(parts.files, parts.manifest.store_id),
+      window_(options.window),
+      checkpoint_mono_us_(parts.clock.mono().us) {
+    measure();
     publish();
 }
 
@@ -76,11 +80,28 @@ void Walk::rules(std::vector<SaveRule> rules) {
     rules_ = std::move(rules);
 }
 
+void Walk::window(Window window) {
+    const std::lock_guard guard(mutex_);
+    window_ = window;
+}
+
+void Walk::pin() {
+    const std::lock_guard guard(mutex_);
+    ++pins_;
+}
+
+void Walk::unpin() {
+    const std::lock_guard guard(mutex_);
+    ensure(pins_ > 0, "what is unpinned was pinned");
+    --pins_;
+}
+
 Walk::Status Walk::status() const {
     const std::lock_guard guard(mutex_);
     auto status = status_;
     status.paused = paused_;
     status.asked = asked_;
+    status.window = window_;
     status.changes = log_.tail.records() - records_at_checkpoint_;
     status.log_bytes = log_.tail.batch_end() - std::min(status.hi, log_.tail.batch_end());
     return status;
@@ -318,15 +339,29 @@ Result<void> Walk::switch_over() {
                           .hi = hi_,
                           .bytes = reader_->bytes(),
                           .taken_us = clock_.wall().us};
-    for (FileNumber file = 0; file < named_bytes_.size(); ++file)
-        if (named_bytes_[file] != 0) entry.files.push_back(file);
+    for (FileNumber file = 0; file < named_bytes_.size(); ++file) {
+        if (named_bytes_[file] == 0) continue;
+        entry.files.push_back(file);
+        entry.live.push_back(named_bytes_[file]);
+    }
     next.checkpoints.push_back(std::move(entry));
     next.retired = limbo_;
-    while (next.checkpoints.size() > kCheckpointsKept) {
-        next.retired.push_back(next.checkpoints.front().number);
-        next.checkpoints.erase(next.checkpoints.begin());
+    Window window;
+    bool pinned = false;
+    {
+        const std::lock_guard guard(mutex_);
+        window = window_;
+        pinned = pins_ != 0;
+    }
+    const auto files = full_files();
+    if (!pinned) {
+        // A clock that jumped ages nothing.
+        const auto now_us = now_.suspended() ? 0 : clock_.wall().us;
+        const auto gone = let_go(next, files, window, now_us);
+        next.retired.insert(next.retired.end(), gone.begin(), gone.end());
     }
     std::erase_if(next.moves, [&](const Move& move) { return !next.names(move.from); });
+    for (const auto& file : unneeded(next, files)) next.retired.push_back(file.number);
     next.adopted.clear();
     next.files_end = supply_.next_file();
     next.high_us = std::max(next.high_us, clock_.wall().us);
@@ -342,12 +377,68 @@ Result<void> Walk::switch_over() {
         return written;
     }
     manifest_ = std::move(next);
-    limbo_.clear();
-    for (const auto number : manifest_.retired) {
-        const auto gone = files_.unlink(names::checkpoint_file(number));
-        if (!gone && gone.error().code != Code::missing) limbo_.push_back(number);
-    }
+    reclaim();
     return {};
+}
+
+// Full, written and read from a map: nobody appends to it, nor to its memory.
+std::vector<FullFile> Walk::full_files() const {
+    std::vector<FullFile> found;
+    for (const auto* segment : segments_.all())
+        if (!segment->place().own && segment->image == nullptr)
+            found.push_back(
+                {.number = segment->number, .base = segment->base, .bytes = segment->bytes});
+    std::ranges::sort(found, {}, &FullFile::base);
+    return found;
+}
+
+// What the manifest retired goes, now that this is durable. No entry of the index leads into these
+// files: the image that was just taken has none, and nothing began to lead there since.
+void Walk::reclaim() {
+    limbo_.clear();
+    std::uint64_t freed = 0;
+    for (const auto number : manifest_.retired) {
+        if (auto segment = segments_.remove(number)) {
+            freed += segment->bytes;
+            departed_.add(std::move(segment), retire_);
+        }
+        if (!remove_file(number)) limbo_.push_back(number);
+    }
+    // A name that comes back with a crash is retired once more: this manifest says so until then.
+    if (!files_.sync_dir()) limbo_ = manifest_.retired;
+    {
+        const std::lock_guard guard(mutex_);
+        status_.freed_bytes += freed;
+    }
+    measure();
+}
+
+// Whatever kind of file has this number; one that is not there is gone.
+bool Walk::remove_file(FileNumber number) {
+    for (const auto& name : {names::checkpoint_file(number), names::log_file(number)}) {
+        const auto gone = files_.unlink(name);
+        if (gone) return true;
+        if (gone.error().code != Code::missing) return false;
+    }
+    return true;
+}
+
+void Walk::measure() {
+    const auto files = full_files();
+    const auto live = live_bytes(manifest_);
+    const auto history = history_bytes(manifest_, files);
+    std::uint64_t all = 0;
+    for (const auto& file : files) all += file.bytes;
+    for (const auto& entry : manifest_.checkpoints) all += entry.bytes;
+    const auto kept = live + history;
+    const std::lock_guard guard(mutex_);
+    status_.live_bytes = live;
+    status_.history_bytes = history;
+    status_.garbage_bytes = all - std::min(all, kept);
+    const bool from_beginning = manifest_.has_beginning();
+    status_.oldest = from_beginning ? manifest_.first_lsn : manifest_.checkpoints.front().hi;
+    status_.oldest_us =
+        from_beginning ? manifest_.created_us : manifest_.checkpoints.front().taken_us;
 }
 
 void Walk::finish(std::optional<Error> error) {

@@ -27,9 +27,11 @@
 
 #include "engine/checkpoint_file.hpp"
 #include "engine/format/manifest.hpp"
+#include "engine/history.hpp"
 #include "engine/index/image.hpp"
 #include "engine/log/log.hpp"
 #include "engine/log/supply.hpp"
+#include "engine/now.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
 
@@ -50,14 +52,28 @@ struct WalkOptions {
     std::uint64_t log_bytes = std::uint64_t{256} << 20;
     // Of the worker's time, while the walk is not in a hurry.
     unsigned duty_percent = 50;
+    Window window;  // at the start
+};
+
+// What the walk works on.
+struct WalkParts {
+    io::Files& files;
+    io::Clock& clock;
+    const Now& now;
+    Keyspace& keyspace;
+    Segments& segments;
+    Departed& departed;
+    Departed::Retire retire;
+    Supply& supply;
+    Log& log;
+    Manifest& manifest;
 };
 
 class Walk {
   public:
     using Phase = WalkPhase;
 
-    Walk(io::Files& files, io::Clock& clock, Keyspace& keyspace, Supply& supply, Log& log,
-         Manifest& manifest, WalkOptions options);
+    Walk(WalkParts parts, WalkOptions options);
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;
 
@@ -85,6 +101,11 @@ class Walk {
     Request request(bool schedule, bool hurry);
     void pause(bool paused);
     void rules(std::vector<SaveRule> rules);
+    // How far back the past is kept; the next checkpoint goes by it.
+    void window(Window window);
+    // While somebody reads the past nothing of it goes. Counted.
+    void pin();
+    void unpin();
 
     struct Status {
         Phase phase = Phase::idle;
@@ -108,6 +129,15 @@ class Walk {
         Lsn lo;
         Lsn hi;
         std::int64_t taken_us = 0;
+        // Of all files: what the newest leads to, what only the past needs, and the rest of them.
+        std::uint64_t live_bytes = 0;
+        std::uint64_t history_bytes = 0;
+        std::uint64_t garbage_bytes = 0;
+        std::uint64_t freed_bytes = 0;  // given back since the start
+        // The oldest moment that can be opened.
+        Lsn oldest;
+        std::int64_t oldest_us = 0;
+        Window window;
     };
     [[nodiscard]] Status status() const;
 
@@ -124,13 +154,21 @@ class Walk {
     Result<bool> read_back();
     Result<bool> wait_for_log();
     Result<void> switch_over();
+    [[nodiscard]] std::vector<FullFile> full_files() const;
+    void reclaim();
+    bool remove_file(FileNumber number);
+    void measure();
     Result<void> add(BlobEntry what, const PageImage& page);
     void finish(std::optional<Error> error);
     void publish();
 
     io::Files& files_;
     io::Clock& clock_;
+    const Now& now_;
     Keyspace& keyspace_;
+    Segments& segments_;
+    Departed& departed_;
+    const Departed::Retire retire_;
     Supply& supply_;
     Log& log_;
     Manifest& manifest_;
@@ -155,7 +193,8 @@ class Walk {
     io::MonoTime next_;                       // not before
     io::MonoTime began_;
     bool hurry_ = false;
-    // Made by a walk whose switch failed: the manifest on disk may name them.
+    // Files that nothing needs and that are there still: made by a walk whose switch failed, so
+    // that the manifest on disk may name them, or not removed yet. The next switch retires them.
     std::vector<FileNumber> limbo_;
 
     mutable std::mutex mutex_;
@@ -164,6 +203,8 @@ class Walk {
     bool asked_hurry_ = false;
     bool paused_ = false;
     std::vector<SaveRule> rules_;
+    Window window_;
+    int pins_ = 0;
     std::uint64_t records_at_checkpoint_ = 0;
     std::int64_t checkpoint_mono_us_ = 0;
     std::int64_t retry_us_ = 0;  // no walk begins by itself before

@@ -6,17 +6,18 @@ namespace firnlog::recovery {
 namespace {
 
 Result<Checked> look(io::Files& files, const CheckProgress& progress) {
-    // Which keys there are does not depend on the secret: another one does for counting.
-    engine::Keyspace keyspace({});
+    SurveyedKeyspace found;
     Surveyed to;
+    to.base = [&](LoadedCheckpoint&& loaded) { found.base(std::move(loaded)); };
     to.record = [&](const engine::Record& record, const engine::Keyspace::Place& place) {
-        keyspace.replay(record, place, keyspace.know(record));
+        found.record(record, place);
     };
     to.progress = progress;
     auto surveyed = survey(files, to);
     if (!surveyed) return fail(surveyed);
     Checked checked{.survey = std::move(*surveyed)};
-    checked.unbound = keyspace.sweep_unbound();
+    checked.unbound = found.finish();
+    const auto& keyspace = found.keyspace();
     for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database) {
         const auto counts = keyspace.counts_of(database);
         checked.keys += counts.keys;

@@ -17,8 +17,6 @@ namespace names = engine::names;
 using engine::FileNumber;
 using engine::Lsn;
 
-// Zero names no lsn.
-constexpr Lsn kFirstLsn{4096};
 constexpr std::uint64_t kBlock = 4096;
 
 tl::unexpected<Refusal> refuse(const Error& error) {
@@ -116,9 +114,9 @@ Opening<void> Opener::read_or_make_manifest() {
     clock_.entropy(manifest_.store_id);
     clock_.entropy(manifest_.hash_secret);
     manifest_.created_us = clock_.wall().us;
-    manifest_.first_lsn = kFirstLsn;
+    manifest_.first_lsn = engine::kFirstLsn;
     manifest_.timelines.push_back(
-        {.timeline = 1, .begin = kFirstLsn, .end = {}, .started_us = manifest_.created_us});
+        {.timeline = 1, .begin = engine::kFirstLsn, .end = {}, .started_us = manifest_.created_us});
     if (auto written = engine::write_manifest(files_, manifest_); !written)
         return refuse(written.error());
     report_.created = true;
@@ -291,6 +289,12 @@ Opening<void> Opener::load_base() {
         for (std::size_t i = first_; i < chain_.size(); ++i) progress_.bytes_all += chain_[i].bytes;
         return {};
     }
+    if (!manifest_.has_beginning())
+        return refuse({.code = Code::damaged, .doing = "load a checkpoint"},
+                      "damaged: " + report_.checkpoint_fault +
+                          "; no other checkpoint is sound, and the log before lsn " +
+                          std::to_string(manifest_.first_lsn.value) +
+                          " was given back; see firnlog repair");
     keyspace_ = std::make_unique<engine::Keyspace>(manifest_.hash_secret);
     replay_ = std::make_unique<Replay>(*keyspace_);
     for (const auto& file : chain_) progress_.bytes_all += file.bytes;

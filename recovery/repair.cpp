@@ -89,6 +89,7 @@ class Repairer {
     void remember(const engine::Record& record, Lsn lsn);
     Result<void> build_source(std::unique_ptr<engine::Keyspace> keyspace);
     void name_changes();
+    Result<void> lose(std::string_view key, std::uint32_t database);
     Result<void> copy_all(Writer* writer);
     Result<void> copy_key(Writer* writer, std::uint32_t database, const engine::TagMap& map,
                           const engine::Entry& entry);
@@ -177,16 +178,23 @@ Result<void> Repairer::copy_key(Writer* writer, std::uint32_t database, const en
                                        .offset = item.address.offset(),
                                        .file = item.address.file(),
                                        .doing = "read a record again"});
+    // Replayed, its bytes were verified. What a checkpoint leads to nobody has read before.
+    const bool unverified = !result_.survey.manifest.has_beginning();
     auto key = session.read_key(item.address, item.size_hint);
+    if (!key && unverified) {
+        ++result_.unreadable;
+        return {};
+    }
     if (!key) return unreadable;
     std::int64_t expires_ms = -1;
     if (entry.expires())
         if (const auto* expiry = map.expiry(entry.tag())) expires_ms = expiry->at_ms;
-    ++result_.keys;
-    result_.bytes += key->size();
     if (item.type != engine::Type::hash) {
         const auto value = strings::get(session, item);
+        if (!value && unverified) return lose(*key, database);
         if (!value) return unreadable;
+        ++result_.keys;
+        result_.bytes += key->size();
         result_.bytes += value->size();
         if (writer == nullptr) return {};
         return writer->batch(*key, database, [&](engine::Session& to) {
@@ -194,7 +202,10 @@ Result<void> Repairer::copy_key(Writer* writer, std::uint32_t database, const en
         });
     }
     const auto pairs = hashes::all(session, item);
+    if (!pairs && unverified) return lose(*key, database);
     if (!pairs) return unreadable;
+    ++result_.keys;
+    result_.bytes += key->size();
     result_.fields += pairs->size();
     std::size_t done = 0;
     while (done < pairs->size()) {
@@ -223,6 +234,15 @@ Result<void> Repairer::copy_key(Writer* writer, std::uint32_t database, const en
     });
 }
 
+// The key is known, its value is damaged.
+Result<void> Repairer::lose(std::string_view key, std::uint32_t database) {
+    ++result_.unreadable;
+    ++result_.changes_all;
+    if (result_.changes.size() < Repaired::kChangesMax)
+        result_.changes.push_back({.database = database, .key = std::string(key), .lsn = {}});
+    return {};
+}
+
 Result<void> Repairer::copy_all(Writer* writer) {
     auto& keyspace = source_->keyspace();
     for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database) {
@@ -244,19 +264,20 @@ Result<void> Repairer::copy_all(Writer* writer) {
 Result<Repaired> Repairer::run(io::Files* to, io::Io* io) {
     auto lock = from_.lock(names::kLock);
     if (!lock) return fail(lock);
-    auto keyspace = std::make_unique<engine::Keyspace>(engine::Hasher::Secret{});
+    SurveyedKeyspace keyspace;
     Surveyed surveyed;
+    surveyed.base = [&](LoadedCheckpoint&& loaded) { keyspace.base(std::move(loaded)); };
     surveyed.record = [&](const engine::Record& record, const engine::Keyspace::Place& place) {
-        keyspace->replay(record, place, keyspace->know(record));
+        keyspace.record(record, place);
     };
     surveyed.dropped = [&](const engine::Record& record, Lsn lsn) { remember(record, lsn); };
     surveyed.progress = options_.progress;
     auto found = survey(from_, surveyed);
     if (!found) return fail(found);
     result_.survey = std::move(*found);
-    (void)keyspace->sweep_unbound();
+    (void)keyspace.finish();
     settled_ = std::make_unique<SettledFiles>(from_, result_.survey.manifest);
-    if (auto built = build_source(std::move(keyspace)); !built) return fail(built);
+    if (auto built = build_source(keyspace.take()); !built) return fail(built);
     name_changes();
     if (options_.dry_run) {
         if (auto counted = copy_all(nullptr); !counted) return fail(counted);
@@ -280,7 +301,7 @@ Result<Repaired> Repairer::run(io::Files* to, io::Io* io) {
 }  // namespace
 
 bool Repaired::lost_nothing() const {
-    return survey.records_dropped == 0 &&
+    return survey.records_dropped == 0 && unreadable == 0 &&
            std::ranges::none_of(survey.faults, [](const Fault& fault) { return fault.loses(); });
 }
 

@@ -34,6 +34,7 @@ struct Repaired {
     std::uint64_t bytes = 0;          // of keys and values
     std::vector<LostChange> changes;  // the first kChangesMax of them
     std::uint64_t changes_all = 0;
+    std::uint64_t unreadable = 0;  // keys whose bytes are damaged: they are not in the new store
     [[nodiscard]] bool lost_nothing() const;
     static constexpr std::size_t kChangesMax = 10'000;
 };

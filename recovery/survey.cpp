@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/checkpoint_file.hpp"
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
 #include "io/base/crc32c.hpp"
-#include "recovery/checkpoint_reader.hpp"
 #include "recovery/open.hpp"
 
 namespace firnlog::recovery {
@@ -22,7 +22,11 @@ class Batches {
 
     void frame(const LogReader::Frame& frame, engine::FileNumber file) {
         // It continues a batch whose beginning is not there.
-        if (pending_.empty() && frame.header.batch_lsn.value != 0) skip_ = true;
+        if (pending_.empty() && frame.header.batch_lsn.value != 0) {
+            skip_ = true;
+            // Nor need it be: the base has all of it.
+            given_back_ = frame.header.batch_lsn < result_.manifest.first_lsn;
+        }
         const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
         const auto begin = frame.offset + engine::kFrameHeaderBytes;
         for (std::size_t at = 0; at < frame.records.size();) {
@@ -35,7 +39,7 @@ class Batches {
                                                 .lsn = first + at};
             at += decoded->size;
             if (skip_) {
-                drop(decoded->record, place.lsn);
+                if (!given_back_) drop(decoded->record, place.lsn);
                 skip_ = !last;
             } else if (last) {
                 apply_pending();
@@ -76,6 +80,7 @@ class Batches {
     Survey& result_;
     std::vector<Pending> pending_;
     bool skip_ = false;
+    bool given_back_ = false;  // what is skipped
 };
 
 class Surveyor {
@@ -101,12 +106,17 @@ class Surveyor {
 
     Result<void> read_or_rebuild_manifest();
     Result<void> rebuild_manifest();
+    Result<void> find_checkpoints();
     Result<void> find_chain();
     Result<void> adopt_stray(LogFile file);
     Result<void> find_vouched();
     Result<void> walk();
     Result<bool> walk_file(std::size_t i);
+    void load_base();
+    Result<std::size_t> look_at_rest_of_past();
+    Result<void> look_at_past(const Link& link);
     void look_at_checkpoints();
+    void look_at_named(const engine::CheckpointEntry& entry);
     void step_timelines(Lsn base);
     void end_of_log(const LogReader& reader);
     [[nodiscard]] std::optional<std::uint64_t> next_frame(LogReader& reader,
@@ -173,7 +183,34 @@ Result<void> Surveyor::rebuild_manifest() {
     for (const auto& [timeline, begin] : begins)
         manifest.timelines.push_back(
             {.timeline = timeline, .begin = begin, .end = {}, .started_us = 0});
-    manifest.first_lsn = manifest.timelines.front().begin;
+    if (auto found_all = find_checkpoints(); !found_all) return found_all;
+    // Every store begins there. What is missing was given back, or is lost.
+    auto& begin = manifest.timelines.front().begin;
+    const bool whole = begin <= engine::kFirstLsn;
+    begin = engine::kFirstLsn;
+    manifest.first_lsn =
+        whole || manifest.checkpoints.empty() ? begin : manifest.checkpoints.front().lo;
+    return {};
+}
+
+// They say what they need to be loaded, but for the files that their addresses lead into.
+Result<void> Surveyor::find_checkpoints() {
+    auto& manifest = result_.manifest;
+    auto listed = files_.list();
+    if (!listed) return fail(listed);
+    for (const auto& info : *listed) {
+        const auto number = names::checkpoint_number(info.name);
+        if (!number) continue;
+        const auto reader = engine::CheckpointReader::open(files_, *number, manifest.store_id);
+        if (!reader) continue;
+        manifest.hash_secret = (*reader)->header().hash_secret;
+        manifest.checkpoints.push_back({.number = *number,
+                                        .lo = (*reader)->trailer().lo,
+                                        .hi = (*reader)->trailer().hi,
+                                        .bytes = info.bytes,
+                                        .taken_us = (*reader)->header().begun_us});
+    }
+    std::ranges::sort(manifest.checkpoints, {}, &engine::CheckpointEntry::lo);
     return {};
 }
 
@@ -404,7 +441,9 @@ Result<void> Surveyor::walk() {
     const auto& timelines = result_.manifest.timelines;
     expected_ = result_.manifest.first_lsn;
     bool ended = false;
-    for (std::size_t i = 0; i < links_.size(); ++i) {
+    const auto past = look_at_rest_of_past();
+    if (!past) return fail(past);
+    for (auto i = *past; i < links_.size(); ++i) {
         if (ended) {
             result_.torn_bytes += links_[i].file.bytes;
             continue;
@@ -422,7 +461,69 @@ Result<void> Surveyor::walk() {
     return {};
 }
 
-// Each blob of each, and that it can be put into an index.
+// The newest that is sound: what the records that are left follow upon.
+void Surveyor::load_base() {
+    const auto& manifest = result_.manifest;
+    SettledFiles settled(files_, manifest);
+    for (auto i = manifest.checkpoints.size(); i-- > 0;) {
+        auto loaded = load_checkpoint(settled, manifest.store_id, manifest.checkpoints[i],
+                                      manifest.hash_secret, engine::Moves(manifest.moves),
+                                      [](std::uint64_t) { return true; });
+        if (!loaded) continue;
+        if (to_.base) to_.base(std::move(*loaded));
+        return;
+    }
+    note("", 0, manifest.timelines.front().begin, manifest.first_lsn,
+         "no checkpoint is sound, and the log before was given back");
+}
+
+// Files of which no more is needed than what addresses lead to. Returns how many links they are.
+Result<std::size_t> Surveyor::look_at_rest_of_past() {
+    const auto& manifest = result_.manifest;
+    if (manifest.has_beginning()) return std::size_t{0};
+    load_base();
+    std::size_t past = 0;
+    while (past + 1 < links_.size() && links_[past + 1].file.base() <= manifest.first_lsn) {
+        if (auto looked = look_at_past(links_[past]); !looked) return fail(looked);
+        ++past;
+    }
+    const auto& timelines = manifest.timelines;
+    while (timeline_ + 1 < timelines.size() && timelines[timeline_ + 1].begin <= manifest.first_lsn)
+        ++timeline_;
+    if (past < links_.size()) expected_ = std::min(expected_, links_[past].file.base());
+    return past;
+}
+
+// Where its frames end nobody else knows: behind that there is nothing.
+Result<void> Surveyor::look_at_past(const Link& link) {
+    const auto& file = link.file;
+    if (link.header_lost)
+        note(names::log_file(file.number), 0, file.base(), file.base(),
+             "the header is damaged; its frames tell where it begins");
+    LogReader reader(result_.manifest.store_id, file);
+    SettledFiles settled(files_, result_.manifest);
+    if (auto loaded = reader.load(settled); !loaded) return fail(loaded);
+    while (reader.next()) ++result_.frames;
+    if (!reader.rest_is_zero())
+        note(names::log_file(file.number), reader.end_offset(), reader.end(),
+             reader.end() + reader.rest().size(), "no valid frame, but this was acknowledged");
+    result_.chain.push_back(file);
+    result_.ends.push_back(reader.end_offset());
+    result_.bytes += file.bytes;
+    if (to_.progress) to_.progress(result_.bytes, bytes_all_);
+    return {};
+}
+
+void Surveyor::look_at_named(const engine::CheckpointEntry& entry) {
+    const engine::Moves moves(result_.manifest.moves);
+    for (const auto number : entry.files)
+        if (std::ranges::none_of(
+                links_, [&](const Link& link) { return link.file.number == moves(number); }))
+            note(names::log_file(moves(number)), 0, {}, {},
+                 "is missing, but " + names::checkpoint_file(entry.number) + " leads into it");
+}
+
+// Each blob of each, that it can be put into an index, and that what it leads into is there.
 void Surveyor::look_at_checkpoints() {
     const auto& manifest = result_.manifest;
     SettledFiles settled(files_, manifest);
@@ -430,6 +531,7 @@ void Surveyor::look_at_checkpoints() {
         const auto loaded =
             load_checkpoint(settled, manifest.store_id, entry, manifest.hash_secret,
                             engine::Moves(manifest.moves), [](std::uint64_t) { return true; });
+        look_at_named(entry);
         if (loaded)
             result_.bytes += loaded->bytes;
         else
@@ -446,6 +548,17 @@ std::string Fault::line() const {
     said += " (lsn " + std::to_string(lsn.value);
     if (loses()) said += " to " + std::to_string(lsn_end.value) + " is lost";
     return said + ")";
+}
+
+void SurveyedKeyspace::record(const engine::Record& record, const engine::Keyspace::Place& place) {
+    if (stamps_.has(record, place.lsn)) return;
+    const auto known = keyspace_->know(record);
+    if (!stamps_.has(record, place.lsn, known)) keyspace_->replay(record, place, known);
+}
+
+std::size_t SurveyedKeyspace::finish() {
+    keyspace_->retire_unused();
+    return keyspace_->sweep_unbound();
 }
 
 Result<Survey> survey(io::Files& files, const Surveyed& to) { return Surveyor(files, to).run(); }

@@ -10,16 +10,22 @@
 //   the
 //               └─ gap ─┘                next one; what was in it cannot be known, or only in part
 //
+// Where parts of the log were given back, the records that are left say nothing by themselves: the
+// newest sound checkpoint comes first, and they follow it. Files that only its addresses lead into
+// are read as well, and their records not handed out.
+//
 // What nobody vouches for at the log's end is no fault: a torn write, or a live server's next one.
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/format/manifest.hpp"
 #include "engine/index/keyspace.hpp"
+#include "recovery/checkpoint_reader.hpp"
 #include "recovery/log_reader.hpp"
 
 namespace firnlog::recovery {
@@ -55,11 +61,34 @@ struct Survey {
 };
 
 struct Surveyed {
+    // What the records follow upon, if that is not nothing; before any of them.
+    std::function<void(LoadedCheckpoint&&)> base;
     // Of a whole batch, in the order of the log.
     std::function<void(const engine::Record&, const engine::Keyspace::Place&)> record;
     // Of a batch that is not whole, or from within a gap: it is dropped.
     std::function<void(const engine::Record&, engine::Lsn)> dropped;
     std::function<void(std::uint64_t bytes_done, std::uint64_t bytes_all)> progress;
+};
+
+// The keyspace that a survey's base and records make.
+class SurveyedKeyspace {
+  public:
+    // Which keys there are does not depend on the secret: any does where there is no base.
+    SurveyedKeyspace() : keyspace_(std::make_unique<engine::Keyspace>(engine::Hasher::Secret{})) {}
+
+    void base(LoadedCheckpoint&& loaded) {
+        keyspace_ = std::move(loaded.keyspace);
+        stamps_ = std::move(loaded.stamps);
+    }
+    void record(const engine::Record& record, const engine::Keyspace::Place& place);
+    // Returns how many objects were being built aside.
+    std::size_t finish();
+    [[nodiscard]] std::unique_ptr<engine::Keyspace> take() { return std::move(keyspace_); }
+    [[nodiscard]] const engine::Keyspace& keyspace() const { return *keyspace_; }
+
+  private:
+    std::unique_ptr<engine::Keyspace> keyspace_;
+    Stamps stamps_;
 };
 
 // Code::missing: there is no store here. Code::version: another build is needed. Code::damaged:

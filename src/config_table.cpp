@@ -143,6 +143,9 @@ constexpr Draft memory(Text name, Text initial, std::int64_t min, std::int64_t m
 constexpr Draft proportion(Text name, Text initial, std::int64_t min, std::int64_t max) {
     return ranged(name, Kind::proportion, initial, min, max);
 }
+constexpr Draft duration(Text name, Text initial, std::int64_t max_s) {
+    return ranged(name, Kind::duration, initial, 0, max_s);
+}
 constexpr Draft octal(Text name, Text initial, std::int64_t min, std::int64_t max) {
     return ranged(name, Kind::octal, initial, min, max);
 }
@@ -239,6 +242,8 @@ constexpr Row kRows[] = {
         .in(&Config::checkpoint_log_bytes)
         .honoured()
         .at_start(),
+    duration("retain", "24h", kInt).in(&Config::retain_s).honoured(),
+    memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
     memory("maxmemory", "0", 0, -1)
         .no_sign()
         .refused("values live on disk and keys are never evicted: bound the process with "

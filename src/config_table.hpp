@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
     memory,      // bytes: 1024, 1k (1000), 1kb (1024), m, mb, g, gb
     proportion,  // memory, or percent ("50%", kept negative)
     octal,       // permissions
+    duration,    // seconds, or 90s, 15m, 24h, 7d
     choice,      // one of `choices`
     choices,     // any of `choices`; the first stands for none
     text,        // one word

@@ -119,7 +119,36 @@ Parsed in_range(const Row& row, std::int64_t value) {
                  std::to_string(row.max) + " inclusive");
 }
 
+struct Unit {
+    char letter;
+    std::int64_t seconds;
+};
+// Days are hours when they are told: 24h.
+constexpr Unit kUnits[] = {{'d', 24 * 60 * 60}, {'h', 60 * 60}, {'m', 60}, {'s', 1}};
+
+Parsed parse_duration(const Row& row, std::string_view word) {
+    std::int64_t unit_s = 1;
+    auto digits = word;
+    for (const auto& unit : kUnits) {
+        if (word.empty() || text::lower(word.back()) != unit.letter) continue;
+        unit_s = unit.seconds;
+        digits.remove_suffix(1);
+    }
+    const auto count = text::parse_i64(digits);
+    if (!count || *count < 0)
+        return wrong("argument must be a duration: seconds, or 90s, 15m, 24h, 7d");
+    return in_range(row, *count > row.max / unit_s ? INT64_MAX : *count * unit_s);
+}
+
+std::string duration_text(std::int64_t seconds) {
+    for (const auto& unit : kUnits)
+        if (unit.letter != 'd' && seconds != 0 && seconds % unit.seconds == 0)
+            return std::to_string(seconds / unit.seconds) + unit.letter;
+    return "0";
+}
+
 Parsed parse_number(const Row& row, std::string_view word) {
+    if (row.kind == Kind::duration) return parse_duration(row, word);
     if (row.kind == Kind::number) {
         if (const auto value = text::parse_i64(word)) return in_range(row, *value);
         return wrong("argument couldn't be parsed into an integer");
@@ -340,6 +369,8 @@ std::string integer_text(const Row& row, std::int64_t value) {
         }
         case Kind::events:
             return events_text(static_cast<std::uint32_t>(value));
+        case Kind::duration:
+            return duration_text(value);
         case Kind::octal:
             return octal_text(static_cast<std::uint64_t>(value));
         case Kind::proportion:

@@ -58,6 +58,7 @@ struct Reactor::ColdRead : io::Completion {
     Reactor* reactor = nullptr;
     std::uint64_t connection = 0;
     engine::Address address;
+    engine::Segment* segment = nullptr;  // pinned
     std::vector<std::byte> block;
     std::size_t skip = 0;
     std::size_t bytes = 0;
@@ -304,8 +305,12 @@ void Reactor::go_on(Connection& connection) {
 void Reactor::read_cold(Connection& connection) {
     auto& engine = server_.engine();
     for (const auto& cold : dispatcher_.session().cold()) {
-        const auto* segment = engine.segments().find(cold.address.file());
+        auto* segment = engine.segments().find(cold.address.file());
+        // Given back since it was looked at: the record lies elsewhere now.
+        if (segment == nullptr) continue;
+        segment->pins.fetch_add(1, std::memory_order_relaxed);
         auto read = std::make_unique<ColdRead>();
+        read->segment = segment;
         read->reactor = this;
         read->connection = connection.id;
         read->address = cold.address;
@@ -329,9 +334,13 @@ void Reactor::read_cold(Connection& connection) {
         auto* op = read.release();
         io_.read(segment->fd, begin, {aligned, end - begin}, *op);
     }
+    if (connection.reads_in_flight != 0) return;
+    again_.push_back(connection.id);
+    resume_ = true;
 }
 
 void Reactor::cold_read_done(ColdRead& read, std::int32_t result) {
+    read.segment->pins.fetch_sub(1, std::memory_order_release);
     const auto found = connections_.find(read.connection);
     if (found == connections_.end()) return;
     auto& connection = *found->second;

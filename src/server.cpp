@@ -45,6 +45,8 @@ void Server::publish(Config config) {
     for (const auto& rule : configs_.back()->save)
         rules.push_back({.seconds = rule.seconds, .changes = rule.changes});
     engine_.walk.rules(std::move(rules));
+    engine_.walk.window(
+        {.retain_s = configs_.back()->retain_s, .retain_bytes = configs_.back()->retain_bytes});
 }
 
 void Server::add_reactor(Reactor& reactor) { reactors_.push_back(&reactor); }

@@ -9,8 +9,10 @@ namespace firnlog::engine {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x314e414d4e524946;  // "FIRNMAN1"
+// Parts of the log were given back: it cannot be replayed from its beginning.
+constexpr std::uint64_t kIsCompacted = 1;
 constexpr std::uint64_t kHasCheckpoints = 2;
-constexpr std::uint64_t kIncompatibleKnown = kHasCheckpoints;
+constexpr std::uint64_t kIncompatibleKnown = kIsCompacted | kHasCheckpoints;
 constexpr std::size_t kHeaderBytes = 40;
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
@@ -22,6 +24,7 @@ enum Tag : std::uint32_t {
     kAdopted = 5,
     kCheckpoints = 7,
     kMoves = 11,
+    kLive = 0x8000000c,
 };
 constexpr std::uint32_t kSkippable = 0x80000000;
 constexpr std::size_t kTimelineBytes = 32;
@@ -116,9 +119,16 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
                     return false;
                 for (std::uint32_t i = 0; i < files; ++i)
                     entry.files.push_back(cursor.take<FileNumber>());
+                // An older build did not count; the next walk does.
+                entry.live.resize(files);
                 manifest.checkpoints.push_back(std::move(entry));
             }
             return true;
+        case kLive:
+            // Behind the checkpoints, in the order of their files.
+            for (auto& entry : manifest.checkpoints)
+                for (auto& bytes_of_file : entry.live) bytes_of_file = cursor.take<std::uint64_t>();
+            return cursor.ok();
         case kMoves:
             if (bytes.size() % sizeof(Move) != 0) return false;
             while (cursor.left() != 0) manifest.moves.push_back(cursor.take<Move>());
@@ -184,6 +194,10 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
             for (const auto number : entry.files) sections.put(number);
         }
         sections.end();
+        sections.begin(kLive);
+        for (const auto& entry : manifest.checkpoints)
+            for (const auto bytes : entry.live) sections.put(bytes);
+        sections.end();
     }
     if (!manifest.moves.empty()) {
         sections.begin(kMoves);
@@ -192,7 +206,8 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     }
     store(out.data(), kMagic);
     store(out.data() + 12, kFormatVersion);
-    store(out.data() + 16, manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints);
+    store(out.data() + 16, (manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints) |
+                               (manifest.has_beginning() ? std::uint64_t{0} : kIsCompacted));
     store(out.data() + 32, std::uint64_t{out.size() - kHeaderBytes});
     store(out.data() + 8, crc32c(Bytes(out).subspan(12)));
     return out;

@@ -45,7 +45,8 @@ struct CheckpointEntry {
     Lsn hi;
     std::uint64_t bytes = 0;  // of the file
     std::int64_t taken_us = 0;
-    std::vector<FileNumber> files;  // ascending
+    std::vector<FileNumber> files;    // ascending
+    std::vector<std::uint64_t> live;  // bytes that it leads to in each of them
 };
 
 struct Manifest {
@@ -54,9 +55,11 @@ struct Manifest {
     std::int64_t created_us = 0;
     std::uint64_t sequence = 0;  // how often the manifest was written
     bool clean = false;          // the last process stopped cleanly: the last timeline has an end
-    Lsn first_lsn;               // the log is needed from here on
-    std::int64_t high_us = 0;    // no moment later than this was acknowledged before the start
-    FileNumber files_end = 1;    // every file number given out so far is smaller
+    // The log is there from here on, without a gap: from the store's very beginning, or from the
+    // lo of the oldest checkpoint.
+    Lsn first_lsn;
+    std::int64_t high_us = 0;  // no moment later than this was acknowledged before the start
+    FileNumber files_end = 1;  // every file number given out so far is smaller
     std::vector<TimelineEntry> timelines;
     // Files whose bytes count no more; they are unlinked once this manifest is durable.
     std::vector<FileNumber> retired;
@@ -67,6 +70,10 @@ struct Manifest {
     // Log files that a checkpoint names and that recovery has written anew under another number.
     std::vector<Move> moves;
 
+    // Nothing of the log was given back yet: replaying it gives the state without a checkpoint.
+    [[nodiscard]] bool has_beginning() const {
+        return timelines.empty() || first_lsn <= timelines.front().begin;
+    }
     // A file number that something still leads to.
     [[nodiscard]] bool names(FileNumber number) const;
 };

@@ -27,6 +27,8 @@ using StoreId = std::array<std::byte, 16>;
 
 inline constexpr std::uint32_t kFormatVersion = 1;
 inline constexpr std::size_t kSegmentHeaderBytes = 4096;
+// Of every store; zero names no lsn.
+inline constexpr Lsn kFirstLsn{4096};
 
 struct SegmentHeader {
     StoreId store_id{};

@@ -50,6 +50,12 @@ Segment& Segments::add(std::unique_ptr<Segment> segment) {
     return added;
 }
 
+std::unique_ptr<Segment> Segments::remove(FileNumber number) {
+    if (find(number) == nullptr) return nullptr;
+    auto* shelf = shelves_[number / kShelf].load();
+    return std::unique_ptr<Segment>((*shelf)[number % kShelf].exchange(nullptr));
+}
+
 std::vector<Segment*> Segments::all() const {
     std::vector<Segment*> found;
     for (const auto& slot : shelves_) {
@@ -59,6 +65,25 @@ std::vector<Segment*> Segments::all() const {
             if (auto* segment = place.load(std::memory_order_acquire)) found.push_back(segment);
     }
     return found;
+}
+
+Departed::~Departed() {
+    for (auto& waiting : waiting_) files_.close(waiting.segment->fd);
+}
+
+void Departed::add(std::unique_ptr<Segment> segment, const Retire& retire) {
+    waiting_.push_back({.segment = std::move(segment)});
+    retire([&waiting = waiting_.back()] { waiting.out_of_reach = true; });
+}
+
+void Departed::close_unread() {
+    // Once out of reach nobody pins it anew.
+    std::erase_if(waiting_, [&](const Waiting& waiting) {
+        if (!waiting.out_of_reach || waiting.segment->pins.load(std::memory_order_acquire) != 0)
+            return false;
+        files_.close(waiting.segment->fd);
+        return true;
+    });
 }
 
 }  // namespace firnlog::engine

@@ -7,10 +7,14 @@
 //
 //   made ready ──Tail──> active ──Tail (full)──> full ──Supply (mapped)──> sealed
 //
-// Readers hold a stripe's lock or are within a turn; they need nothing else.
+// Readers hold a stripe's lock or are within a turn; they need nothing else. One that nothing leads
+// to any more departs: out of reach first, closed when every reactor has ended a turn since, and
+// nobody has it pinned.
 
 #include <array>
 #include <atomic>
+#include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -50,6 +54,9 @@ class Segment {
     Lsn base;
     // Guarded by the tail's lock until full; then constant.
     std::uint64_t end = 0;  // offset behind its last byte
+
+    // Whoever reads from the descriptor over more than one turn holds it open meanwhile.
+    std::atomic<std::uint32_t> pins{0};
 
     // Owned by Supply: memory while it is active, a map when it is sealed.
     std::unique_ptr<Image> image;
@@ -92,12 +99,38 @@ class Segments {
         return shelf == nullptr ? nullptr
                                 : (*shelf)[number % kShelf].load(std::memory_order_acquire);
     }
+    // Null if it is not there.
+    [[nodiscard]] std::unique_ptr<Segment> remove(FileNumber number);
     [[nodiscard]] std::vector<Segment*> all() const;  // ascending by number
 
   private:
     static constexpr std::size_t kShelf = 2048;
     using Shelf = std::array<std::atomic<Segment*>, kShelf>;
     std::array<std::atomic<Shelf*>, (kFileNumberMax + 1) / kShelf> shelves_{};
+};
+
+// Segments that are out of reach, until the last reader is gone. The worker's; outlives the grace.
+class Departed {
+  public:
+    explicit Departed(io::Files& files) : files_(files) {}
+    Departed(const Departed&) = delete;
+    Departed& operator=(const Departed&) = delete;
+    ~Departed();
+
+    // Nobody can find it any more. `retire` runs its argument when nobody can have found it before.
+    using Retire = std::function<void(std::function<void()>)>;
+    void add(std::unique_ptr<Segment> segment, const Retire& retire);
+    // Closes those that nobody reads.
+    void close_unread();
+    [[nodiscard]] std::size_t size() const { return waiting_.size(); }
+
+  private:
+    struct Waiting {
+        std::unique_ptr<Segment> segment;
+        bool out_of_reach = false;
+    };
+    io::Files& files_;
+    std::list<Waiting> waiting_;
 };
 
 }  // namespace firnlog::engine

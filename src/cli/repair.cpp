@@ -84,6 +84,8 @@ void print(const recovery::Repaired& repaired, const Options& options) {
     if (repaired.changes_all > repaired.changes.size())
         std::printf("lost: %" PRIu64 " changes more of keys that are not named here\n",
                     repaired.changes_all - repaired.changes.size());
+    if (repaired.unreadable != 0)
+        std::printf("lost: %" PRIu64 " keys whose bytes are damaged\n", repaired.unreadable);
     if (survey.torn_bytes != 0)
         std::printf("torn: %" PRIu64 " bytes at the end that nobody was told of are left out\n",
                     survey.torn_bytes);

@@ -155,6 +155,7 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     options.engine.batch_bytes_max =
         std::max<std::uint64_t>(config.tail_memory / 2, config.proto_max_bulk_len + (64U << 20));
     options.engine.walk.log_bytes = config.checkpoint_log_bytes;
+    options.engine.walk.window = {.retain_s = config.retain_s, .retain_bytes = config.retain_bytes};
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
     options.give_up = [] { return signals.load() != 0; };
     options.progress = [&config, &loading,

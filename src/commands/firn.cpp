@@ -103,7 +103,7 @@ Flow walk(Call& call) {
     }
     if (!text::equal_folded(word, "status")) return call.syntax_error();
     const auto status = walk.status();
-    call.out.map(10);
+    call.out.map(14);
     const auto field = [&](std::string_view name, std::uint64_t value) {
         call.out.bulk(name);
         call.out.integer(static_cast<std::int64_t>(value));
@@ -119,6 +119,10 @@ Flow walk(Call& call) {
     field("lo", status.lo.value);
     field("hi", status.hi.value);
     field("log_bytes", status.log_bytes);
+    field("live_bytes", status.live_bytes);
+    field("garbage_bytes", status.garbage_bytes);
+    field("history_bytes", status.history_bytes);
+    field("freed_bytes", status.freed_bytes);
     return Flow::done;
 }
 

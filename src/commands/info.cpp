@@ -316,6 +316,14 @@ void log_fields(const Facts& facts, Lines& lines) {
     lines.add("checkpoint_lo", walk.lo.value);
     lines.add("checkpoint_hi", walk.hi.value);
     lines.add("log_bytes_since_checkpoint", walk.log_bytes);
+    lines.add("live_bytes", walk.live_bytes);
+    lines.add("garbage_bytes", walk.garbage_bytes);
+    lines.add("history_bytes", walk.history_bytes);
+    lines.add("history_bytes_max", walk.window.bytes_max(walk.live_bytes));
+    lines.add("window_seconds", walk.window.retain_s);
+    lines.add("oldest_lsn", walk.oldest.value);
+    lines.add("oldest_time", walk.oldest_us / 1'000'000);
+    lines.add("freed_bytes", walk.freed_bytes);
     const auto& counters = engine.counters;
     lines.add("cold_reads", counters.cold_reads.load(std::memory_order_relaxed));
     lines.add("late_reads", counters.late_reads.load(std::memory_order_relaxed));

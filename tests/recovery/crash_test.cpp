@@ -30,6 +30,7 @@ struct Campaign {
     std::uint64_t nested = 0;
     std::uint64_t resumed = 0;
     std::uint64_t torn = 0;
+    std::uint64_t freed = 0;             // bytes given back, by seed
     std::uint64_t archives = 0;          // compared over the crash, and
     std::uint64_t archived_records = 0;  // what they held
     std::map<std::string, std::uint64_t> by_mode;
@@ -67,6 +68,7 @@ struct Campaign {
 // archive has it for sure, behind that a reader may have seen it.
 struct Archive {
     engine::Lsn durable;
+    engine::Lsn first;                               // the log before was given back
     std::map<std::uint64_t, std::uint64_t> records;  // lsn -> digest
 };
 
@@ -86,7 +88,8 @@ Archive archive_of(sim::Disk disk, engine::Lsn durable) {
         mix(record.key);
         mix(record.value);
     };
-    (void)survey(world.files(), {.record = note});
+    const auto surveyed = survey(world.files(), {.record = note});
+    if (surveyed) archive.first = surveyed->manifest.first_lsn;
     return archive;
 }
 
@@ -97,7 +100,7 @@ void hold_against(const Archive& archive, const Archive& now, Campaign& campaign
     for (const auto& [lsn, digest] : archive.records) {
         const auto found = now.records.find(lsn);
         if (found == now.records.end())
-            BOOST_REQUIRE_MESSAGE(lsn >= archive.durable.value,
+            BOOST_REQUIRE_MESSAGE(lsn >= archive.durable.value || lsn < now.first.value,
                                   "a durable record stays where it was: lsn " << lsn);
         else
             BOOST_REQUIRE_MESSAGE(found->second == digest, "lsn " << lsn << " names two things");
@@ -163,6 +166,8 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
                            " recovery_tests --run_test=*/a_crash_at_any*"}};
     Subject* subject = nullptr;
     const bool lazy = seed % 2 == 0;
+    // The first two, one a mode, give back what nobody needs; of the others every second one.
+    const bool keeps = seed % 4 == 3 || seed % 4 == 0;
     std::vector<Version> none{{.end = {}, .digest = digest(Model{}), .values = {}}};
     const auto hook = [&](const sim::Operation& at) {
         if (!sim::changes_disk(at.kind)) return;
@@ -195,13 +200,16 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
     };
     world.on_operation(hook);
     world.phase("create");
-    auto opened = open(world.files(), world.clock(), small_options());
+    auto opened = open(world.files(), world.clock(), small_options(keeps));
     BOOST_REQUIRE(opened.has_value());
     Subject under_test(world, std::move(*opened));
     under_test.lazy(lazy);
     subject = &under_test;
     Rng rng{seed};
     BOOST_REQUIRE(workload(world, under_test, rng));
+    const auto freed = under_test.engine().walk.status().freed_bytes;
+    BOOST_TEST((freed == 0) == keeps);
+    campaign.freed += freed;
     world.on_operation({});
 }
 
@@ -234,8 +242,13 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
                             sim::Kind::rename, sim::Kind::unlink, sim::Kind::sync_dir})
         BOOST_TEST(campaign.by_kind[sim::text(kind)] > 0, "no crash at " << sim::text(kind));
     for (const char* phase : {"create", "serve", "multi", "expire", "image", "rename", "flushall",
-                              "big", "rotate", "release", "stop", "recovery"})
+                              "big", "rotate", "release", "reclaim", "stop", "recovery"})
         BOOST_TEST(campaign.by_phase_and_kind[phase].size() > 0, "no crash in phase " << phase);
+    // Of giving back: segments unlinked behind the switch.
+    for (const auto kind : {sim::Kind::rename, sim::Kind::unlink, sim::Kind::sync_dir})
+        BOOST_TEST(campaign.by_phase_and_kind["reclaim"][sim::text(kind)] > 0,
+                   "no crash while files are given back, at " << sim::text(kind));
+    BOOST_TEST(campaign.freed > 0);
     // Of a checkpoint: its file begun, written and synced, its name made durable, the manifest
     // switched, the one before the last let go.
     for (const auto kind : {sim::Kind::create, sim::Kind::write, sim::Kind::sync,

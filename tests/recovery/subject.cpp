@@ -134,7 +134,7 @@ Model read_some(engine::Engine& engine, std::uint32_t databases, std::size_t& un
 }
 }  // namespace
 
-OpenOptions small_options() {
+OpenOptions small_options(bool keeps) {
     OpenOptions options;
     options.engine.supply.bytes_first = 64 * 1024;
     options.engine.supply.bytes_max = 128 * 1024;
@@ -143,6 +143,7 @@ OpenOptions small_options() {
     options.engine.databases = kDatabases;
     // Only when it is asked for.
     options.engine.walk.log_bytes = 0;
+    if (!keeps) options.engine.walk.window.retain_s = 0;
     return options;
 }
 

@@ -51,7 +51,8 @@ struct Version {
     ValueDigests values;
 };
 
-[[nodiscard]] OpenOptions small_options();
+// `keeps`: the past, as by default; else no more of it than a fall-back needs.
+[[nodiscard]] OpenOptions small_options(bool keeps = true);
 
 class Subject {
   public:

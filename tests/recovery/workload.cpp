@@ -112,6 +112,19 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     }
     world.phase("image");
     if (!subject.checkpoint(change)) return false;
+    // Everything is written anew, so that whole segments hold nothing that anybody needs: they go
+    // with the checkpoint that lets go of the last one that led there.
+    for (int round = 0; round < 2; ++round) {
+        world.phase("overwrite");
+        for (int i = 0; i < 24; ++i)
+            if (!subject.set("key:" + std::to_string(i % 12), text(rng.between(4000, 9000))))
+                return false;
+        if (!subject.sync()) return false;
+        while (subject.engine().work() && !world.crashed()) {
+        }
+        world.phase("reclaim");
+        if (!subject.checkpoint(change)) return false;
+    }
     world.phase("voucher");
     if (!subject.sync()) return false;
     world.phase("stop");

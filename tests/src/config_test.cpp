@@ -91,6 +91,8 @@ Words other_value(const Row& row) {
             return {"50%"};
         case Kind::octal:
             return {"700"};
+        case Kind::duration:
+            return {"90s"};
         case Kind::choice:
         case Kind::choices: {
             const auto first = row.choices.substr(0, row.choices.find(", "));
@@ -674,6 +676,9 @@ std::string markdown_of(const Row& row) {
             if (row.kind == Kind::memory) values += " bytes";
             break;
         }
+        case Kind::duration:
+            values = "seconds, or 90s, 15m, 24h, 7d";
+            break;
         case Kind::octal:
             values = "0 to 777, octal";
             break;

@@ -1,0 +1,105 @@
+#include "engine/history.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace firnlog::engine {
+namespace {
+
+constexpr std::size_t kBasesMin = 2;
+constexpr std::uint64_t kRetainBytesMin = std::uint64_t{1} << 30;
+// So many bases are enough for a window: a moment is then at most that part of it from its base.
+constexpr std::int64_t kBasesInWindow = 24;
+// Nor so much log, however fast it was written: it is what opening a moment replays.
+constexpr std::uint64_t kNearBytes = std::uint64_t{1} << 30;
+
+[[nodiscard]] std::size_t bases(const Manifest& manifest) {
+    return manifest.checkpoints.size() + (manifest.has_beginning() ? 1 : 0);
+}
+
+// The oldest base goes. The next one is there: there are more than kBasesMin of them.
+void drop_oldest(Manifest& manifest) {
+    if (!manifest.has_beginning()) manifest.checkpoints.erase(manifest.checkpoints.begin());
+    manifest.first_lsn = manifest.checkpoints.front().lo;
+}
+
+// When the base that would be the oldest one then was taken.
+[[nodiscard]] std::int64_t second_taken_us(const Manifest& manifest) {
+    return manifest.checkpoints[manifest.has_beginning() ? 0 : 1].taken_us;
+}
+
+// Between two bases that are near each other a third one is of no use. Never one of the two newest,
+// nor the oldest.
+void thin(Manifest& manifest, std::int64_t near_us) {
+    auto& entries = manifest.checkpoints;
+    for (auto i = entries.size(); i-- > 0;) {
+        if (i + kBasesMin >= entries.size()) continue;
+        if (i == 0 && !manifest.has_beginning()) break;
+        const auto before_us = i == 0 ? manifest.created_us : entries[i - 1].taken_us;
+        const auto before_lsn = i == 0 ? manifest.first_lsn : entries[i - 1].lo;
+        if (entries[i + 1].taken_us - before_us >= near_us ||
+            entries[i + 1].lo - before_lsn >= kNearBytes)
+            continue;
+        entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+}
+
+}  // namespace
+
+std::uint64_t Window::bytes_max(std::uint64_t live) const {
+    if (retain_s == 0) return 0;
+    return retain_bytes != 0 ? retain_bytes : std::max(kRetainBytesMin, 2 * live);
+}
+
+std::uint64_t live_bytes(const Manifest& manifest) {
+    std::uint64_t bytes = 0;
+    if (!manifest.checkpoints.empty())
+        for (const auto file : manifest.checkpoints.back().live) bytes += file;
+    return bytes;
+}
+
+std::vector<FullFile> unneeded(const Manifest& manifest, const std::vector<FullFile>& files) {
+    const Moves moves(manifest.moves);
+    std::unordered_set<FileNumber> named;
+    for (const auto& entry : manifest.checkpoints)
+        for (const auto number : entry.files) named.insert(moves(number));
+    std::vector<FullFile> found;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        // Where the last of them ends is not known: another one begins there.
+        const bool before = i + 1 < files.size() && files[i + 1].base <= manifest.first_lsn;
+        if (before && !named.contains(files[i].number)) found.push_back(files[i]);
+    }
+    return found;
+}
+
+std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile>& files) {
+    auto least = manifest;
+    while (bases(least) > kBasesMin) drop_oldest(least);
+    std::uint64_t bytes = 0;
+    for (const auto& file : unneeded(least, files)) bytes += file.bytes;
+    for (const auto& file : unneeded(manifest, files)) bytes -= file.bytes;
+    for (const auto& entry : manifest.checkpoints) bytes += entry.bytes;
+    for (const auto& entry : least.checkpoints) bytes -= entry.bytes;
+    return bytes;
+}
+
+std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& files,
+                               const Window& window, std::int64_t now_us) {
+    std::vector<FileNumber> before;
+    before.reserve(manifest.checkpoints.size());
+    for (const auto& entry : manifest.checkpoints) before.push_back(entry.number);
+    const auto retain_us = window.retain_s * 1'000'000;
+    const auto bytes_max = window.bytes_max(live_bytes(manifest));
+    thin(manifest, retain_us / kBasesInWindow);
+    while (bases(manifest) > kBasesMin) {
+        const bool too_old = now_us != 0 && second_taken_us(manifest) <= now_us - retain_us;
+        if (retain_us != 0 && !too_old && history_bytes(manifest, files) <= bytes_max) break;
+        drop_oldest(manifest);
+    }
+    std::erase_if(before, [&](FileNumber number) {
+        return std::ranges::count(manifest.checkpoints, number, &CheckpointEntry::number) != 0;
+    });
+    return before;
+}
+
+}  // namespace firnlog::engine

@@ -1,0 +1,150 @@
+#include "engine/history.hpp"
+
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+
+namespace firnlog::engine {
+
+BOOST_AUTO_TEST_SUITE(history)
+
+namespace {
+
+constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
+constexpr std::uint64_t kFileBytes = std::uint64_t{64} << 20;
+
+// A file an hour, from the store's birth on, and a checkpoint at the end of each hour that leads
+// into the file of that hour alone.
+struct Store {
+    Manifest manifest;
+    std::vector<FullFile> files;
+
+    explicit Store(std::size_t hours) {
+        manifest.first_lsn = kFirstLsn;
+        manifest.timelines.push_back({.timeline = 1, .begin = kFirstLsn});
+        for (std::size_t hour = 0; hour < hours; ++hour) {
+            const auto number = static_cast<FileNumber>(2 * hour + 1);
+            files.push_back(
+                {.number = number, .base = kFirstLsn + hour * kFileBytes, .bytes = kFileBytes});
+            const auto end = kFirstLsn + (hour + 1) * kFileBytes;
+            manifest.checkpoints.push_back(
+                {.number = number + 1,
+                 .lo = end,
+                 .hi = end,
+                 .bytes = 1000,
+                 .taken_us = static_cast<std::int64_t>(hour + 1) * kHourUs,
+                 .files = {number},
+                 .live = {100}});
+        }
+        // The next one is open: nobody gives it back.
+        files.push_back({.number = 1000, .base = kFirstLsn + hours * kFileBytes, .bytes = 1});
+    }
+    [[nodiscard]] std::int64_t now_us() const { return manifest.checkpoints.back().taken_us; }
+    [[nodiscard]] bool opens(std::int64_t moment_us) const {
+        if (manifest.has_beginning()) return true;
+        return std::ranges::any_of(manifest.checkpoints, [&](const CheckpointEntry& entry) {
+            return entry.taken_us <= moment_us;
+        });
+    }
+};
+
+constexpr Window kNone{.retain_s = 0, .retain_bytes = 0};
+constexpr std::uint64_t kPlenty = std::uint64_t{1} << 40;
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(without_a_window_two_bases_stay_and_the_files_that_they_need) {
+    Store store(6);
+    const auto gone = let_go(store.manifest, store.files, kNone, store.now_us());
+    BOOST_TEST(gone.size() == 4U);
+    BOOST_REQUIRE(store.manifest.checkpoints.size() == 2U);
+    BOOST_TEST((store.manifest.first_lsn == store.manifest.checkpoints[0].lo));
+    BOOST_TEST(!store.manifest.has_beginning());
+    // Of hour 5 the older one leads to records, and hour 6 is its log.
+    const auto free = unneeded(store.manifest, store.files);
+    BOOST_TEST(free.size() == 4U);
+    for (const auto& file : free) BOOST_TEST(file.number < 9U);
+    BOOST_TEST(history_bytes(store.manifest, store.files) == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(the_stores_beginning_is_a_base_until_two_checkpoints_are_there) {
+    Store store(1);
+    BOOST_TEST(let_go(store.manifest, store.files, kNone, store.now_us()).empty());
+    BOOST_TEST(store.manifest.has_beginning());
+    BOOST_TEST(unneeded(store.manifest, store.files).empty());
+}
+
+BOOST_AUTO_TEST_CASE(every_moment_of_the_window_has_a_base) {
+    for (std::size_t hours = 2; hours < 80; ++hours) {
+        Store store(hours);
+        const Window window{.retain_s = 24 * 3600, .retain_bytes = kPlenty};
+        (void)let_go(store.manifest, store.files, window, store.now_us());
+        BOOST_TEST(store.opens(store.now_us() - window.retain_s * 1'000'000));
+        // And no more of them than that asks for.
+        if (hours > 26) BOOST_TEST(!store.opens(store.now_us() - 26 * kHourUs));
+        // The log goes on from the oldest base without a gap.
+        const auto free = unneeded(store.manifest, store.files);
+        for (const auto& file : free)
+            BOOST_TEST((file.base + kFileBytes <= store.manifest.first_lsn));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_clock_that_is_not_trusted_ages_nothing) {
+    Store store(50);
+    const Window window{.retain_s = 24 * 3600, .retain_bytes = kPlenty};
+    (void)let_go(store.manifest, store.files, window, 0);
+    BOOST_TEST(store.manifest.has_beginning());
+}
+
+BOOST_AUTO_TEST_CASE(the_bound_in_bytes_outranks_the_window) {
+    Store store(20);
+    const Window window{.retain_s = 24 * 3600, .retain_bytes = 5 * kFileBytes};
+    BOOST_TEST(history_bytes(store.manifest, store.files) > window.retain_bytes);
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(history_bytes(store.manifest, store.files) <= window.retain_bytes);
+    BOOST_TEST(history_bytes(store.manifest, store.files) > 3 * kFileBytes);
+    BOOST_TEST(store.manifest.checkpoints.size() > 2U);
+}
+
+BOOST_AUTO_TEST_CASE(bases_that_are_near_each_other_are_thinned_and_the_two_newest_never) {
+    Store store(12);
+    // A file a minute instead.
+    for (auto& entry : store.manifest.checkpoints) entry.taken_us /= 60;
+    const Window window{.retain_s = 24 * 3600, .retain_bytes = kPlenty};
+    const auto newest = store.manifest.checkpoints;
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(store.manifest.has_beginning());
+    BOOST_REQUIRE(store.manifest.checkpoints.size() >= 2U);
+    BOOST_TEST(store.manifest.checkpoints.size() < 6U);
+    BOOST_TEST(store.manifest.checkpoints.back().number == newest.back().number);
+    BOOST_TEST(store.manifest.checkpoints[store.manifest.checkpoints.size() - 2].number ==
+               newest[newest.size() - 2].number);
+    // No file goes by that: the log is whole.
+    BOOST_TEST(unneeded(store.manifest, store.files).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_was_written_anew_is_needed_under_its_new_number) {
+    Store store(6);
+    // What the older base leads into lies elsewhere since a crash.
+    store.files[4].number = 77;
+    store.manifest.moves.push_back({.from = 9, .to = 77});
+    (void)let_go(store.manifest, store.files, kNone, store.now_us());
+    for (const auto& file : unneeded(store.manifest, store.files)) BOOST_TEST(file.number != 77U);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_written_down_comes_back_and_an_older_build_is_refused) {
+    Store store(4);
+    (void)let_go(store.manifest, store.files, kNone, store.now_us());
+    const auto bytes = encode_manifest(store.manifest);
+    const auto again = decode_manifest(bytes);
+    BOOST_REQUIRE(again.has_value());
+    BOOST_TEST((again->first_lsn == store.manifest.first_lsn));
+    BOOST_TEST(live_bytes(*again) == live_bytes(store.manifest));
+    // Incompatible bit 0: the log cannot be replayed from its beginning.
+    BOOST_TEST((load<std::uint64_t>(bytes.data() + 16) & 1) == 1U);
+    Store whole(1);
+    BOOST_TEST((load<std::uint64_t>(encode_manifest(whole.manifest).data() + 16) & 1) == 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::engine
