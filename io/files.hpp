@@ -25,6 +25,13 @@ enum class Open : std::uint8_t {
     create,  // must not exist; read and write, mode 0600
 };
 
+// How a file came to another directory.
+enum class Given : std::uint8_t {
+    linked,  // it is the same file under two names
+    cloned,  // its blocks are shared until one of the two is written
+    copied,
+};
+
 struct FileInfo {
     std::string name;
     std::uint64_t bytes = 0;
@@ -83,6 +90,10 @@ class Files {
 
     virtual Result<void> rename(std::string_view from, std::string_view to) = 0;  // replaces `to`
     virtual Result<void> link(std::string_view from, std::string_view to) = 0;
+    // Gives a file to another directory, under a name that is free there: by whatever its file
+    // system has that costs least. One that is linked is never to be written again. Its bytes are
+    // durable there; the name is after to.sync_dir().
+    virtual Result<Given> give(std::string_view name, Files& to, std::string_view to_name);
     virtual Result<void> unlink(std::string_view name) = 0;
     virtual Result<void> make_dir(std::string_view name) = 0;  // fine if it exists; mode 0700
     virtual Result<std::vector<FileInfo>> list(std::string_view dir = "") = 0;  // files, by name

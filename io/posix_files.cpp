@@ -186,6 +186,7 @@ class PosixFiles final : public Files {
     Result<std::unique_ptr<Mapping>> map(int fd) override;
     Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> link(std::string_view from, std::string_view to) override;
+    Result<Given> give(std::string_view name, Files& to, std::string_view to_name) override;
     Result<void> unlink(std::string_view name) override;
     Result<void> make_dir(std::string_view name) override;
     Result<std::vector<FileInfo>> list(std::string_view dir) override;
@@ -358,6 +359,39 @@ Result<void> PosixFiles::link(std::string_view from, std::string_view to) {
     if (::linkat(source->at, source->leaf.c_str(), target->at, target->leaf.c_str(), 0) != 0)
         return fail_errno("link a file");
     return {};
+}
+
+Result<Given> PosixFiles::give(std::string_view name, Files& to, std::string_view to_name) {
+    auto* other = dynamic_cast<PosixFiles*>(&to);
+    if (other == nullptr) return Files::give(name, to, to_name);
+    auto source = find(name);
+    if (!source) return fail(source);
+    auto target = other->find(to_name);
+    if (!target) return fail(target);
+    auto given = Given::linked;
+    if (::linkat(source->at, source->leaf.c_str(), target->at, target->leaf.c_str(), 0) != 0) {
+        // Another file system, one without links, or a file that has too many, or another's.
+        if (errno != EXDEV && errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP)
+            return fail_errno("link a file to another directory");
+        const Descriptor from(
+            ::openat(source->at, source->leaf.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        if (from.get() < 0) return fail_errno("open a file");
+        const Descriptor clone(::openat(target->at, target->leaf.c_str(),
+                                        O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (clone.get() < 0) return fail_errno("create a file");
+        if (::ioctl(clone.get(), FICLONE, from.get()) != 0) {
+            if (::unlinkat(target->at, target->leaf.c_str(), 0) != 0)
+                return fail_errno("unlink a file");
+            return Files::give(name, to, to_name);
+        }
+        given = Given::cloned;
+    }
+    // The owner may not have synced it.
+    const Descriptor here(
+        ::openat(target->at, target->leaf.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (here.get() < 0) return fail_errno("open a file");
+    if (auto synced = sync(here.get()); !synced) return fail(synced);
+    return given;
 }
 
 Result<void> PosixFiles::unlink(std::string_view name) {

@@ -101,17 +101,15 @@ engine::Timeline History::timeline_of(Lsn lsn) const {
     return found;
 }
 
-Lsn History::begin_of_run() const {
-    return run_ == pieces_.size() ? end_ : pieces_[run_].file.base();
+bool History::is_whole() const {
+    return manifest_.has_beginning() && begin() <= manifest_.timelines.front().begin;
 }
-
-bool History::is_whole() const { return begin_of_run() <= manifest_.timelines.front().begin; }
 
 Lsn History::oldest() const {
     if (is_whole()) return manifest_.timelines.front().begin;
-    const auto begin = begin_of_run();
+    const auto begin_lsn = begin();
     for (const auto& entry : manifest_.checkpoints)
-        if (entry.lo >= begin) return entry.hi;
+        if (entry.lo >= begin_lsn) return entry.hi;
     // Nothing to begin with: not even the end can be opened.
     return end_ + 1;
 }
@@ -131,10 +129,10 @@ Opening<Place> History::oldest_place() const {
 
 std::vector<engine::CheckpointEntry> History::bases_of(Lsn lsn) const {
     std::vector<engine::CheckpointEntry> bases;
-    const auto begin = begin_of_run();
+    const auto begin_lsn = begin();
     for (auto i = manifest_.checkpoints.size(); i-- > 0;) {
         const auto& entry = manifest_.checkpoints[i];
-        if (entry.hi <= lsn && entry.lo >= begin) bases.push_back(entry);
+        if (entry.hi <= lsn && entry.lo >= begin_lsn) bases.push_back(entry);
     }
     return bases;
 }

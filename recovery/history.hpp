@@ -40,6 +40,10 @@ class History {
     // The directory as the next start would find it.
     [[nodiscard]] io::Files& files() { return settled_; }
     [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
+    // [begin, end): the log that is there without a gap.
+    [[nodiscard]] engine::Lsn begin() const {
+        return run_ == pieces_.size() ? end_ : pieces_[run_].file.base();
+    }
     [[nodiscard]] engine::Lsn end() const { return end_; }
 
     // The log goes back to the store's birth.
@@ -69,7 +73,6 @@ class History {
     Opening<void> read_chain();
     // Where the log goes on behind a place that may be a timeline's end.
     [[nodiscard]] engine::Lsn next_of(engine::Lsn lsn) const;
-    [[nodiscard]] engine::Lsn begin_of_run() const;
     [[nodiscard]] Result<std::optional<std::int64_t>> first_commit(const Piece& piece) const;
     // The end of the last batch that is not behind `limit`, committed by `us_max`.
     [[nodiscard]] Opening<Place> last_end(engine::Lsn limit, std::int64_t us_max) const;

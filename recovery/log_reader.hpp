@@ -70,6 +70,7 @@ class LogReader {
     [[nodiscard]] Bytes bytes() const { return bytes_; }
     [[nodiscard]] bool unreadable() const { return unreadable_; }
     [[nodiscard]] const engine::RecordSeed& record_seed() const { return record_seed_; }
+    [[nodiscard]] const engine::FrameSeed& frame_seed() const { return frame_seed_; }
 
   private:
     [[nodiscard]] bool records_fit(const engine::FrameHeader& header, Bytes records,

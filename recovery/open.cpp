@@ -4,11 +4,11 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
-#include "io/base/crc32c.hpp"
 #include "recovery/checkpoint_reader.hpp"
 #include "recovery/map_segment.hpp"
 #include "recovery/replay.hpp"
 #include "recovery/tail_scan.hpp"
+#include "recovery/write_cut.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -410,41 +410,10 @@ Opening<void> Opener::decide() {
 }
 
 Result<void> Opener::write_anew(std::size_t i) {
-    const auto& reader = tail_.readers[i];
-    const bool cut_here = i == tail_.cut.file;
     const auto [number, end] = anew_[i];
-    std::vector<std::byte> bytes(align_up(end, kBlock));
-    std::memcpy(bytes.data(), reader.bytes().data(), end);
-    auto header = reader.file().header.header;
-    header.number = number;
-    header.bytes = bytes.size();
-    engine::encode_segment_header(header, bytes.data());
-    if (cut_here && tail_.cut.frame_offset != 0) {
-        // The last frame held the beginning of a batch that is not whole: it ends before it now.
-        const auto at = tail_.cut.frame_offset;
-        auto frame = load<engine::FrameHeader>(bytes.data() + at);
-        const auto records = Bytes(bytes).subspan(at + engine::kFrameHeaderBytes,
-                                                  end - at - engine::kFrameHeaderBytes);
-        frame.length = static_cast<std::uint32_t>(records.size());
-        frame.count = 0;
-        frame.records_crc = 0;
-        for (std::size_t record = 0; record < records.size();) {
-            const auto decoded = engine::decode_own_record(records.subspan(record));
-            ensure(decoded.has_value(), "a record that was verified stays valid");
-            frame.records_crc =
-                crc32c(records.subspan(record, sizeof decoded->crc), frame.records_crc);
-            ++frame.count;
-            record += decoded->size;
-        }
-        engine::encode_frame_header(frame, engine::FrameSeed(manifest_.store_id),
-                                    bytes.data() + at);
-    }
-    auto fd = files_.open(names::new_log_file(number), io::Open::create);
-    if (!fd) return fail(fd);
-    auto done = files_.write(*fd, 0, bytes);
-    if (done) done = files_.sync(*fd);
-    files_.close(*fd);
-    return done;
+    const auto frame_offset = i == tail_.cut.file ? tail_.cut.frame_offset : 0;
+    return write_cut(files_, names::new_log_file(number), tail_.readers[i],
+                     {.number = number, .end = end, .frame_offset = frame_offset});
 }
 
 Result<void> Opener::keep_in_quarantine() {

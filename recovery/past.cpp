@@ -145,6 +145,7 @@ Opening<std::unique_ptr<Past>> PastOpener::run() {
     const auto place = history_->find(options_.moment, options_.now_us);
     if (!place) return tl::unexpected(place.error());
     facts_.place = *place;
+    facts_.place.us = options_.expiry_us.value_or(place->us);
     if (auto loaded = load_base(); !loaded) return tl::unexpected(loaded.error());
     if (auto replayed = replay(); !replayed) return tl::unexpected(replayed.error());
     auto segments = open_segments();
@@ -153,13 +154,13 @@ Opening<std::unique_ptr<Past>> PastOpener::run() {
     options.databases = std::max(options_.databases, keyspace_->databases_end());
     options.past = true;
     const auto& manifest = history_->manifest();
-    auto clock = std::make_unique<StoppedClock>(place->us);
+    auto clock = std::make_unique<StoppedClock>(facts_.place.us);
     engine::EngineParts parts{.segments = std::move(*segments),
                               .keyspace = std::move(keyspace_),
                               .start = {.store_id = manifest.store_id,
                                         .timeline = place->timeline,
                                         .next = place->lsn,
-                                        .high_us = place->us},
+                                        .high_us = facts_.place.us},
                               .next_file = manifest.files_end};
     auto engine =
         std::make_unique<engine::Engine>(history_->files(), *clock, std::move(parts), options);

@@ -18,8 +18,9 @@ namespace firnlog::recovery {
 
 struct PastOptions {
     Moment moment;
-    std::int64_t now_us = 0;       // what a moment that has not come yet is told by
-    std::uint32_t databases = 16;  // at least
+    std::optional<std::int64_t> expiry_us = {};  // what expiry goes by, if not the moment's time
+    std::int64_t now_us = 0;                     // what a moment that has not come yet is told by
+    std::uint32_t databases = 16;                // at least
     std::function<void(const Progress&)> progress;
     std::function<bool()> give_up;
 };

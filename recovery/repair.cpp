@@ -3,74 +3,15 @@
 #include <algorithm>
 
 #include "engine/format/names.hpp"
-#include "engine/ops/hashes.hpp"
-#include "engine/ops/keys.hpp"
-#include "engine/ops/strings.hpp"
 #include "engine/session.hpp"
+#include "recovery/copy_keys.hpp"
 #include "recovery/map_segment.hpp"
 
 namespace firnlog::recovery {
 namespace {
 
-namespace hashes = engine::hashes;
 namespace names = engine::names;
-namespace strings = engine::strings;
 using engine::Lsn;
-
-// Writes into the new store, batch by batch; a batch is tried again while the log waits for room.
-class Writer {
-  public:
-    Writer(Store& store, io::Io& io)
-        : engine_(store.engine()), io_(io), session_(engine_), flusher_(engine_.log, io, [] {}) {}
-
-    template <class Run>
-    Result<void> batch(std::string_view key, std::uint32_t database, Run&& run) {
-        for (;;) {
-            session_.begin({&key, 1}, database);
-            const auto done = run(session_);
-            const auto end = session_.end();
-            session_.reset();
-            if (done) {
-                engine_.log.want_durable(end);
-                flusher_.kick(1'000'000);
-                return {};
-            }
-            if (done.error() != engine::Stop::wait)
-                return fail(Error{
-                    .code = done.error() == engine::Stop::no_space ? Code::no_space : Code::io,
-                    .error = engine_.log.failed(),
-                    .doing = "write the new store"});
-            if (auto turned = turn(); !turned) return turned;
-        }
-    }
-    // Until everything is durable.
-    Result<void> finish() {
-        auto& log = engine_.log;
-        while (log.durable() != log.tail.end() || log.tail.dirty()) {
-            if (log.failed() != 0)
-                return fail(Error{.error = log.failed(), .doing = "write the new store"});
-            log.want_durable(log.tail.end());
-            if (auto turned = turn(); !turned) return turned;
-        }
-        return {};
-    }
-
-  private:
-    Result<void> turn() {
-        while (engine_.work()) {
-        }
-        if (auto failure = engine_.supply.failure()) return fail(*failure);
-        flusher_.kick(1'000'000);
-        if (auto turned = io_.turn(engine_.log.durable() != engine_.log.tail.end()); !turned)
-            return fail(turned);
-        return {};
-    }
-
-    engine::Engine& engine_;
-    io::Io& io_;
-    engine::Session session_;
-    engine::Flusher flusher_;
-};
 
 class Repairer {
   public:
@@ -89,10 +30,8 @@ class Repairer {
     void remember(const engine::Record& record, Lsn lsn);
     Result<void> build_source(std::unique_ptr<engine::Keyspace> keyspace);
     void name_changes();
-    Result<void> lose(std::string_view key, std::uint32_t database);
-    Result<void> copy_all(Writer* writer);
-    Result<void> copy_key(Writer* writer, std::uint32_t database, const engine::TagMap& map,
-                          const engine::Entry& entry);
+    [[nodiscard]] bool lose(std::optional<std::string_view> key, std::uint32_t database);
+    Result<void> copy_all(BatchWriter* writer);
 
     io::Files& from_;
     io::Clock& clock_;
@@ -162,103 +101,30 @@ void Repairer::name_changes() {
     }
 }
 
-Result<void> Repairer::copy_key(Writer* writer, std::uint32_t database, const engine::TagMap& map,
-                                const engine::Entry& entry) {
-    engine::Session session(*source_);
-    session.may_wait(true);
-    engine::Item item{.type = entry.type()};
-    item.address = entry.address();
-    item.size_hint = entry.size_hint();
-    if (item.type != engine::Type::string) {
-        item.object = entry.pointer<engine::Object>();
-        item.address = item.object->binding;
-        item.size_hint = item.object->binding_bytes;
-    }
-    const auto unreadable = fail(Error{.code = Code::damaged,
-                                       .offset = item.address.offset(),
-                                       .file = item.address.file(),
-                                       .doing = "read a record again"});
-    // Replayed, its bytes were verified. What a checkpoint leads to nobody has read before.
-    const bool unverified = !result_.survey.manifest.has_beginning();
-    auto key = session.read_key(item.address, item.size_hint);
-    if (!key && unverified) {
-        ++result_.unreadable;
-        return {};
-    }
-    if (!key) return unreadable;
-    std::int64_t expires_ms = -1;
-    if (entry.expires())
-        if (const auto* expiry = map.expiry(entry.tag())) expires_ms = expiry->at_ms;
-    if (item.type != engine::Type::hash) {
-        const auto value = strings::get(session, item);
-        if (!value && unverified) return lose(*key, database);
-        if (!value) return unreadable;
-        ++result_.keys;
-        result_.bytes += key->size();
-        result_.bytes += value->size();
-        if (writer == nullptr) return {};
-        return writer->batch(*key, database, [&](engine::Session& to) {
-            return strings::set(to, *key, *value, expires_ms);
-        });
-    }
-    const auto pairs = hashes::all(session, item);
-    if (!pairs && unverified) return lose(*key, database);
-    if (!pairs) return unreadable;
-    ++result_.keys;
-    result_.bytes += key->size();
-    result_.fields += pairs->size();
-    std::size_t done = 0;
-    while (done < pairs->size()) {
-        std::size_t count = 0;
-        std::size_t bytes = 0;
-        for (; done + count < pairs->size() && bytes < (std::size_t{1} << 20); ++count)
-            bytes += (*pairs)[done + count].field.size() + (*pairs)[done + count].value.size();
-        const std::span<const hashes::Pair> some(pairs->data() + done, count);
-        done += count;
-        result_.bytes += bytes;
-        if (writer == nullptr) continue;
-        auto written =
-            writer->batch(*key, database, [&](engine::Session& to) -> engine::Expected<void> {
-                if (auto set = hashes::set(to, *key, some); !set)
-                    return tl::unexpected(set.error());
-                return {};
-            });
-        if (!written) return written;
-    }
-    if (writer == nullptr || expires_ms < 0) return {};
-    // Last, and as it was written: one whose time has come is deleted by whoever looks at it.
-    return writer->batch(*key, database, [&](engine::Session& to) -> engine::Expected<void> {
-        if (auto room = to.reserve(key->size(), 1); !room) return room;
-        to.set_expiry(*key, expires_ms);
-        return {};
-    });
-}
-
-// The key is known, its value is damaged.
-Result<void> Repairer::lose(std::string_view key, std::uint32_t database) {
+// Its value is damaged, or the key too, which then has no name.
+bool Repairer::lose(std::optional<std::string_view> key, std::uint32_t database) {
     ++result_.unreadable;
+    if (!key) return true;
     ++result_.changes_all;
     if (result_.changes.size() < Repaired::kChangesMax)
-        result_.changes.push_back({.database = database, .key = std::string(key), .lsn = {}});
-    return {};
+        result_.changes.push_back({.database = database, .key = std::string(*key), .lsn = {}});
+    return true;
 }
 
-Result<void> Repairer::copy_all(Writer* writer) {
-    auto& keyspace = source_->keyspace();
-    for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database) {
-        const auto* space = keyspace.find_space(database);
-        if (space == nullptr) continue;
-        for (std::uint32_t stripe = 0; stripe < engine::kStripes; ++stripe) {
-            const auto& map = space->stripes[stripe];
-            if (map.size() == 0) continue;
-            Result<void> done;
-            map.for_each([&](const engine::Entry& entry) {
-                if (done) done = copy_key(writer, database, map, entry);
-            });
-            if (!done) return done;
-        }
-    }
-    return {};
+// Due keys too: when this is run says nothing of them.
+Result<void> Repairer::copy_all(BatchWriter* writer) {
+    CopyWish wish;
+    // Replayed, its bytes were verified. What a checkpoint leads to nobody has read before.
+    if (!result_.survey.manifest.has_beginning())
+        wish.unreadable = [this](std::optional<std::string_view> key, std::uint32_t database) {
+            return lose(key, database);
+        };
+    CopyCounts counts;
+    auto copied = copy_keys(*source_, writer, wish, counts);
+    result_.keys = counts.keys;
+    result_.fields = counts.fields;
+    result_.bytes = counts.bytes;
+    return copied;
 }
 
 Result<Repaired> Repairer::run(io::Files* to, io::Io* io) {
@@ -290,7 +156,7 @@ Result<Repaired> Repairer::run(io::Files* to, io::Io* io) {
     auto store = open(*to, clock_, open_options);
     if (!store) return fail(store.error().error);
     {
-        Writer writer(**store, *io);
+        BatchWriter writer((*store)->engine(), *io);
         if (auto copied = copy_all(&writer); !copied) return fail(copied);
         if (auto finished = writer.finish(); !finished) return fail(finished);
     }

@@ -563,14 +563,32 @@ std::size_t SurveyedKeyspace::finish() {
 
 Result<Survey> survey(io::Files& files, const Surveyed& to) { return Surveyor(files, to).run(); }
 
-Result<int> SettledFiles::open(std::string_view name, io::Open how, bool) {
-    if (how != io::Open::read) return fail(read_only());
+Result<std::string> SettledFiles::settled_name(std::string_view name) {
     const auto number = names::log_number(name);
     if (number && std::ranges::count(manifest_.adopted, *number) != 0) {
-        auto aside = files_.open(names::new_log_file(*number), how);
-        if (aside || aside.error().code != Code::missing) return aside;
+        auto aside = names::new_log_file(*number);
+        const auto fd = files_.open(aside, io::Open::read);
+        if (fd) {
+            files_.close(*fd);
+            return aside;
+        }
+        if (fd.error().code != Code::missing) return fail(fd);
     }
-    return files_.open(name, how);
+    return std::string(name);
+}
+
+Result<int> SettledFiles::open(std::string_view name, io::Open how, bool) {
+    if (how != io::Open::read) return fail(read_only());
+    const auto there = settled_name(name);
+    if (!there) return fail(there);
+    return files_.open(*there, how);
+}
+
+Result<io::Given> SettledFiles::give(std::string_view name, io::Files& to,
+                                     std::string_view to_name) {
+    const auto there = settled_name(name);
+    if (!there) return fail(there);
+    return files_.give(*there, to, to_name);
 }
 
 Result<std::size_t> SettledFiles::read(int fd, std::uint64_t offset, MutableBytes into) {

@@ -115,6 +115,7 @@ class SettledFiles : public io::Files {
     Result<std::unique_ptr<io::Mapping>> map(int fd) override { return files_.map(fd); }
     Result<void> rename(std::string_view, std::string_view) override { return read_only(); }
     Result<void> link(std::string_view, std::string_view) override { return read_only(); }
+    Result<io::Given> give(std::string_view name, io::Files& to, std::string_view to_name) override;
     Result<void> unlink(std::string_view) override { return read_only(); }
     Result<void> make_dir(std::string_view) override { return read_only(); }
     Result<std::vector<io::FileInfo>> list(std::string_view dir) override;
@@ -125,6 +126,8 @@ class SettledFiles : public io::Files {
     Result<std::uint64_t> free_bytes() override { return files_.free_bytes(); }
 
   private:
+    // Under which name it lies there now.
+    [[nodiscard]] Result<std::string> settled_name(std::string_view name);
     static Result<void> read_only() {
         return fail(Error{.code = Code::usage, .doing = "change a store that is only read"});
     }

@@ -1,23 +1,19 @@
 #include "recovery/repair.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
-#include <filesystem>
 
 #include "io/guarded_copy.hpp"
 #include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
 #include "io/uring.hpp"
+#include "src/cli/aside.hpp"
 #include "src/cli/verbs.hpp"
 
 namespace firnlog::server::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::string_view kHelp =
     R"(usage: firnlog repair DIR --to NEWDIR [--dry-run]
@@ -50,13 +46,16 @@ bool parse(Arguments arguments, Options& options) {
         else
             return false;
     }
-    while (options.to.size() > 1 && options.to.ends_with('/')) options.to.pop_back();
     return !options.dir.empty() && (options.dry_run || !options.to.empty());
 }
 
-int could_not(const std::string& what, const std::string& why) {
-    std::fprintf(stderr, "firnlog repair: %s: %s\n", what.c_str(), why.c_str());
+int could_not(const std::string& why) {
+    std::fprintf(stderr, "firnlog repair: %s\n", why.c_str());
     return 1;
+}
+
+int could_not(const std::string& what, const std::string& why) {
+    return could_not(what + ": " + why);
 }
 
 // Keys are the user's: what is not printable is escaped.
@@ -100,24 +99,6 @@ void print(const recovery::Repaired& repaired, const Options& options) {
             "missing.\n");
 }
 
-bool sync_dir(const fs::path& dir) {
-    const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return false;
-    const bool synced = ::fsync(fd) == 0;
-    ::close(fd);
-    return synced;
-}
-
-// From the directory aside to the final name, which does not exist or is empty.
-int put_in_place(const std::string& aside, const std::string& to) {
-    std::error_code error;
-    fs::rename(aside, to, error);
-    if (error) return could_not(to, error.message());
-    auto parent = fs::path(to).parent_path();
-    if (parent.empty()) parent = ".";
-    return sync_dir(parent) ? 0 : could_not(parent.string(), "the directory cannot be synced");
-}
-
 int failed(const Options& options, const Error& error) {
     if (error.code == Code::busy)
         return could_not(options.dir, "a server runs on it, or another repair");
@@ -146,28 +127,21 @@ int run(const Options& options) {
         print(*repaired, options);
         return repaired->survey.records == 0 && !repaired->survey.faults.empty() ? 3 : 0;
     }
-    std::error_code error;
-    if (fs::exists(options.to, error) && !fs::is_empty(options.to, error))
-        return could_not(options.to, "is there already, and not an empty directory");
-    const auto aside = options.to + ".tmp";
-    if (fs::exists(aside, error))
-        return could_not(aside, "is there already: what an earlier repair left; remove it first");
-    auto to = io::open_posix_files(aside, true);
-    if (!to) return could_not(aside, to.error().text());
+    auto aside = Aside::make(options.to);
+    if (!aside) return could_not(aside.error());
     auto ring = io::make_uring();
-    const auto repaired =
-        ring ? recovery::repair(**from, to->get(), clock, ring->get(), std::move(repair_options))
-             : Result<recovery::Repaired>(fail(ring));
+    const auto repaired = ring ? recovery::repair(**from, &aside->files(), clock, ring->get(),
+                                                  std::move(repair_options))
+                               : Result<recovery::Repaired>(fail(ring));
     const bool nothing =
         repaired && repaired->survey.records == 0 && !repaired->survey.faults.empty();
     if (!repaired || nothing) {
-        to->reset();
-        fs::remove_all(aside, error);
+        aside->remove();
         if (!repaired) return failed(options, repaired.error());
         print(*repaired, options);
         return 3;
     }
-    if (const int code = put_in_place(aside, options.to); code != 0) return code;
+    if (const auto placed = aside->put_in_place(); !placed) return could_not(placed.error());
     print(*repaired, options);
     return 0;
 }

@@ -12,6 +12,7 @@ using Arguments = std::span<const std::string>;
 int serve(Arguments arguments);
 int check(Arguments arguments);
 int repair(Arguments arguments);
+int restore(Arguments arguments);
 int crashtest(Arguments arguments);
 int faultdisk(Arguments arguments);
 int bench(Arguments arguments);

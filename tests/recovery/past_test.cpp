@@ -5,21 +5,15 @@
 #include <cstdlib>
 
 #include "recovery/past.hpp"
-#include "tests/recovery/subject.hpp"
+#include "tests/recovery/lived.hpp"
 #include "tests/recovery/workload.hpp"
 #include "tests/sim/world.hpp"
 
 namespace firnlog::recovery {
 namespace {
 
-using sim::Cut;
 using sim::Rng;
 using sim::World;
-
-std::uint64_t seed_or(std::uint64_t otherwise) {
-    const char* text = std::getenv("FIRNLOG_SEED");
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 Opening<std::unique_ptr<Past>> past_of(World& world, Moment moment) {
     return open_past(world.files(), {.moment = std::move(moment),
@@ -30,39 +24,6 @@ Opening<std::unique_ptr<Past>> past_of(World& world, Moment moment) {
 }
 
 std::uint64_t digest_of(Past& past) { return digest(read_all(past.engine(), 4)); }
-
-// A store that has lived through some crashes; its versions are those that survived them.
-struct Lived {
-    explicit Lived(std::uint64_t seed, int crashes) : world{{.seed = seed}}, rng{seed} {
-        for (int life = 0; life <= crashes; ++life) {
-            auto opened = open(world.files(), world.clock(), small_options());
-            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
-            const auto& timelines = (*opened)->manifest().timelines;
-            if (timelines.size() > 1 && !(*opened)->report().clean)
-                std::erase_if(versions, [&](const Version& version) {
-                    return version.end > timelines[timelines.size() - 2].end;
-                });
-            subject = std::make_unique<Subject>(world, std::move(*opened));
-            subject->lazy(rng.chance(50));
-            const bool dies = life < crashes;
-            if (dies) world.crash_at(world.operations() + rng.between(40, 900));
-            const bool lived = workload(world, *subject, rng);
-            for (const auto& version : subject->versions()) versions.push_back(version);
-            if (lived && dies) world.crash_now();
-            if (!dies) {
-                BOOST_REQUIRE(lived);
-                break;
-            }
-            subject.reset();
-            world.restart(rng.chance(50) ? Cut::kill : Cut::random, rng);
-        }
-    }
-
-    World world;
-    Rng rng;
-    std::unique_ptr<Subject> subject;
-    std::vector<Version> versions;
-};
 
 void every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moments) {
     Lived lived(seed, 3);

@@ -1,0 +1,338 @@
+#include "recovery/restore.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "engine/format/names.hpp"
+#include "engine/manifest_file.hpp"
+#include "recovery/copy_keys.hpp"
+#include "recovery/write_cut.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+namespace names = engine::names;
+using engine::FileNumber;
+using engine::Lsn;
+
+tl::unexpected<Refusal> refuse(const Error& error) {
+    return tl::unexpected(Refusal{.error = error, .text = error.text()});
+}
+
+Opening<RestorePlan> plan_of(const History& history, io::Clock& clock,
+                             const RestoreOptions& options) {
+    RestorePlan plan{.source = history.manifest()};
+    const auto place = history.find(options.moment, clock.wall().us);
+    if (!place) return tl::unexpected(place.error());
+    plan.place = *place;
+    const auto oldest = history.oldest_place();
+    if (!oldest) return tl::unexpected(oldest.error());
+    plan.oldest = *oldest;
+    const auto newest = history.find({}, clock.wall().us);
+    if (!newest) return tl::unexpected(newest.error());
+    plan.newest = *newest;
+    const engine::Moves moves(plan.source.moves);
+    std::set<FileNumber> named;
+    auto from = plan.source.timelines.front().begin;
+    const auto bases = history.bases_of(place->lsn);
+    for (const auto& base : bases) {
+        plan.checkpoints.push_back(base.number);
+        plan.bytes += base.bytes;
+        for (const auto number : base.files) named.insert(moves(number));
+    }
+    // Without a birth the log is of use from the oldest base on.
+    if (!history.is_whole() && !bases.empty()) from = bases.back().lo;
+    const auto& pieces = history.pieces();
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        const auto& piece = pieces[i];
+        if (piece.file.base() >= place->lsn) continue;
+        if (piece.end <= from && !named.contains(piece.file.number)) continue;
+        // The last one may be written to by its server.
+        if (piece.end > place->lsn || i + 1 == pieces.size()) {
+            plan.cut = piece.file.number;
+            plan.bytes += place->lsn - piece.file.base();
+        } else {
+            plan.whole.push_back(piece.file.number);
+            plan.bytes += piece.file.bytes;
+        }
+    }
+    return plan;
+}
+
+class Restorer {
+  public:
+    Restorer(History& history, io::Files& to, io::Clock& clock, io::Io& io,
+             const RestoreOptions& options)
+        : history_(history),
+          to_(to),
+          clock_(clock),
+          io_(io),
+          options_(options),
+          now_us_(clock.wall().us) {}
+
+    Opening<Restored> run();
+
+  private:
+    Opening<void> take_files();
+    Opening<void> take(const std::string& name, std::uint64_t bytes);
+    Opening<void> write_last(FileNumber number);
+    Opening<void> write_manifest();
+    Opening<void> shift_expiries();
+    Opening<void> shift_stripe(engine::Engine& engine, BatchWriter& writer, std::uint32_t database,
+                               const engine::TagMap& map);
+    Opening<void> sync();
+
+    History& history_;
+    io::Files& to_;
+    io::Clock& clock_;
+    io::Io& io_;
+    const RestoreOptions& options_;
+    const std::int64_t now_us_;  // one for all keys
+    Restored result_;
+    Progress progress_;
+};
+
+// What `ttl` makes of an expiry; nothing for what was due at the moment already: it is gone there.
+std::optional<std::int64_t> wished_expiry(Ttl ttl, const Place& place, std::int64_t now_us,
+                                          std::int64_t expires_ms) {
+    if (expires_ms <= place.us / 1000) return std::nullopt;
+    switch (ttl) {
+        case Ttl::drop:
+            return -1;
+        case Ttl::shift:
+            return std::min(expires_ms + std::max<std::int64_t>(0, now_us - place.us) / 1000,
+                            engine::kExpiryMsMax);
+        case Ttl::keep:
+            break;
+    }
+    return expires_ms;
+}
+
+Opening<void> Restorer::take(const std::string& name, std::uint64_t bytes) {
+    const auto given = history_.files().give(name, to_, name);
+    if (!given) return refuse(given.error());
+    if (*given == io::Given::linked) ++result_.linked;
+    if (*given == io::Given::cloned) ++result_.cloned;
+    if (*given == io::Given::copied) ++result_.copied;
+    progress_.bytes_done += bytes;
+    if (options_.progress) options_.progress(progress_);
+    if (options_.give_up && options_.give_up())
+        return tl::unexpected(Refusal{.error = {.code = Code::busy, .doing = "restore"},
+                                      .text = "stopped while restoring"});
+    return {};
+}
+
+Opening<void> Restorer::take_files() {
+    const auto& plan = result_.plan;
+    progress_.bytes_all = plan.bytes;
+    for (const auto& piece : history_.pieces()) {
+        const auto number = piece.file.number;
+        if (std::ranges::count(plan.whole, number) != 0)
+            if (auto taken = take(names::log_file(number), piece.file.bytes); !taken) return taken;
+        if (plan.cut == number)
+            if (auto written = write_last(number); !written) return written;
+    }
+    for (const auto& entry : plan.source.checkpoints)
+        if (std::ranges::count(plan.checkpoints, entry.number) != 0)
+            if (auto taken = take(names::checkpoint_file(entry.number), entry.bytes); !taken)
+                return taken;
+    return {};
+}
+
+Opening<void> Restorer::write_last(FileNumber number) {
+    const auto piece = std::ranges::find(history_.pieces(), number,
+                                         [](const auto& item) { return item.file.number; });
+    LogReader reader(history_.manifest().store_id, piece->file);
+    if (auto loaded = reader.load(history_.files()); !loaded) return refuse(loaded.error());
+    const auto moment = result_.plan.place.lsn;
+    // The moment may be a later timeline's beginning.
+    const auto end = std::min(moment, piece->end);
+    CutTo cut{.number = number,
+              .end = engine::kSegmentHeaderBytes + (end - piece->file.base()),
+              .frame_offset = 0};
+    while (reader.end() < end) {
+        const auto frame = reader.next();
+        if (!frame)
+            return tl::unexpected(Refusal{.error = {.code = Code::damaged,
+                                                    .offset = reader.end_offset(),
+                                                    .file = number,
+                                                    .doing = "read the log"},
+                                          .text = "damaged: " + names::log_file(number) +
+                                                  " offset " + std::to_string(reader.end_offset()) +
+                                                  ": no valid frame"});
+        if (reader.end() > end) cut.frame_offset = frame->offset;
+    }
+    if (auto written = write_cut(to_, names::log_file(number), reader, cut); !written)
+        return refuse(written.error());
+    progress_.bytes_done += cut.end;
+    return {};
+}
+
+Opening<void> Restorer::write_manifest() {
+    auto manifest = history_.manifest();
+    const auto moment = result_.plan.place.lsn;
+    std::erase_if(manifest.timelines, [&](const auto& entry) { return entry.begin > moment; });
+    manifest.timelines.back().end = moment;
+    // The source may reach the next number by a crash, and other restores of it have one of their
+    // own: this one must be nobody else's, for what both write goes by the same store's id.
+    constexpr std::uint32_t kStepMask = (1U << 24) - 1;
+    std::array<std::byte, 4> random{};
+    clock_.entropy(random);
+    const auto step = 1 + (load<std::uint32_t>(random.data()) & kStepMask);
+    constexpr std::uint64_t kBlock = 4096;
+    const Lsn begin{align_up(moment.value + kBlock, kBlock)};
+    manifest.timelines.push_back({.timeline = manifest.timelines.back().timeline + step,
+                                  .begin = begin,
+                                  .end = begin,
+                                  .started_us = now_us_});
+    manifest.clean = true;
+    manifest.retired.clear();
+    manifest.adopted.clear();
+    manifest.high_us = result_.plan.place.commit_us;
+    std::erase_if(manifest.checkpoints, [&](const engine::CheckpointEntry& entry) {
+        return std::ranges::count(result_.plan.checkpoints, entry.number) == 0;
+    });
+    std::erase_if(manifest.moves,
+                  [&](const engine::Move& move) { return !manifest.names(move.from); });
+    if (auto written = engine::write_manifest(to_, manifest); !written)
+        return refuse(written.error());
+    return {};
+}
+
+Opening<void> Restorer::shift_stripe(engine::Engine& engine, BatchWriter& writer,
+                                     std::uint32_t database, const engine::TagMap& map) {
+    struct Expiring {
+        engine::Address address;
+        std::size_t bytes = 0;
+        std::int64_t expires_ms = 0;
+    };
+    std::vector<Expiring> expiring;
+    map.for_each([&](const engine::Entry& entry) {
+        const auto* expiry = entry.expires() ? map.expiry(entry.tag()) : nullptr;
+        if (expiry == nullptr) return;
+        const auto wished = wished_expiry(options_.ttl, result_.plan.place, now_us_, expiry->at_ms);
+        if (!wished) return;
+        if (entry.type() == engine::Type::string) {
+            expiring.push_back({entry.address(), entry.size_hint(), *wished});
+            return;
+        }
+        const auto* object = entry.pointer<engine::Object>();
+        expiring.push_back({object->binding, object->binding_bytes, *wished});
+    });
+    engine::Session reader(engine);
+    reader.may_wait(true);
+    for (const auto& item : expiring) {
+        const auto key = reader.read_key(item.address, item.bytes);
+        if (!key)
+            return refuse({.code = Code::damaged,
+                           .offset = item.address.offset(),
+                           .file = item.address.file(),
+                           .doing = "read a key that expires"});
+        const auto written =
+            writer.batch(*key, database, [&](engine::Session& session) -> engine::Expected<void> {
+                if (auto room = session.reserve(key->size(), 1); !room) return room;
+                session.set_expiry(*key, item.expires_ms);
+                return {};
+            });
+        if (!written) return refuse(written.error());
+        ++result_.shifted;
+    }
+    return {};
+}
+
+// The new store is opened as any other, and written to.
+Opening<void> Restorer::shift_expiries() {
+    OpenOptions open_options;
+    open_options.engine = options_.engine;
+    open_options.create = false;
+    auto store = open(to_, clock_, open_options);
+    if (!store) return tl::unexpected(store.error());
+    auto& engine = (*store)->engine();
+    auto& keyspace = engine.keyspace();
+    {
+        BatchWriter writer(engine, io_);
+        for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database) {
+            const auto* space = keyspace.find_space(database);
+            if (space == nullptr || space->expires.load() == 0) continue;
+            for (std::uint32_t stripe = 0; stripe < engine::kStripes; ++stripe)
+                if (auto done = shift_stripe(engine, writer, database, space->stripes[stripe]);
+                    !done)
+                    return done;
+        }
+        if (auto finished = writer.finish(); !finished) return refuse(finished.error());
+    }
+    if (auto closed = (*store)->close(); !closed) return refuse(closed.error());
+    return {};
+}
+
+Opening<Restored> Restorer::run() {
+    auto plan = plan_of(history_, clock_, options_);
+    if (!plan) return tl::unexpected(plan.error());
+    result_.plan = std::move(*plan);
+    if (auto taken = take_files(); !taken) return tl::unexpected(taken.error());
+    if (auto synced = to_.sync_dir(); !synced) return refuse(synced.error());
+    if (auto written = write_manifest(); !written) return tl::unexpected(written.error());
+    if (options_.ttl != Ttl::keep)
+        if (auto shifted = shift_expiries(); !shifted) return tl::unexpected(shifted.error());
+    return std::move(result_);
+}
+
+// Some keys only: read out of the past, written into a store of its own.
+Opening<Restored> restore_keys(io::Files& from, io::Files& to, io::Clock& clock, io::Io& io,
+                               const RestoreOptions& options) {
+    auto past = open_past(from, {.moment = options.moment,
+                                 .now_us = clock.wall().us,
+                                 .databases = 1,
+                                 .progress = options.progress,
+                                 .give_up = options.give_up});
+    if (!past) return tl::unexpected(past.error());
+    Restored result;
+    auto plan = plan_of((*past)->history(), clock, options);
+    if (!plan) return tl::unexpected(plan.error());
+    result.plan = std::move(*plan);
+    OpenOptions open_options;
+    open_options.engine = options.engine;
+    open_options.engine.databases =
+        std::max(options.engine.databases, (*past)->engine().options.databases);
+    auto store = open(to, clock, open_options);
+    if (!store) return tl::unexpected(store.error());
+    const auto now_us = clock.wall().us;
+    CopyWish wish{.wants = options.wants, .expiry = [&](std::int64_t expires_ms) {
+                      return wished_expiry(options.ttl, result.plan.place, now_us, expires_ms);
+                  }};
+    CopyCounts counts;
+    {
+        BatchWriter writer((*store)->engine(), io);
+        if (auto copied = copy_keys((*past)->engine(), &writer, wish, counts); !copied)
+            return refuse(copied.error());
+        if (auto finished = writer.finish(); !finished) return refuse(finished.error());
+    }
+    if (auto closed = (*store)->close(); !closed) return refuse(closed.error());
+    result.keys = counts.keys;
+    return result;
+}
+
+}  // namespace
+
+Opening<RestorePlan> plan_restore(io::Files& from, io::Clock& clock,
+                                  const RestoreOptions& options) {
+    return with_history(from, [&](const std::unique_ptr<History>& history) {
+        return plan_of(*history, clock, options);
+    });
+}
+
+Opening<Restored> restore(io::Files& from, io::Files& to, io::Clock& clock, io::Io& io,
+                          const RestoreOptions& options) {
+    if (options.wants) return restore_keys(from, to, clock, io, options);
+    return with_history(from, [&](const std::unique_ptr<History>& history) -> Opening<Restored> {
+        // What an attempt before this one has left.
+        auto listed = to.list();
+        if (!listed) return refuse(listed.error());
+        for (const auto& info : *listed)
+            if (auto gone = to.unlink(info.name); !gone) return refuse(gone.error());
+        return Restorer(*history, to, clock, io, options).run();
+    });
+}
+
+}  // namespace firnlog::recovery

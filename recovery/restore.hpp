@@ -1,0 +1,68 @@
+#pragma once
+// restore: a store as it was at a moment, as a new store in another directory.
+//
+//   source   | file 3 | file 4 | file 5 …            and checkpoints with hi <= moment
+//                              ^moment
+//   target   | link   | link   | file 5 up to the moment |  timeline + n: what is written from now
+//   on
+//
+// Files that are full are the same files under a second name where the file system allows it (or
+// share their blocks, or are copied): nobody writes into a file that has two names. The history up
+// to the moment comes along, so the new store can be opened at any moment that the old one could.
+// The source is only read, and may be served meanwhile.
+//
+// Which keys expire when is the wish of who asks: `shift` moves every expiry by the time that has
+// passed since the moment, so that a key that had ten minutes left has ten minutes left.
+//
+// With a choice of keys there is no history: the new store is a store of its own that holds them.
+
+#include "io/io.hpp"
+#include "recovery/past.hpp"
+
+namespace firnlog::recovery {
+
+enum class Ttl : std::uint8_t {
+    keep,   // expires when it would have: perhaps at once
+    drop,   // never
+    shift,  // as long after now as it would have after the moment
+};
+
+struct RestoreOptions {
+    Moment moment;
+    Ttl ttl = Ttl::shift;
+    std::function<bool(std::string_view key)> wants;  // none: all of the store
+    engine::EngineOptions engine;                     // of the new store
+    std::function<void(const Progress&)> progress;
+    std::function<bool()> give_up;
+};
+
+// What there is to do, found out without doing it.
+struct RestorePlan {
+    engine::Manifest source;
+    Place oldest;  // the range that can be opened
+    Place newest;
+    Place place;                                  // the moment
+    std::vector<engine::FileNumber> whole;        // log files that stay as they are
+    std::optional<engine::FileNumber> cut;        // the one that the moment lies in
+    std::vector<engine::FileNumber> checkpoints;  // that come along
+    std::uint64_t bytes = 0;                      // of all of these
+};
+
+struct Restored {
+    RestorePlan plan;
+    std::uint64_t linked = 0;  // files
+    std::uint64_t cloned = 0;
+    std::uint64_t copied = 0;
+    std::uint64_t keys = 0;     // with a choice of keys: those
+    std::uint64_t shifted = 0;  // keys whose expiry was moved or dropped
+};
+
+[[nodiscard]] Opening<RestorePlan> plan_restore(io::Files& from, io::Clock& clock,
+                                                const RestoreOptions& options);
+
+// `to` is an empty directory; `io` writes the new store's log. What a refusal leaves in `to` is no
+// store. The new store is stopped cleanly.
+[[nodiscard]] Opening<Restored> restore(io::Files& from, io::Files& to, io::Clock& clock,
+                                        io::Io& io, const RestoreOptions& options);
+
+}  // namespace firnlog::recovery

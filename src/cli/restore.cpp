@@ -1,0 +1,237 @@
+#include "recovery/restore.hpp"
+
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdio>
+
+#include "io/guarded_copy.hpp"
+#include "io/posix_files.hpp"
+#include "io/system_clock.hpp"
+#include "io/uring.hpp"
+#include "src/cli/aside.hpp"
+#include "src/cli/moment_option.hpp"
+#include "src/cli/verbs.hpp"
+#include "src/digest.hpp"
+#include "src/text/glob.hpp"
+
+namespace firnlog::server::cli {
+namespace {
+
+constexpr std::string_view kHelp =
+    R"(usage: firnlog restore --from STORE --to NEWDIR
+                       [--at TIME | --before TIME | --lsn LSN | --mark NAME]
+                       [--keys PATTERN] [--ttl shift|keep|drop] [--dry-run] [--no-digest]
+
+Makes a new store in NEWDIR, which must not exist or be empty, of the store in STORE as it was at a
+moment; without one, as it is now. STORE is only read, and a server may run on it. Files are linked
+where they can be, so little is copied. The new store is built in NEWDIR.tmp and gets its name when
+it is whole; it can be opened at every moment before this one as well.
+
+  --at TIME       what was committed up to then: 2026-11-26T04:10:00Z (a zone may stand for the Z;
+                  without one it is UTC), @1795666200.5 (seconds since 1970), -5m, -1h30m
+  --before TIME   what was committed before it
+  --lsn LSN       what the log held up to there, as FIRN LSN and firnlog log show it: 4711 or 2:4711
+  --mark NAME     what FIRN MARK has named
+  --keys PATTERN  only keys that match, as in KEYS; the new store has no history then
+  --ttl shift     a key has as long to live as it had at the moment (the rule if nothing is said)
+        keep      it expires when it would have, which may be now
+        drop      it does not expire
+  --dry-run       tell what would be done, write nothing
+  --no-digest     do not read every value to make the digest
+
+The digest is that of FIRN DIGEST at the moment, before --ttl; it is made from what was restored.
+
+Exit codes: 0 done, 1 could not, 3 damaged.
+)";
+
+struct Options {
+    std::string from;
+    std::string to;
+    std::optional<recovery::Moment> moment;
+    std::optional<std::string> keys;
+    recovery::Ttl ttl = recovery::Ttl::shift;
+    bool dry_run = false;
+    bool digest = true;
+};
+
+int could_not(const std::string& why) {
+    std::fprintf(stderr, "firnlog restore: %s\n", why.c_str());
+    return 1;
+}
+
+int failed(const recovery::Refusal& refusal) {
+    (void)could_not(refusal.text);
+    return refusal.exit_code();
+}
+
+// The error says what is wrong; an empty one asks for the help.
+tl::expected<Options, std::string> parse(Arguments arguments) {
+    Options options;
+    const auto wrong = [](std::string text) { return tl::unexpected(std::move(text)); };
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const auto& argument = arguments[i];
+        if (argument == "--dry-run") {
+            options.dry_run = true;
+            continue;
+        }
+        if (argument == "--no-digest") {
+            options.digest = false;
+            continue;
+        }
+        if (i + 1 == arguments.size()) return wrong("");
+        const auto& value = arguments[++i];
+        if (moment_word(argument)) {
+            if (auto taken = take_moment(options.moment, argument, value); !taken)
+                return wrong(taken.error());
+        } else if (argument == "--from") {
+            options.from = value;
+        } else if (argument == "--to") {
+            options.to = value;
+        } else if (argument == "--keys") {
+            options.keys = value;
+        } else if (argument == "--ttl" && value == "keep") {
+            options.ttl = recovery::Ttl::keep;
+        } else if (argument == "--ttl" && value == "drop") {
+            options.ttl = recovery::Ttl::drop;
+        } else if (argument == "--ttl" && value == "shift") {
+            options.ttl = recovery::Ttl::shift;
+        } else {
+            return wrong("");
+        }
+    }
+    if (options.from.empty() || (options.to.empty() && !options.dry_run)) return wrong("");
+    return options;
+}
+
+void tell(const char* what, const std::string& text) {
+    std::printf("%-10s %s\n", what, text.c_str());
+}
+
+void print(const recovery::RestorePlan& plan, const Options& options) {
+    tell("store", options.from + ", made " + recovery::text_of_time(plan.source.created_us));
+    tell("oldest", recovery::text_of(plan.oldest));
+    tell("newest", recovery::text_of(plan.newest));
+    tell("moment", recovery::text_of(plan.place));
+    const auto files = std::to_string(plan.whole.size() + plan.checkpoints.size()) + " whole (" +
+                       std::to_string(plan.checkpoints.size()) + " of them checkpoints), " +
+                       (plan.cut ? "1 up to the moment" : "none cut") + ", " +
+                       std::to_string(plan.bytes) + " bytes";
+    tell("files", options.keys ? "none: keys are copied" : files);
+}
+
+// Keys and digest as of the moment.
+int print_state(io::Files& files, io::Clock& clock, const recovery::RestorePlan& plan,
+                const Options& options) {
+    auto past = recovery::open_past(
+        files, {.moment = {.what = recovery::Moment::What::lsn, .us = 0, .lsn = plan.place.lsn},
+                .expiry_us = plan.place.us,
+                .now_us = clock.wall().us,
+                .progress = {},
+                .give_up = {}});
+    if (!past) return failed(past.error());
+    auto& engine = (*past)->engine();
+    std::int64_t keys = 0;
+    std::int64_t expires = 0;
+    for (std::uint32_t database = 0; database < engine.options.databases; ++database) {
+        const auto counts = engine.keyspace().counts_of(database);
+        keys += counts.keys;
+        expires += counts.expires;
+    }
+    tell("keys", std::to_string(keys) + ", " + std::to_string(expires) + " of them expire");
+    if (!options.digest) return 0;
+    const auto digest = digest_of_store(engine, DigestOf::values_and_expiry_times);
+    if (!digest) {
+        (void)could_not("damaged: a value cannot be read");
+        return 3;
+    }
+    tell("digest", text::hex(*digest));
+    return 0;
+}
+
+recovery::RestoreOptions restore_options(const Options& options) {
+    recovery::RestoreOptions made;
+    made.moment = options.moment.value_or(recovery::Moment{});
+    made.ttl = options.ttl;
+    if (options.keys)
+        made.wants = [pattern = *options.keys](std::string_view key) {
+            return text::glob(pattern, key);
+        };
+    if (::isatty(2) != 0)
+        made.progress = [](const recovery::Progress& now) {
+            if (now.bytes_all == 0) return;
+            const auto percent = std::min<std::uint64_t>(now.bytes_done * 100 / now.bytes_all, 100);
+            std::fprintf(stderr, "\rrestoring: %3d percent\r", static_cast<int>(percent));
+        };
+    return made;
+}
+
+int dry_run(const Options& options) {
+    auto from = io::open_posix_files(options.from, false);
+    if (!from) return could_not(options.from + ": " + from.error().text());
+    io::SystemClock clock;
+    const auto plan = recovery::plan_restore(**from, clock, restore_options(options));
+    if (!plan) return failed(plan.error());
+    print(*plan, options);
+    const int code = print_state(**from, clock, *plan, options);
+    if (code == 0) tell("dry run", "nothing was written");
+    return code;
+}
+
+int run(const Options& options) {
+    auto from = io::open_posix_files(options.from, false);
+    if (!from) return could_not(options.from + ": " + from.error().text());
+    auto aside = Aside::make(options.to);
+    if (!aside) return could_not(aside.error());
+    auto ring = io::make_uring();
+    io::SystemClock clock;
+    const auto restored =
+        ring ? recovery::restore(**from, aside->files(), clock, **ring, restore_options(options))
+             : recovery::Opening<recovery::Restored>(tl::unexpected(
+                   recovery::Refusal{.error = ring.error(), .text = ring.error().text()}));
+    if (!restored) {
+        aside->remove();
+        return failed(restored.error());
+    }
+    print(restored->plan, options);
+    int code = 0;
+    if (options.keys)
+        tell("keys", std::to_string(restored->keys) + " copied");
+    else
+        code = print_state(aside->files(), clock, restored->plan, options);
+    if (code != 0) {
+        aside->remove();
+        return code;
+    }
+    if (const auto placed = aside->put_in_place(); !placed) return could_not(placed.error());
+    if (!options.keys) {
+        tell("took", std::to_string(restored->linked) + " linked, " +
+                         std::to_string(restored->cloned) + " cloned, " +
+                         std::to_string(restored->copied) + " copied");
+        if (options.ttl != recovery::Ttl::keep)
+            tell("ttl", std::to_string(restored->shifted) + " keys " +
+                            (options.ttl == recovery::Ttl::shift ? "have their time to live again"
+                                                                 : "do not expire any more"));
+    }
+    tell("restored", options.to);
+    return 0;
+}
+
+}  // namespace
+
+int restore(Arguments arguments) {
+    if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h")) {
+        std::fwrite(kHelp.data(), 1, kHelp.size(), stdout);
+        return 0;
+    }
+    const auto options = parse(arguments);
+    if (!options) {
+        if (!options.error().empty()) return could_not(options.error());
+        std::fwrite(kHelp.data(), 1, kHelp.size(), stderr);
+        return 1;
+    }
+    io::install_sigbus_guard();
+    return options->dry_run ? dry_run(*options) : run(*options);
+}
+
+}  // namespace firnlog::server::cli

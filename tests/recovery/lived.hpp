@@ -1,0 +1,53 @@
+#pragma once
+// Lived: a store that has lived through some crashes in the simulated world, and its versions:
+// those that survived them. For tests that look at its past.
+
+#include <boost/test/unit_test.hpp>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "tests/recovery/subject.hpp"
+#include "tests/recovery/workload.hpp"
+#include "tests/sim/world.hpp"
+
+namespace firnlog::recovery {
+
+inline std::uint64_t seed_or(std::uint64_t otherwise) {
+    const char* text = std::getenv("FIRNLOG_SEED");
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+struct Lived {
+    explicit Lived(std::uint64_t seed, int crashes) : world{{.seed = seed}}, rng{seed} {
+        for (int life = 0; life <= crashes; ++life) {
+            auto opened = open(world.files(), world.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            const auto& timelines = (*opened)->manifest().timelines;
+            if (timelines.size() > 1 && !(*opened)->report().clean)
+                std::erase_if(versions, [&](const Version& version) {
+                    return version.end > timelines[timelines.size() - 2].end;
+                });
+            subject = std::make_unique<Subject>(world, std::move(*opened));
+            subject->lazy(rng.chance(50));
+            const bool dies = life < crashes;
+            if (dies) world.crash_at(world.operations() + rng.between(40, 900));
+            const bool lived = workload(world, *subject, rng);
+            for (const auto& version : subject->versions()) versions.push_back(version);
+            if (lived && dies) world.crash_now();
+            if (!dies) {
+                BOOST_REQUIRE(lived);
+                break;
+            }
+            subject.reset();
+            world.restart(rng.chance(50) ? sim::Cut::kill : sim::Cut::random, rng);
+        }
+    }
+
+    sim::World world;
+    sim::Rng rng;
+    std::unique_ptr<Subject> subject;
+    std::vector<Version> versions;
+};
+
+}  // namespace firnlog::recovery
