@@ -1,0 +1,215 @@
+#include "recovery/listing.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <unordered_map>
+
+#include "engine/index/keyspace.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using engine::Kind;
+using engine::Lsn;
+using engine::Record;
+
+constexpr std::array kNames{
+    EventName{Event::set, "set"},           EventName{Event::del, "del"},
+    EventName{Event::expired, "expired"},   EventName{Event::expire, "expire"},
+    EventName{Event::persist, "persist"},   EventName{Event::bind, "bind"},
+    EventName{Event::unbind, "unbind"},     EventName{Event::field, "field"},
+    EventName{Event::fielddel, "fielddel"}, EventName{Event::part, "part"},
+    EventName{Event::flush, "flush"},       EventName{Event::swap, "swap"},
+    EventName{Event::mark, "mark"},
+};
+
+class Lister {
+  public:
+    explicit Lister(const ListOptions& options) : options_(options) {}
+
+    void frame(const LogReader::Frame& frame, Lsn from) {
+        line_.timeline = frame.header.timeline;
+        line_.us = frame.header.commit_us;
+        const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
+        for (std::size_t at = 0; at < frame.records.size();) {
+            const auto decoded = engine::decode_own_record(frame.records.subspan(at));
+            ensure(decoded.has_value(), "a record that was verified stays valid");
+            line_.lsn = first + at;
+            listing_ = line_.lsn >= from;
+            record(decoded->record);
+            at += decoded->size;
+        }
+    }
+    Listed take() {
+        listed_.lines.assign(std::make_move_iterator(lines_.begin()),
+                             std::make_move_iterator(lines_.end()));
+        return std::move(listed_);
+    }
+
+  private:
+    struct Named {
+        engine::Kid kid = 0;
+        engine::Type type = engine::Type::string;
+        std::string key;
+    };
+
+    void record(const Record& record);
+    void bind(const Record& record);
+    void element(const Record& record);
+    void catalog(const Record& record);
+    void add(Event event, std::optional<std::uint32_t> database, std::string_view key,
+             const Record& record, std::string_view field = {});
+    // Nothing: no database points at it any more, or none did in the log that is left.
+    [[nodiscard]] std::optional<std::uint32_t> database_of(engine::Kid kid) const {
+        if (const auto found = databases_.find(kid); found != databases_.end())
+            return found->second;
+        // A database points at the kid of its own number until a record says otherwise.
+        if (kid < engine::kFirstFreshKid && !kids_.contains(kid)) return kid;
+        return std::nullopt;
+    }
+
+    const ListOptions& options_;
+    Line line_;  // of the record at hand: lsn, timeline, time
+    bool listing_ = false;
+    std::deque<Line> lines_;
+    Listed listed_;
+    std::unordered_map<engine::Kid, std::uint32_t> databases_;
+    std::unordered_map<std::uint32_t, engine::Kid> kids_;  // by database
+    engine::Kid next_kid_ = engine::kFirstFreshKid;
+    std::unordered_map<std::uint64_t, Named> objects_;
+};
+
+void Lister::add(Event event, std::optional<std::uint32_t> database, std::string_view key,
+                 const Record& record, std::string_view field) {
+    if (!listing_ || (options_.event && event != *options_.event)) return;
+    if (options_.matches && !options_.matches(key)) return;
+    if (options_.count == 0) return;
+    if (lines_.size() == options_.count) {
+        lines_.pop_front();
+        ++listed_.left_out;
+    }
+    auto line = line_;
+    line.event = event;
+    line.database = database;
+    line.key = key;
+    line.field = field;
+    line.expires_ms = record.has(engine::RecordFlags::has_expiry) ? record.expires_ms : -1;
+    line.bytes = record.value.size();
+    lines_.push_back(std::move(line));
+}
+
+void Lister::bind(const Record& record) {
+    const auto type =
+        record.value.empty() ? engine::Type::string : static_cast<engine::Type>(record.value[0]);
+    objects_[record.oid.value] = {.kid = record.kid, .type = type, .key = std::string(record.key)};
+    auto shown = record;
+    shown.value = {};
+    add(Event::bind, database_of(record.kid), record.key, shown);
+}
+
+void Lister::element(const Record& record) {
+    const auto found = objects_.find(record.oid.value);
+    // Bound before the log that is left, or not yet: an object built aside.
+    if (found == objects_.end()) {
+        add(record.kind == Kind::element_gone ? Event::fielddel : Event::field, std::nullopt, {},
+            record, record.key);
+        return;
+    }
+    const auto& object = found->second;
+    const auto database = database_of(object.kid);
+    if (object.type != engine::Type::hash) {
+        add(Event::part, database, object.key, record);
+        return;
+    }
+    add(record.kind == Kind::element_gone ? Event::fielddel : Event::field, database, object.key,
+        record, record.key);
+}
+
+void Lister::catalog(const Record& record) {
+    std::vector<engine::Keyspace::Pointing> pointings(record.key.size() /
+                                                      sizeof(engine::Keyspace::Pointing));
+    std::memcpy(pointings.data(), record.key.data(),
+                pointings.size() * sizeof(engine::Keyspace::Pointing));
+    for (const auto& [database, kid] : pointings) {
+        const bool fresh = kid >= next_kid_;
+        add(fresh ? Event::flush : Event::swap, database, {}, record);
+    }
+    for (const auto& [database, kid] : pointings)
+        if (const auto old = kids_.find(database); old != kids_.end())
+            databases_.erase(old->second);
+    for (const auto& [database, kid] : pointings) {
+        kids_[database] = kid;
+        databases_[kid] = database;
+        next_kid_ = std::max(next_kid_, kid + 1);
+    }
+}
+
+void Lister::record(const Record& record) {
+    const auto add_key = [&](Event event) {
+        add(event, database_of(record.kid), record.key, record);
+    };
+    switch (record.kind) {
+        case Kind::string:
+            return add_key(Event::set);
+        case Kind::tombstone:
+            return add_key(record.has(engine::RecordFlags::by_expiry) ? Event::expired
+                                                                      : Event::del);
+        case Kind::expiry:
+            return add_key(record.has(engine::RecordFlags::has_expiry) ? Event::expire
+                                                                       : Event::persist);
+        case Kind::bind:
+            return bind(record);
+        case Kind::unbind:
+            return add_key(Event::unbind);
+        case Kind::element:
+        case Kind::element_gone:
+        case Kind::patch:
+            return element(record);
+        case Kind::catalog:
+            return catalog(record);
+        case Kind::mark:
+            return add(Event::mark, std::nullopt, record.key, record);
+        case Kind::object:
+        case Kind::erased:
+            return;
+    }
+}
+
+}  // namespace
+
+std::string_view name_of(Event event) {
+    const auto found = std::ranges::find(kNames, event, &EventName::event);
+    return found == kNames.end() ? "" : found->name;
+}
+
+std::optional<Event> event_named(std::string_view name) {
+    const auto found = std::ranges::find(kNames, name, &EventName::name);
+    return found == kNames.end() ? std::nullopt : std::optional(found->event);
+}
+
+Opening<Listed> list_log(io::Files& files, const ListOptions& options) {
+    return with_history(files, [&](const std::unique_ptr<History>& history) -> Opening<Listed> {
+        auto from = history->begin();
+        auto to = history->end();
+        if (options.since) {
+            const auto place = history->find(*options.since, options.now_us);
+            if (!place) return tl::unexpected(place.error());
+            from = place->lsn;
+        }
+        if (options.until) {
+            const auto place = history->find(*options.until, options.now_us);
+            if (!place) return tl::unexpected(place.error());
+            to = place->lsn;
+        }
+        Lister lister(options);
+        const auto visited = history->visit(history->begin(), to,
+                                            [&](const LogReader::Frame& frame, engine::FileNumber) {
+                                                lister.frame(frame, from);
+                                                return true;
+                                            });
+        if (!visited) return tl::unexpected(visited.error());
+        return lister.take();
+    });
+}
+
+}  // namespace firnlog::recovery

@@ -1,0 +1,75 @@
+#pragma once
+// Listing: what happened when: the records of a stretch of the log, in words.
+//
+// A record names a key by the keyspace id that a database pointed at, and an element by its
+// object's id; which database and which key that is, records before it say. So the log is read from
+// its beginning on, whatever part of it is listed, and only the newest `count` lines are kept.
+//
+// The lsn of a line is where its record begins: as a moment it is rounded down to the end of the
+// batch before, so `LSN n` is the store just before that line happened.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/format/record.hpp"
+#include "recovery/history.hpp"
+
+namespace firnlog::recovery {
+
+// What a person calls an effect.
+enum class Event : std::uint8_t {
+    set,       // a string
+    del,       // a key is gone
+    expired,   // because its time had come
+    expire,    // it expires then
+    persist,   // it expires no more
+    bind,      // it leads to a hash, or to a long string
+    unbind,    // it does no more, for the other one of a rename does
+    field,     // of a hash, set
+    fielddel,  // of a hash, gone
+    part,      // of a long string, written
+    flush,     // a database is empty from here on
+    swap,      // a database holds what another one held
+    mark,
+};
+
+struct EventName {
+    Event event;
+    std::string_view name;
+};
+[[nodiscard]] std::string_view name_of(Event event);
+[[nodiscard]] std::optional<Event> event_named(std::string_view name);
+
+struct Line {
+    engine::Lsn lsn;
+    engine::Timeline timeline = 0;
+    std::int64_t us = 0;  // when it was committed
+    Event event = Event::set;
+    // Nothing for a mark, and where no record of the log that is left says it.
+    std::optional<std::uint32_t> database;
+    std::string key;               // or the mark's name
+    std::string field;             // of a hash
+    std::int64_t expires_ms = -1;  // set, expire, bind
+    std::uint64_t bytes = 0;       // of the value
+};
+
+struct ListOptions {
+    std::optional<Moment> since;                        // what happened behind it
+    std::optional<Moment> until;                        // and up to this one
+    std::function<bool(std::string_view key)> matches;  // none: all
+    std::optional<Event> event;
+    std::size_t count = 1000;  // the newest so many
+    std::int64_t now_us = 0;
+};
+
+struct Listed {
+    std::vector<Line> lines;     // in the order of the log
+    std::uint64_t left_out = 0;  // older ones that fit as well
+};
+
+[[nodiscard]] Opening<Listed> list_log(io::Files& files, const ListOptions& options);
+
+}  // namespace firnlog::recovery
