@@ -290,6 +290,7 @@ Expected<void> Session::reserve(std::size_t bytes, std::size_t records, bool shr
 }
 
 Expected<void> Session::prepare(std::size_t need, bool shrinks) {
+    if (engine_.options.past) return tl::unexpected(Stop::io_error);
     auto& log = engine_.log;
     const bool opens = !batch_open_;
     if (opens) log.tail.lock.lock();

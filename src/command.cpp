@@ -1,5 +1,6 @@
 #include "src/commands/command.hpp"
 
+#include "src/commands/replies.hpp"
 #include "src/dispatcher.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
@@ -25,6 +26,7 @@ Flow Call::stop(engine::Stop why) {
                 "NOSPACE the next segment of the log cannot be made (see INFO persistence): only "
                 "what frees space is taken");
         case engine::Stop::io_error:
+            if (session.engine().options.past) return error(kPastIsReadOnly);
             return error(
                 "IOERR writing or syncing the log failed, it takes no more writes until a "
                 "restart");

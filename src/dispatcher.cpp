@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "src/commands/durability.hpp"
+#include "src/commands/replies.hpp"
 #include "src/latency.hpp"
 #include "src/monitor.hpp"
 #include "src/pubsub.hpp"
@@ -151,6 +152,8 @@ bool Dispatcher::refuse(Connection& client, resp::Writer& out, const Command& co
             "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
             "\"local\", you can run it from a local connection, otherwise you need to set this "
             "option in the configuration file, and then restart the server.");
+    if (server_.engine().options.past && (command.flags & kWrite) != 0)
+        return error(kPastIsReadOnly);
     if (client.transaction.open && (command.flags & kNoMulti) != 0)
         return error("ERR Command not allowed inside a transaction");
     if (client.protocol == resp::Protocol::resp2 &&

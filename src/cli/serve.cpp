@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 #include <latch>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -18,7 +19,9 @@
 #include "io/system_clock.hpp"
 #include "io/uring.hpp"
 #include "recovery/open.hpp"
+#include "recovery/past.hpp"
 #include "src/address.hpp"
+#include "src/cli/moment_option.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/config.hpp"
@@ -51,6 +54,11 @@ can stand in it and on the command line, under Redis's names. The usual ones:
   --logfile PATH            log there instead of to standard error; reopened on SIGHUP
   --pidfile PATH            write the process id there
   --supervised systemd      tell systemd when it is ready
+
+A moment of the past instead, beside whoever serves the store; reads only, nothing is written:
+
+  --from DIR --readonly [--at TIME | --before TIME | --lsn LSN | --mark NAME]
+                            as for firnlog restore; without a moment, as it is now
 
 docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 3 the store is
 damaged.
@@ -267,10 +275,12 @@ void drain(Server& server, Reactor& reactor) {
     }
 }
 
-int run(recovery::Store& store, io::Clock& clock, const Config& config,
-        const std::vector<Listener>& listeners, const std::vector<Loading::Early>& early) {
-    Server server(store.engine(), clock, config);
-    server.recovery = store.report();
+// Serves until it is to stop; then nothing of the engine is in flight any more.
+int run(engine::Engine& engine, const recovery::Report& report, io::Clock& clock,
+        const Config& config, const std::vector<Listener>& listeners,
+        const std::vector<Loading::Early>& early) {
+    Server server(engine, clock, config);
+    server.recovery = report;
     server.tcp_port = config.port;
     auto first = take_seat(server, 0);
     if (!first) return could_not(first.error().text());
@@ -286,15 +296,21 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
         crew.leave();
         return could_not("a reactor could not be made");
     }
-    store.engine().on_corrupt = [](engine::Address at, engine::Lsn lsn) {
+    engine.on_corrupt = [](engine::Address at, engine::Lsn lsn) {
         logger::warning("corrupt: file=" + std::to_string(at.file()) + " offset=" +
                         std::to_string(at.offset()) + " lsn=" + std::to_string(lsn.value));
     };
-    store.engine().supply.on_change = [&server] {
+    engine.supply.on_change = [&server] {
         for (auto* reactor : server.reactors()) reactor->post([](Reactor& it) { it.resume(); });
     };
-    store.engine().walk.on_finished = [&server](bool good) { server.saving().finished(good); };
-    store.engine().start_worker();
+    engine.walk.on_finished = [&server](bool good) { server.saving().finished(good); };
+    if (engine.options.past) {
+        // Nothing ends there, and there is nothing to take a checkpoint of.
+        server.active_expire.store(false);
+        engine.walk.pause(true);
+    } else {
+        engine.start_worker();
+    }
     for (const auto& listener : listeners) {
         first->reactor->listen(listener.fd);
         logger::notice("ready: " + listener.address);
@@ -311,19 +327,17 @@ int run(recovery::Store& store, io::Clock& clock, const Config& config,
     logger::notice("stopping");
     server.stop();
     // The worker first: it tells reactors when a segment was made, and they are about to go.
-    store.engine().stop_worker();
+    engine.stop_worker();
     crew.leave();
     finish(server, *first->reactor);
     drain(server, *first->reactor);
     first->io.reset();
     first->reactor.reset();
-    if (auto closed = store.close(); !closed)
-        return could_not("the stop is not clean: " + closed.error().text());
-    logger::notice("stopped cleanly");
     return sound ? 0 : 1;
 }
 
-int serve_config(Config config) {
+// What has to be right before anything is opened; the exit code where it is not.
+std::optional<int> set_up(Config& config) {
     const auto log_file = config.logfile.empty() ? "" : config.path(config.logfile);
     if (auto opened = logger::open(log_file, config.loglevel); !opened) {
         std::fprintf(stderr, "firnlog: %s: %s\n", config.logfile.c_str(),
@@ -342,7 +356,39 @@ int serve_config(Config config) {
     install_crash_report(config.crash_log_enabled, log_file);
     io::install_sigbus_guard();
     raise_descriptor_limit(config);
+    return std::nullopt;
+}
 
+// A store as it was at a moment, beside whoever serves it: nothing is written anywhere.
+int serve_past(Config config, const std::string& from, const recovery::Moment& moment) {
+    if (const auto code = set_up(config)) return *code;
+    auto files = io::open_posix_files(from, false);
+    if (!files) return could_not(from + ": " + files.error().text());
+    const auto listeners = open_listeners(config);
+    if (!listeners) return could_not(listeners.error().text);
+    io::SystemClock clock;
+    recovery::PastOptions options{.moment = moment,
+                                  .now_us = clock.wall().us,
+                                  .databases = static_cast<std::uint32_t>(config.databases),
+                                  .progress = {},
+                                  .give_up = [] { return signals.load() != 0; }};
+    auto past = recovery::open_past(**files, options);
+    if (!past) {
+        logger::warning(from + ": " + past.error().text);
+        return past.error().exit_code();
+    }
+    const auto& facts = (*past)->facts();
+    logger::notice("past: " + recovery::text_of(facts.place) +
+                   ", replayed records=" + std::to_string(facts.records) +
+                   " bytes=" + std::to_string(facts.bytes) + "; read-only");
+    const int code = run((*past)->engine(), {}, clock, config, *listeners, {});
+    logger::notice("stopped");
+    for (const auto& listener : *listeners) ::close(listener.fd);
+    return code;
+}
+
+int serve_config(Config config) {
+    if (const auto code = set_up(config)) return *code;
     auto files = io::open_posix_files(config.dir, true);
     if (!files) return could_not(config.dir + ": " + files.error().text());
     const auto listeners = open_listeners(config);
@@ -366,11 +412,46 @@ int serve_config(Config config) {
         !(std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n"
                                                      << std::flush))
         logger::warning("pidfile '" + config.pidfile + "' cannot be written");
-    const int code = run(**store, clock, config, *listeners, early);
+    int code = run((*store)->engine(), (*store)->report(), clock, config, *listeners, early);
+    if (auto closed = (*store)->close(); !closed)
+        code = could_not("the stop is not clean: " + closed.error().text());
+    else
+        logger::notice("stopped cleanly");
     if (!config.pidfile.empty()) ::unlink(config.path(config.pidfile).c_str());
     if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());
     for (const auto& listener : *listeners) ::close(listener.fd);
     return code;
+}
+
+// --from, the moment and --readonly are this verb's own; the rest is configuration.
+struct PastArguments {
+    std::string from;  // empty: no past is asked for
+    std::optional<recovery::Moment> moment;
+    bool readonly = false;
+    std::vector<std::string> rest;
+};
+
+tl::expected<PastArguments, std::string> take_past(Arguments arguments) {
+    PastArguments taken;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const auto& argument = arguments[i];
+        if (argument == "--readonly") {
+            taken.readonly = true;
+        } else if (argument == "--from" && i + 1 < arguments.size()) {
+            taken.from = arguments[++i];
+        } else if (moment_word(argument) && i + 1 < arguments.size()) {
+            if (auto moment = take_moment(taken.moment, argument, arguments[++i]); !moment)
+                return tl::unexpected(moment.error());
+        } else {
+            taken.rest.push_back(argument);
+        }
+    }
+    const bool any = taken.readonly || taken.moment || !taken.from.empty();
+    if (any && (!taken.readonly || taken.from.empty()))
+        return tl::unexpected(std::string(
+            "a moment is served with --from DIR and --readonly; firnlog restore makes a store of "
+            "it that can be written to"));
+    return taken;
 }
 
 }  // namespace
@@ -380,12 +461,18 @@ int serve(Arguments arguments) {
         std::fwrite(kHelp.data(), 1, kHelp.size(), stdout);
         return 0;
     }
-    auto config = parse_command_line(arguments);
+    auto past = take_past(arguments);
+    if (!past) {
+        std::fprintf(stderr, "firnlog serve: %s\n", past.error().c_str());
+        return 1;
+    }
+    auto config = parse_command_line(past->rest);
     if (!config) {
         std::fprintf(stderr, "firnlog serve: %s\n", config.error().message().c_str());
         return 1;
     }
-    return serve_config(std::move(*config));
+    if (past->from.empty()) return serve_config(std::move(*config));
+    return serve_past(std::move(*config), past->from, past->moment.value_or(recovery::Moment{}));
 }
 
 }  // namespace firnlog::server::cli

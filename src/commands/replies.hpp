@@ -4,11 +4,16 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/commands/command.hpp"
 
 namespace firnlog::server {
+
+// To whatever would write where a moment is served.
+inline constexpr std::string_view kPastIsReadOnly =
+    "READONLY a moment of the past is served here, nothing changes in it";
 
 // <CONTAINER> HELP: a line for each subcommand's row, and what it does below it.
 Flow subcommand_help(Call& call);
