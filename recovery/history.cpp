@@ -78,11 +78,13 @@ Opening<void> History::read_chain() {
             ++timeline;
         auto end = timeline + 1 < timelines.size() ? timelines[timeline].end : end_;
         if (i + 1 < chain.size()) end = std::min(end, chain[i + 1].base());
+        // The next one may be missing, where log was given back.
+        if (end <= manifest_.first_lsn)
+            end = std::min(end, chain[i].base() + (chain[i].bytes - engine::kSegmentHeaderBytes));
         pieces_.push_back({.file = chain[i], .end = end});
     }
-    run_ = pieces_.size();
-    for (auto goes_on_at = end_; run_ > 0 && next_of(pieces_[run_ - 1].end) == goes_on_at;)
-        goes_on_at = pieces_[--run_].file.base();
+    // Files before the first lsn are there for what checkpoints lead to, with gaps between them.
+    while (run_ < pieces_.size() && pieces_[run_].end <= manifest_.first_lsn) ++run_;
     return {};
 }
 

@@ -2,9 +2,9 @@
 // History: the log of a store as it lies there, for those who read it beside its writer, and the
 // moments in it.
 //
-//   pieces   | file 3 | file 4 |      gap      | file 7      |
-//            ^run begins                       ^timeline 2   ^end
-//   checkpoints     [lo hi]                 [lo   hi]
+//   pieces   | file 1 |  given back  | file 3 | file 4 |    | file 7      |
+//                                      ^first lsn           ^timeline 2   ^end
+//   checkpoints                         [lo hi]          [lo   hi]
 //
 // A moment can be opened if a base for it is there: a checkpoint whose hi is not behind it and
 // whose log from lo on is there, or the store's birth if the log begins with it. Timelines follow
@@ -13,6 +13,7 @@
 // Nothing is changed and no lock is taken. What a server does meanwhile shows as a file that is
 // missing (Code::missing): the caller reads the history again.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -42,7 +43,8 @@ class History {
     [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
     // [begin, end): the log that is there without a gap.
     [[nodiscard]] engine::Lsn begin() const {
-        return run_ == pieces_.size() ? end_ : pieces_[run_].file.base();
+        return run_ == pieces_.size() ? end_
+                                      : std::max(pieces_[run_].file.base(), manifest_.first_lsn);
     }
     [[nodiscard]] engine::Lsn end() const { return end_; }
 
@@ -84,7 +86,7 @@ class History {
     engine::Manifest manifest_;
     mutable SettledFiles settled_;
     std::vector<Piece> pieces_;
-    std::size_t run_ = 0;  // in pieces_: from there on nothing is missing
+    std::size_t run_ = 0;  // in pieces_: from there on nothing was given back
     engine::Lsn end_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 // Lived: a store that has lived through some crashes in the simulated world, and its versions:
-// those that survived them. For tests that look at its past.
+// those that survived them. Where it does not keep its past, log was given back on the way. For
+// tests that look at its past.
 
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
@@ -19,9 +20,10 @@ inline std::uint64_t seed_or(std::uint64_t otherwise) {
 }
 
 struct Lived {
-    explicit Lived(std::uint64_t seed, int crashes) : world{{.seed = seed}}, rng{seed} {
+    explicit Lived(std::uint64_t seed, int crashes, bool keeps = true)
+        : world{{.seed = seed}}, rng{seed} {
         for (int life = 0; life <= crashes; ++life) {
-            auto opened = open(world.files(), world.clock(), small_options());
+            auto opened = open(world.files(), world.clock(), small_options(keeps));
             BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
             const auto& timelines = (*opened)->manifest().timelines;
             if (timelines.size() > 1 && !(*opened)->report().clean)

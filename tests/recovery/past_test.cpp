@@ -58,6 +58,44 @@ BOOST_AUTO_TEST_CASE(every_lsn_of_a_history_with_crashes_opens_as_the_model_was)
         }
 }
 
+// What the window let go of is refused with the oldest moment there is; that one and all behind it
+// open.
+BOOST_AUTO_TEST_CASE(where_log_was_given_back_every_moment_from_the_oldest_on_opens) {
+    std::uint64_t refused = 0;
+    std::uint64_t opened = 0;
+    for (auto seed = seed_or(1); seed < seed_or(1) + 4; ++seed)
+        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            Lived lived(seed, static_cast<int>(seed % 3), false);
+            const auto history = History::read(lived.world.files());
+            BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
+            BOOST_TEST(!(*history)->is_whole());
+            const auto oldest = (*history)->oldest();
+            for (std::size_t i = 0; i < lived.versions.size(); i += 1 + lived.rng.below(5)) {
+                const auto& version = lived.versions[i];
+                const auto past =
+                    past_of(lived.world, {.what = Moment::What::lsn, .us = 0, .lsn = version.end});
+                if (version.end < oldest) {
+                    ++refused;
+                    BOOST_REQUIRE(!past.has_value());
+                    BOOST_REQUIRE_MESSAGE(
+                        past.error().text.find("the oldest one is lsn") != std::string::npos,
+                        past.error().text);
+                    continue;
+                }
+                ++opened;
+                BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+                BOOST_REQUIRE(digest_of(**past) == version.digest);
+            }
+            // The very oldest too, which is a checkpoint's hi.
+            const auto past =
+                past_of(lived.world, {.what = Moment::What::lsn, .us = 0, .lsn = oldest});
+            BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+            BOOST_REQUIRE((*past)->facts().place.lsn == oldest);
+        }
+    BOOST_TEST(refused > 0);
+    BOOST_TEST(opened > 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_past_stays_what_it_was_while_the_server_writes_on) {
     World world({.seed = 7});
     Subject subject(world, *open(world.files(), world.clock(), small_options()));

@@ -86,6 +86,20 @@ BOOST_AUTO_TEST_CASE(a_restored_store_is_the_moment_it_was_made_of) {
         }
 }
 
+BOOST_AUTO_TEST_CASE(a_store_that_gave_log_back_is_restored_from_a_checkpoint_on) {
+    for (std::uint64_t seed = 1; seed < 4; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Lived lived(seed, 1, false);
+            const auto history = History::read(lived.world.files());
+            BOOST_REQUIRE(history.has_value() && !(*history)->is_whole());
+            const auto oldest = (*history)->oldest();
+            std::erase_if(lived.versions,
+                          [&](const Version& version) { return version.end < oldest; });
+            BOOST_REQUIRE(!lived.versions.empty());
+            for (int n = 0; n < 4; ++n)
+                restores_what_it_was(lived, lived.rng.below(lived.versions.size()));
+        }
+}
+
 BOOST_AUTO_TEST_CASE(the_source_is_as_it_was_and_is_written_on) {
     Lived lived(5, 1);
     Target to(lived.world);
