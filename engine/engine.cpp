@@ -52,7 +52,9 @@ bool Engine::work() {
     departed_.close_unread();
     watch_memory();
     // Segments first: somebody may wait for room, and nobody waits for the walk as much.
-    const bool supplied = supply.work();
+    bool supplied = false;
+    constexpr int kPiecesAStep = 8;
+    for (int pieces = 0; pieces < kPiecesAStep && supply.work(); ++pieces) supplied = true;
     const bool walked = walk.step();
     return keyspace_->release_some() || supplied || walked;
 }

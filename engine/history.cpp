@@ -1,6 +1,7 @@
 #include "engine/history.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace firnlog::engine {
@@ -44,6 +45,29 @@ void thin(Manifest& manifest, std::int64_t near_us) {
     }
 }
 
+// The file holds nothing of the log from `lsn` on. Where the last of them ends is not known:
+// another one begins there.
+[[nodiscard]] bool ended(const std::vector<FullFile>& files, std::size_t i, Lsn lsn) {
+    return files[i].packed || (i + 1 < files.size() && files[i + 1].base <= lsn);
+}
+
+using Live = std::unordered_map<FileNumber, std::uint64_t>;
+
+[[nodiscard]] Live live_of(const CheckpointEntry& entry, const Moves& moves) {
+    Live live;
+    for (std::size_t i = 0; i < entry.files.size(); ++i)
+        live[moves(entry.files[i])] += entry.live[i];
+    return live;
+}
+
+[[nodiscard]] bool mostly_dead(const Live& live, const FullFile& file) {
+    const auto found = live.find(file.number);
+    return found == live.end() || found->second < file.bytes / 2;
+}
+
+// So many small packed segments are put together.
+constexpr std::size_t kSmallMax = 4;
+
 }  // namespace
 
 std::uint64_t Window::bytes_max(std::uint64_t live) const {
@@ -65,11 +89,39 @@ std::vector<FullFile> unneeded(const Manifest& manifest, const std::vector<FullF
         for (const auto number : entry.files) named.insert(moves(number));
     std::vector<FullFile> found;
     for (std::size_t i = 0; i < files.size(); ++i) {
-        // Where the last of them ends is not known: another one begins there.
-        const bool before = i + 1 < files.size() && files[i + 1].base <= manifest.first_lsn;
-        if (before && !named.contains(files[i].number)) found.push_back(files[i]);
+        if (ended(files, i, manifest.first_lsn) && !named.contains(files[i].number))
+            found.push_back(files[i]);
     }
     return found;
+}
+
+std::vector<FileNumber> victims(const Manifest& manifest, const std::vector<FullFile>& files,
+                                const Window& window, std::uint64_t small) {
+    if (manifest.checkpoints.empty()) return {};
+    // While the past goes back to the beginning it needs every file as it is.
+    if (window.retain_s != 0 && manifest.has_beginning()) return {};
+    const Moves moves(manifest.moves);
+    const auto& newest = manifest.checkpoints.back();
+    const auto live = live_of(newest, moves);
+    const auto oldest = window.retain_s == 0 ? live : live_of(manifest.checkpoints.front(), moves);
+    std::vector<FullFile> found;
+    std::vector<FullFile> smalls;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        // One that nothing leads into goes by itself, or was made since.
+        if (!ended(files, i, newest.lo) || !live.contains(files[i].number)) continue;
+        if (mostly_dead(live, files[i]) && mostly_dead(oldest, files[i]))
+            found.push_back(files[i]);
+        else if (files[i].packed && files[i].bytes < small)
+            smalls.push_back(files[i]);
+    }
+    if (smalls.size() >= kSmallMax) found.insert(found.end(), smalls.begin(), smalls.end());
+    std::ranges::sort(found, {}, [&](const FullFile& file) {
+        return static_cast<double>(live.at(file.number)) / static_cast<double>(file.bytes);
+    });
+    std::vector<FileNumber> numbers;
+    numbers.reserve(found.size());
+    for (const auto& file : found) numbers.push_back(file.number);
+    return numbers;
 }
 
 std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile>& files) {

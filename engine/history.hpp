@@ -33,11 +33,13 @@ struct Window {
     [[nodiscard]] std::uint64_t bytes_max(std::uint64_t live) const;
 };
 
-// A file of the log that is full: `base` is the lsn that it begins at. They are ascending by that.
+// A segment that nothing is appended to: of the log, with the lsn that it begins at, or packed,
+// then without. They are ascending by that.
 struct FullFile {
     FileNumber number = 0;
     Lsn base;
     std::uint64_t bytes = 0;
+    bool packed = false;
 };
 
 // Bytes of the records that the newest checkpoint leads to.
@@ -56,5 +58,13 @@ struct FullFile {
 // Bytes that would go if the two newest bases were all: what is kept for the past.
 [[nodiscard]] std::uint64_t history_bytes(const Manifest& manifest,
                                           const std::vector<FullFile>& files);
+
+// Files that are to be emptied, those that free most for what is copied first: what they hold for
+// the newest checkpoint is less than half of them, and so it is for the oldest base, without which
+// nothing is freed before the window has passed. `small`: so many bytes make a packed segment worth
+// keeping; smaller ones are put together.
+[[nodiscard]] std::vector<FileNumber> victims(const Manifest& manifest,
+                                              const std::vector<FullFile>& files,
+                                              const Window& window, std::uint64_t small);
 
 }  // namespace firnlog::engine

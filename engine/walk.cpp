@@ -22,6 +22,8 @@ std::string_view name_of(WalkPhase phase) {
     switch (phase) {
         case WalkPhase::idle:
             return "idle";
+        case WalkPhase::relocating:
+            return "relocating";
         case WalkPhase::keys:
             return "keys";
         case WalkPhase::objects:
@@ -48,6 +50,8 @@ Walk::Walk(WalkParts parts, WalkOptions options)
       log_(parts.log),
       manifest_(parts.manifest),
       options_(options),
+      relocator_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.manifest.store_id,
+                 options.packed_bytes),
       taker_(parts.keyspace, parts.log.tail),
       writer_(parts.files, parts.manifest.store_id),
       window_(options.window),
@@ -115,13 +119,32 @@ bool Walk::due() const {
     // The log has no room to grow: what is left is not spent on an image.
     if (supply_.failure()) return false;
     const auto tail = log_.tail.batch_end();
-    if (options_.log_bytes != 0 && tail > status_.hi && tail - status_.hi >= options_.log_bytes)
-        return true;
+    const auto log_bytes = tail > status_.hi ? tail - status_.hi : 0;
+    if (options_.log_bytes != 0 && log_bytes >= options_.log_bytes) return true;
+    if (garbage_due(log_bytes)) return true;
     const auto changes = log_.tail.records() - records_at_checkpoint_;
     return std::ranges::any_of(rules_, [&](const SaveRule& rule) {
         return now_us - checkpoint_mono_us_ >= rule.seconds * 1'000'000 &&
                changes >= static_cast<std::uint64_t>(std::max<std::int64_t>(rule.changes, 1));
     });
+}
+
+// More than half as much again as is live is dead, or past and beyond its bound. What was written
+// since the last walk may be either: so a walk costs at least so much of writing, and a small share
+// of what is live.
+bool Walk::garbage_due(std::uint64_t log_bytes) const {
+    if (options_.garbage_log_bytes == 0 || options_.log_bytes == 0) return false;
+    if (log_bytes < std::max(options_.garbage_log_bytes, status_.live_bytes / 2)) return false;
+    if (window_.retain_s == 0)
+        return status_.garbage_bytes + log_bytes >= status_.live_bytes + status_.live_bytes / 2;
+    return status_.history_bytes + log_bytes >= window_.bytes_max(status_.live_bytes);
+}
+
+// Twice as much is dead as is live: what is written meanwhile must not outrun the walk.
+bool Walk::pressed(std::uint64_t log_bytes) const {
+    return window_.retain_s == 0 && options_.garbage_log_bytes != 0 &&
+           log_bytes >= options_.garbage_log_bytes &&
+           status_.garbage_bytes + log_bytes >= 2 * status_.live_bytes;
 }
 
 bool Walk::step() {
@@ -132,12 +155,13 @@ bool Walk::step() {
             // One that was asked for as the log failed begins all the same, to fail aloud.
             if (log_.failed() != 0 && !asked_) return false;
             if (!due()) return false;
-            hurry_ = asked_hurry_;
+            const auto tail = log_.tail.batch_end();
+            hurry_ = asked_hurry_ || pressed(tail - std::min(status_.hi, tail));
             asked_ = false;
             asked_hurry_ = false;
             // Told of in the same breath: whoever asks sees it asked for, or under way.
             ++status_.begun;
-            status_.phase = Phase::keys;
+            status_.phase = Phase::relocating;
         }
     }
     const auto now = clock_.mono();
@@ -160,6 +184,29 @@ bool Walk::step() {
 
 void Walk::begin() {
     began_ = clock_.mono();
+    Window window;
+    {
+        const std::lock_guard guard(mutex_);
+        status_.keys = 0;
+        status_.bytes = 0;
+        status_.began_us = began_.us;
+        window = window_;
+    }
+    auto found = victims(manifest_, full_files(), window, options_.packed_bytes / 4);
+    std::erase_if(found, [&](FileNumber number) { return relocator_.gave_up(number); });
+    relocator_.begin(std::move(found));
+    phase_ = Phase::relocating;
+    publish();
+}
+
+Result<bool> Walk::relocate() {
+    auto more = relocator_.step();
+    if (!more || *more) return more;
+    begin_image();
+    return true;
+}
+
+void Walk::begin_image() {
     // Before the spaces are looked for: one that comes later has no record below lo.
     lo_ = log_.tail.batch_end();
     hi_ = lo_;
@@ -170,12 +217,6 @@ void Walk::begin() {
     from_ = 0;
     large_ = {};
     named_bytes_.clear();
-    {
-        const std::lock_guard guard(mutex_);
-        status_.keys = 0;
-        status_.bytes = 0;
-        status_.began_us = began_.us;
-    }
     const auto number = supply_.give_number();
     if (!number) {
         finish(number.error());
@@ -198,6 +239,8 @@ Result<bool> Walk::advance() {
         return fail(
             Error{.error = log_.failed(), .doing = "take a checkpoint: the log has failed"});
     switch (phase_) {
+        case Phase::relocating:
+            return relocate();
         case Phase::keys:
             return take_keys();
         case Phase::objects:
@@ -360,6 +403,10 @@ Result<void> Walk::switch_over() {
         const auto gone = let_go(next, files, window, now_us);
         next.retired.insert(next.retired.end(), gone.begin(), gone.end());
     }
+    next.packed.clear();
+    for (const auto& file : files)
+        if (file.packed && next.names(file.number)) next.packed.push_back(file.number);
+    std::ranges::sort(next.packed);
     std::erase_if(next.moves, [&](const Move& move) { return !next.names(move.from); });
     for (const auto& file : unneeded(next, files)) next.retired.push_back(file.number);
     next.adopted.clear();
@@ -386,8 +433,10 @@ std::vector<FullFile> Walk::full_files() const {
     std::vector<FullFile> found;
     for (const auto* segment : segments_.all())
         if (!segment->place().own && segment->image == nullptr)
-            found.push_back(
-                {.number = segment->number, .base = segment->base, .bytes = segment->bytes});
+            found.push_back({.number = segment->number,
+                             .base = segment->base,
+                             .bytes = segment->bytes,
+                             .packed = segment->packed});
     std::ranges::sort(found, {}, &FullFile::base);
     return found;
 }
@@ -415,7 +464,8 @@ void Walk::reclaim() {
 
 // Whatever kind of file has this number; one that is not there is gone.
 bool Walk::remove_file(FileNumber number) {
-    for (const auto& name : {names::checkpoint_file(number), names::log_file(number)}) {
+    for (const auto& name :
+         {names::log_file(number), names::packed_file(number), names::checkpoint_file(number)}) {
         const auto gone = files_.unlink(name);
         if (gone) return true;
         if (gone.error().code != Code::missing) return false;
@@ -428,10 +478,18 @@ void Walk::measure() {
     const auto live = live_bytes(manifest_);
     const auto history = history_bytes(manifest_, files);
     std::uint64_t all = 0;
-    for (const auto& file : files) all += file.bytes;
+    std::uint64_t packed = 0;
+    std::size_t packed_files = 0;
+    for (const auto& file : files) {
+        all += file.bytes;
+        packed += file.packed ? file.bytes : 0;
+        packed_files += file.packed ? 1 : 0;
+    }
     for (const auto& entry : manifest_.checkpoints) all += entry.bytes;
     const auto kept = live + history;
     const std::lock_guard guard(mutex_);
+    status_.packed_bytes = packed;
+    status_.packed_files = packed_files;
     status_.live_bytes = live;
     status_.history_bytes = history;
     status_.garbage_bytes = all - std::min(all, kept);
@@ -445,7 +503,8 @@ void Walk::finish(std::optional<Error> error) {
     reader_.reset();
     // Before it has begun to write, the writer still stands for the walk before: that one's file
     // counts.
-    const bool wrote = phase_ != Phase::idle;
+    const bool wrote = phase_ != Phase::idle && phase_ != Phase::relocating;
+    relocator_.abandon();
     const bool named = !limbo_.empty() && limbo_.back() == writer_.number();
     if (error && wrote && !named) writer_.abandon();
     phase_ = Phase::idle;
@@ -475,7 +534,8 @@ void Walk::finish(std::optional<Error> error) {
 void Walk::abandon() {
     if (phase_ == Phase::idle) return;
     reader_.reset();
-    writer_.abandon();
+    relocator_.abandon();
+    if (phase_ != Phase::relocating) writer_.abandon();
     phase_ = Phase::idle;
     publish();
 }
@@ -483,7 +543,8 @@ void Walk::abandon() {
 void Walk::publish() {
     const std::lock_guard guard(mutex_);
     status_.phase = phase_;
-    status_.bytes = writer_.bytes();
+    status_.bytes = phase_ == Phase::relocating ? 0 : writer_.bytes();
+    status_.relocated = relocator_.counts();
     status_.checkpoints = manifest_.checkpoints.size();
     status_.checkpoint_bytes = 0;
     for (const auto& entry : manifest_.checkpoints) status_.checkpoint_bytes += entry.bytes;

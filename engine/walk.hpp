@@ -1,10 +1,9 @@
 #pragma once
 // Walk: the job that writes the index down beside a running server, and says when that counts.
 //
-//   idle ──request, log_bytes, rules──> keys ──> objects ──> ending ──> reading ──> waiting ──>
-//   idle
-//                                         the image, page by page   synced   read back  log durable
-//                                                                                 past hi: switch
+//   idle ──asked for, or due──> relocating ──> keys ──> objects ──> ending ──> reading ──> waiting
+//                               survivors        image, page by page  synced   read back   log
+//                               durable out of dead files past hi: switch
 //
 // One step() is a small piece of work: a few pages copied, each under its stripe's lock for as long
 // as that takes, or one write, or one look at the log. Whatever fails on the way, the walk lets go
@@ -32,12 +31,13 @@
 #include "engine/log/log.hpp"
 #include "engine/log/supply.hpp"
 #include "engine/now.hpp"
+#include "engine/relocate.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
 
 namespace firnlog::engine {
 
-enum class WalkPhase : std::uint8_t { idle, keys, objects, ending, reading, waiting };
+enum class WalkPhase : std::uint8_t { idle, relocating, keys, objects, ending, reading, waiting };
 // For INFO and FIRN WALK STATUS.
 [[nodiscard]] std::string_view name_of(WalkPhase phase);
 
@@ -52,6 +52,10 @@ struct WalkOptions {
     std::uint64_t log_bytes = std::uint64_t{256} << 20;
     // Of the worker's time, while the walk is not in a hurry.
     unsigned duty_percent = 50;
+    // Of a packed segment.
+    std::uint64_t packed_bytes = std::uint64_t{32} << 20;
+    // No walk begins for the sake of garbage before so much log was written; 0: none does.
+    std::uint64_t garbage_log_bytes = std::uint64_t{8} << 20;
     Window window;  // at the start
 };
 
@@ -134,6 +138,9 @@ class Walk {
         std::uint64_t history_bytes = 0;
         std::uint64_t garbage_bytes = 0;
         std::uint64_t freed_bytes = 0;  // given back since the start
+        Relocator::Counts relocated;    // since the start
+        std::uint64_t packed_bytes = 0;
+        std::size_t packed_files = 0;
         // The oldest moment that can be opened.
         Lsn oldest;
         std::int64_t oldest_us = 0;
@@ -146,7 +153,11 @@ class Walk {
 
   private:
     [[nodiscard]] bool due() const;
+    [[nodiscard]] bool garbage_due(std::uint64_t log_bytes) const;
+    [[nodiscard]] bool pressed(std::uint64_t log_bytes) const;
     void begin();
+    void begin_image();
+    Result<bool> relocate();
     Result<bool> advance();
     Result<bool> take_keys();
     Result<bool> take_objects();
@@ -176,6 +187,7 @@ class Walk {
 
     // Worker only.
     Phase phase_ = Phase::idle;
+    Relocator relocator_;
     PageTaker taker_;
     CheckpointWriter writer_;
     std::unique_ptr<CheckpointReader> reader_;

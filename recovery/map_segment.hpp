@@ -15,4 +15,9 @@ namespace firnlog::recovery {
                                                                    const LogFile& file,
                                                                    std::uint64_t end);
 
+// A packed segment whose header is that of this file.
+[[nodiscard]] Result<std::unique_ptr<engine::Segment>> map_packed(io::Files& files,
+                                                                  const engine::StoreId& store_id,
+                                                                  engine::FileNumber number);
+
 }  // namespace firnlog::recovery

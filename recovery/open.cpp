@@ -43,7 +43,8 @@ class Opener {
     Opening<void> scan();
     Opening<void> decide();
     Opening<void> load_base();
-    [[nodiscard]] Result<void> find_named(const engine::CheckpointEntry& entry) const;
+    Result<void> find_named(const engine::CheckpointEntry& entry);
+    Result<void> open_packed(FileNumber number);
     Opening<void> replay_sealed();
     Opening<void> open_named();
     Result<void> write_kept_tail();
@@ -239,13 +240,26 @@ Opening<void> Opener::scan() {
 }
 
 // The files that its pages lead into are there.
-Result<void> Opener::find_named(const engine::CheckpointEntry& entry) const {
+Result<void> Opener::find_named(const engine::CheckpointEntry& entry) {
     const engine::Moves moves(manifest_.moves);
-    for (const auto named : entry.files)
+    for (const auto named : entry.files) {
+        if (std::ranges::binary_search(manifest_.packed, named)) {
+            if (auto opened = open_packed(named); !opened) return opened;
+            continue;
+        }
         if (std::ranges::count(chain_, moves(named), &LogFile::number) == 0)
             return fail(Error{.code = Code::missing,
                               .file = named,
                               .doing = "find a file that a checkpoint names"});
+    }
+    return {};
+}
+
+Result<void> Opener::open_packed(FileNumber number) {
+    if (segments_->find(number) != nullptr) return {};
+    auto segment = map_packed(files_, manifest_.store_id, number);
+    if (!segment) return fail(segment);
+    segments_->add(std::move(*segment));
     return {};
 }
 
@@ -303,6 +317,8 @@ Opening<void> Opener::load_base() {
 
 // Files before the place where replay begins: the checkpoint leads into some of them.
 Opening<void> Opener::open_named() {
+    // Those that only another checkpoint leads into; one that is damaged spoils that one alone.
+    for (const auto number : manifest_.packed) (void)open_packed(number);
     for (std::size_t i = 0; i < std::min(first_, tail_.first); ++i) {
         auto segment = map_segment(files_, chain_[i], chain_[i].bytes);
         if (!segment) return refuse(segment.error());
@@ -479,6 +495,12 @@ Opening<void> Opener::switch_manifest() {
     std::erase_if(manifest_.moves,
                   [&](const engine::Move& move) { return !manifest_.names(move.from); });
     for (const auto number : faulty_) manifest_.retired.push_back(number);
+    // Only a faulty one led there.
+    std::erase_if(manifest_.packed, [&](FileNumber number) {
+        if (manifest_.names(number)) return false;
+        manifest_.retired.push_back(number);
+        return true;
+    });
     manifest_.high_us =
         std::max({manifest_.high_us, tail_.last_commit_us, replay_->last_commit_us()});
     if (auto written = engine::write_manifest(files_, manifest_); !written)

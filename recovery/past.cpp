@@ -124,6 +124,12 @@ Result<std::unique_ptr<engine::Segments>> PastOpener::open_segments() {
     if (base_)
         for (const auto number : base_->files) named.insert(moves(number));
     auto segments = std::make_unique<engine::Segments>();
+    for (const auto number : history_->manifest().packed) {
+        if (named.erase(number) == 0) continue;
+        auto segment = map_packed(history_->files(), history_->manifest().store_id, number);
+        if (!segment) return fail(segment);
+        segments->add(std::move(*segment));
+    }
     for (const auto& piece : history_->pieces()) {
         if (piece.file.base() >= facts_.place.lsn) continue;
         const bool replayed = !base_ || piece.end > base_->lo;

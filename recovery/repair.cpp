@@ -68,6 +68,12 @@ Result<void> Repairer::build_source(std::unique_ptr<engine::Keyspace> keyspace) 
         segments->add(std::move(*segment));
         next = std::max(next, file.number + 1);
     }
+    for (const auto number : survey.packed) {
+        auto segment = map_packed(*settled_, survey.manifest.store_id, number);
+        if (!segment) return fail(segment);
+        segments->add(std::move(*segment));
+        next = std::max(next, number + 1);
+    }
     engine::EngineOptions options = options_.engine;
     options.databases = std::max(options.databases, keyspace->databases_end());
     engine::EngineParts parts{.segments = std::move(segments),

@@ -41,6 +41,8 @@ Opening<RestorePlan> plan_of(const History& history, io::Clock& clock,
         plan.bytes += base.bytes;
         for (const auto number : base.files) named.insert(moves(number));
     }
+    for (const auto number : plan.source.packed)
+        if (named.contains(number)) plan.packed.push_back(number);
     // Without a birth the log is of use from the oldest base on.
     if (!history.is_whole() && !bases.empty()) from = bases.back().lo;
     const auto& pieces = history.pieces();
@@ -133,6 +135,8 @@ Opening<void> Restorer::take_files() {
         if (plan.cut == number)
             if (auto written = write_last(number); !written) return written;
     }
+    for (const auto number : plan.packed)
+        if (auto taken = take(names::packed_file(number), 0); !taken) return taken;
     for (const auto& entry : plan.source.checkpoints)
         if (std::ranges::count(plan.checkpoints, entry.number) != 0)
             if (auto taken = take(names::checkpoint_file(entry.number), entry.bytes); !taken)
@@ -193,6 +197,7 @@ Opening<void> Restorer::write_manifest() {
     std::erase_if(manifest.checkpoints, [&](const engine::CheckpointEntry& entry) {
         return std::ranges::count(result_.plan.checkpoints, entry.number) == 0;
     });
+    std::erase_if(manifest.packed, [&](FileNumber number) { return !manifest.names(number); });
     std::erase_if(manifest.moves,
                   [&](const engine::Move& move) { return !manifest.names(move.from); });
     if (auto written = engine::write_manifest(to_, manifest); !written)

@@ -44,6 +44,7 @@ struct RestorePlan {
     Place place;                                  // the moment
     std::vector<engine::FileNumber> whole;        // log files that stay as they are
     std::optional<engine::FileNumber> cut;        // the one that the moment lies in
+    std::vector<engine::FileNumber> packed;       // segments that those lead into
     std::vector<engine::FileNumber> checkpoints;  // that come along
     std::uint64_t bytes = 0;                      // of all of these
 };

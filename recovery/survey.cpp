@@ -6,6 +6,7 @@
 #include "engine/checkpoint_file.hpp"
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
+#include "engine/record_scan.hpp"
 #include "io/base/crc32c.hpp"
 #include "recovery/open.hpp"
 
@@ -117,6 +118,7 @@ class Surveyor {
     Result<void> look_at_past(const Link& link);
     void look_at_checkpoints();
     void look_at_named(const engine::CheckpointEntry& entry);
+    void look_at_packed(engine::FileNumber number);
     void step_timelines(Lsn base);
     void end_of_log(const LogReader& reader);
     [[nodiscard]] std::optional<std::uint64_t> next_frame(LogReader& reader,
@@ -200,6 +202,7 @@ Result<void> Surveyor::find_checkpoints() {
     if (!listed) return fail(listed);
     for (const auto& info : *listed) {
         const auto number = names::checkpoint_number(info.name);
+        if (const auto packed = names::packed_number(info.name)) manifest.packed.push_back(*packed);
         if (!number) continue;
         const auto reader = engine::CheckpointReader::open(files_, *number, manifest.store_id);
         if (!reader) continue;
@@ -210,6 +213,7 @@ Result<void> Surveyor::find_checkpoints() {
                                         .bytes = info.bytes,
                                         .taken_us = (*reader)->header().begun_us});
     }
+    std::ranges::sort(manifest.packed);
     std::ranges::sort(manifest.checkpoints, {}, &engine::CheckpointEntry::lo);
     return {};
 }
@@ -517,16 +521,36 @@ Result<void> Surveyor::look_at_past(const Link& link) {
 void Surveyor::look_at_named(const engine::CheckpointEntry& entry) {
     const engine::Moves moves(result_.manifest.moves);
     for (const auto number : entry.files)
-        if (std::ranges::none_of(
+        if (!std::ranges::binary_search(result_.manifest.packed, number) &&
+            std::ranges::none_of(
                 links_, [&](const Link& link) { return link.file.number == moves(number); }))
             note(names::log_file(moves(number)), 0, {}, {},
                  "is missing, but " + names::checkpoint_file(entry.number) + " leads into it");
+}
+
+// Every record in it. A fault ends the look at this file: what stands behind it has no place of its
+// own, and is told when it is read.
+void Surveyor::look_at_packed(engine::FileNumber number) {
+    SettledFiles settled(files_, result_.manifest);
+    auto scan = engine::RecordScan::packed(settled, result_.manifest.store_id, number);
+    if (!scan) {
+        note(names::packed_file(number), scan.error().offset, {}, {}, scan.error().text());
+        return;
+    }
+    result_.packed.push_back(number);
+    for (;;) {
+        const auto item = (*scan)->next();
+        if (!item) note(names::packed_file(number), (*scan)->offset(), {}, {}, item.error().text());
+        if (!item || !*item) break;
+    }
+    result_.bytes += (*scan)->header().end;
 }
 
 // Each blob of each, that it can be put into an index, and that what it leads into is there.
 void Surveyor::look_at_checkpoints() {
     const auto& manifest = result_.manifest;
     SettledFiles settled(files_, manifest);
+    for (const auto number : manifest.packed) look_at_packed(number);
     for (const auto& entry : manifest.checkpoints) {
         const auto loaded =
             load_checkpoint(settled, manifest.store_id, entry, manifest.hash_secret,

@@ -47,8 +47,9 @@ struct Survey {
     std::vector<Fault> faults;
     std::vector<LogFile> chain;       // files whose frames were read, in the order of the log
     std::vector<std::uint64_t> ends;  // of each: behind its last frame
-    std::uint64_t files_unused = 0;   // made ready, nothing in them
-    std::uint64_t bytes = 0;          // read
+    std::vector<engine::FileNumber> packed;  // those that can be read
+    std::uint64_t files_unused = 0;          // made ready, nothing in them
+    std::uint64_t bytes = 0;                 // read
     std::uint64_t frames = 0;
     std::uint64_t records = 0;          // whole, in whole batches
     std::uint64_t records_dropped = 0;  // whole, in batches that are not

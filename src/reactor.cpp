@@ -316,10 +316,11 @@ void Reactor::read_cold(Connection& connection) {
         read->address = cold.address;
         read->bytes = cold.bytes;
         // Direct reading wants whole blocks, in memory too.
-        const auto offset = cold.address.offset();
+        const auto offset = cold.address.offset() - segment->lead();
+        read->bytes += segment->lead();
         const auto begin = align_down(offset, std::uint64_t{4096});
         const auto end =
-            std::min(align_up(offset + cold.bytes, std::uint64_t{4096}), segment->bytes);
+            std::min(align_up(offset + read->bytes, std::uint64_t{4096}), segment->bytes);
         read->block.resize(end - begin + 4096);
         auto* base = read->block.data();
         auto* aligned = reinterpret_cast<std::byte*>(

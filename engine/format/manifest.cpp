@@ -9,7 +9,8 @@ namespace firnlog::engine {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x314e414d4e524946;  // "FIRNMAN1"
-// Parts of the log were given back: it cannot be replayed from its beginning.
+// Parts of the log were given back, so that it cannot be replayed from its beginning; or there are
+// packed segments.
 constexpr std::uint64_t kIsCompacted = 1;
 constexpr std::uint64_t kHasCheckpoints = 2;
 constexpr std::uint64_t kIncompatibleKnown = kIsCompacted | kHasCheckpoints;
@@ -22,6 +23,7 @@ enum Tag : std::uint32_t {
     kTimelines = 3,
     kRetired = 4,
     kAdopted = 5,
+    kPacked = 6,
     kCheckpoints = 7,
     kMoves = 11,
     kLive = 0x8000000c,
@@ -134,9 +136,12 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
             while (cursor.left() != 0) manifest.moves.push_back(cursor.take<Move>());
             return true;
         case kRetired:
-        case kAdopted: {
+        case kAdopted:
+        case kPacked: {
             if (bytes.size() % sizeof(FileNumber) != 0) return false;
-            auto& files = tag == kRetired ? manifest.retired : manifest.adopted;
+            auto& files = tag == kRetired   ? manifest.retired
+                          : tag == kAdopted ? manifest.adopted
+                                            : manifest.packed;
             while (cursor.left() != 0) files.push_back(cursor.take<FileNumber>());
             return true;
         }
@@ -182,6 +187,11 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     sections.begin(kAdopted);
     for (const auto number : manifest.adopted) sections.put(number);
     sections.end();
+    if (!manifest.packed.empty()) {
+        sections.begin(kPacked);
+        for (const auto number : manifest.packed) sections.put(number);
+        sections.end();
+    }
     if (!manifest.checkpoints.empty()) {
         sections.begin(kCheckpoints);
         for (const auto& entry : manifest.checkpoints) {
@@ -206,8 +216,10 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     }
     store(out.data(), kMagic);
     store(out.data() + 12, kFormatVersion);
-    store(out.data() + 16, (manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints) |
-                               (manifest.has_beginning() ? std::uint64_t{0} : kIsCompacted));
+    store(out.data() + 16,
+          (manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints) |
+              (manifest.has_beginning() && manifest.packed.empty() ? std::uint64_t{0}
+                                                                   : kIsCompacted));
     store(out.data() + 32, std::uint64_t{out.size() - kHeaderBytes});
     store(out.data() + 8, crc32c(Bytes(out).subspan(12)));
     return out;

@@ -65,6 +65,8 @@ struct Manifest {
     std::vector<FileNumber> retired;
     // Files written aside ("….log.new") that count from this manifest on, and get their name then.
     std::vector<FileNumber> adopted;
+    // Packed segments that a checkpoint leads into; ascending.
+    std::vector<FileNumber> packed;
     // The oldest first; the newest one that is sound is where a start begins.
     std::vector<CheckpointEntry> checkpoints;
     // Log files that a checkpoint names and that recovery has written anew under another number.

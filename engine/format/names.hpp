@@ -3,6 +3,7 @@
 //
 //   manifest          which timelines, cuts and files there are; replaced by rename
 //   0000000012.ckpt   a checkpoint
+//   0000000012.pack   a packed segment: records that survived their log file
 //   lock              held by the one writer
 //   0000000012.log    a log segment, or one made ready and not used yet
 //   0000000012.log.new  a segment written aside by recovery; counts once the manifest adopts it
@@ -25,6 +26,7 @@ inline constexpr std::string_view kLogSuffix = ".log";
 inline constexpr std::string_view kNewSuffix = ".new";  // being built; ours to remove at a start
 
 inline constexpr std::string_view kCheckpointSuffix = ".ckpt";
+inline constexpr std::string_view kPackedSuffix = ".pack";
 
 [[nodiscard]] inline std::string numbered(FileNumber number, std::string_view suffix) {
     std::string digits = std::to_string(number);
@@ -40,6 +42,10 @@ inline constexpr std::string_view kCheckpointSuffix = ".ckpt";
 }
 [[nodiscard]] inline std::string checkpoint_file(FileNumber number) {
     return numbered(number, kCheckpointSuffix);
+}
+
+[[nodiscard]] inline std::string packed_file(FileNumber number) {
+    return numbered(number, kPackedSuffix);
 }
 
 [[nodiscard]] inline std::optional<FileNumber> number_of(std::string_view name,
@@ -58,9 +64,13 @@ inline constexpr std::string_view kCheckpointSuffix = ".ckpt";
 [[nodiscard]] inline std::optional<FileNumber> checkpoint_number(std::string_view name) {
     return number_of(name, kCheckpointSuffix);
 }
+[[nodiscard]] inline std::optional<FileNumber> packed_number(std::string_view name) {
+    return number_of(name, kPackedSuffix);
+}
 // Of whatever kind.
 [[nodiscard]] inline std::optional<FileNumber> any_number(std::string_view name) {
     if (const auto number = log_number(name)) return number;
+    if (const auto number = packed_number(name)) return number;
     return checkpoint_number(name);
 }
 

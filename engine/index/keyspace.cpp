@@ -282,6 +282,49 @@ Object* Keyspace::find_or_make(Oid oid, Type type) {
     return &objects->add(std::move(object));
 }
 
+std::optional<Spot> Keyspace::spot_of(const Record& record) const {
+    Spot spot{.kind = record.kind, .kid = record.kid, .oid = record.oid};
+    switch (record.kind) {
+        case Kind::string:
+        case Kind::bind:
+            spot.tag = hasher.tag(record.key);
+            spot.stripe = stripe_of(record.key);
+            return spot;
+        case Kind::element:
+        case Kind::patch:
+            spot.tag = hasher.tag(record.key);
+            spot.stripe = record.oid.home();
+            spot.position = BigString::position(record, spot.tag);
+            return spot;
+        default:
+            return std::nullopt;
+    }
+}
+
+bool Keyspace::move(const Spot& spot, Address from, Address to) {
+    const std::lock_guard guard(stripes_[spot.stripe].lock);
+    if (spot.kind == Kind::element || spot.kind == Kind::patch) {
+        auto* object = find_object(spot.oid);
+        return object != nullptr &&
+               std::visit([&](auto& body) { return body.move(spot.tag, spot.position, from, to); },
+                          object->body);
+    }
+    const auto* space = find_space_of(spot.kid);
+    auto* entry = space == nullptr ? nullptr : space->stripes[spot.stripe].find(spot.tag);
+    if (entry == nullptr || (entry->type() == Type::string) != (spot.kind == Kind::string))
+        return false;
+    if (spot.kind == Kind::string) {
+        if (entry->address() != from) return false;
+        entry->move_to(to);
+        return true;
+    }
+    // Whoever binds it anew holds this stripe, for this key leads there now.
+    auto& binding = entry->pointer<Object>()->binding;
+    if (binding != from) return false;
+    binding = to;
+    return true;
+}
+
 void Keyspace::count_stray(Space& space, int by) {
     space.strays.fetch_add(by, std::memory_order_relaxed);
     strays_.fetch_add(by, std::memory_order_relaxed);

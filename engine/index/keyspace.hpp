@@ -14,6 +14,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -59,6 +60,16 @@ struct Watch {
     std::atomic<bool>* touched = nullptr;
     Watch* next = nullptr;
     Watch** before = nullptr;
+};
+
+// Where the index leads to a record, as the record itself says.
+struct Spot {
+    Kind kind = Kind::erased;
+    Kid kid = 0;
+    Stripe stripe = 0;
+    Tag tag;
+    Oid oid;
+    std::uint64_t position = 0;  // within a big string
 };
 
 class Keyspace {
@@ -131,6 +142,13 @@ class Keyspace {
     // applies.
     [[nodiscard]] Known know(const Record& record);
     void replay(const Record& record, const Place& place, const Known& known);
+
+    // ---- For the walk. Any thread; takes the stripe's lock.
+
+    // Nothing for a record that no entry ever leads to.
+    [[nodiscard]] std::optional<Spot> spot_of(const Record& record) const;
+    // Whether the entry leads to `from`; from then on it leads to `to`, where the same bytes are.
+    bool move(const Spot& spot, Address from, Address to);
 
     [[nodiscard]] Object* find_object(Oid oid);
     // Null if it is of a type that this build does not have.

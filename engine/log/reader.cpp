@@ -35,7 +35,15 @@ RecordReader::Found RecordReader::read(Address address, std::size_t size_hint, S
     const auto place = segment->place();
     const auto offset = address.offset();
     const auto left = segment->bytes - offset;
+    const auto lead = segment->lead();
+    if (offset < lead) return found;
     found.lsn = segment->lsn_at(offset);
+    // Of copied bytes: what leads the record, and itself.
+    const auto checked = [&](Bytes bytes) -> std::optional<Decoded> {
+        if (bytes.size() < lead) return {};
+        const auto lsn = lead == 0 ? found.lsn : load<Lsn>(bytes.data());
+        return decode_record(bytes.subspan(lead), seed_.at(lsn));
+    };
     const auto done = [&](const std::optional<Decoded>& decoded) {
         if (!decoded) return found;
         found.outcome = Outcome::found;
@@ -45,16 +53,17 @@ RecordReader::Found RecordReader::read(Address address, std::size_t size_hint, S
     };
     if (place.own) return done(decode_own_record({place.bytes + offset, left}));
     for (const auto& item : warm)
-        if (item.address == address) return done(decode_record(item.bytes, seed_.at(found.lsn)));
-    const auto size = std::min<std::uint64_t>(std::max(size_hint, kRecordBytesMin), left);
+        if (item.address == address) return done(checked(item.bytes));
+    const auto begin = offset - lead;
+    const auto size = lead + std::min<std::uint64_t>(std::max(size_hint, kRecordBytesMin), left);
     if (!may_wait && look_for_cold.load(std::memory_order_relaxed) &&
-        !segment->map->resident(offset, size)) {
+        !segment->map->resident(begin, size)) {
         found.outcome = Outcome::cold;
         return found;
     }
     auto* copy = scratch.take(size);
-    if (!io::guarded_copy(copy, place.bytes + offset, size)) return found;
-    return done(decode_record({copy, size}, seed_.at(found.lsn)));
+    if (!io::guarded_copy(copy, place.bytes + begin, size)) return found;
+    return done(checked({copy, size}));
 }
 
 }  // namespace firnlog::engine

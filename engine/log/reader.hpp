@@ -31,7 +31,7 @@ class Scratch {
     std::vector<std::unique_ptr<std::byte[]>> large_;
 };
 
-// Bytes of a record that were read through the ring.
+// Bytes of a record that were read through the ring, with what leads them in its segment.
 struct Warm {
     Address address;
     std::vector<std::byte> bytes;

@@ -23,7 +23,9 @@ std::unique_ptr<Image> Image::make(std::size_t bytes) {
     return image;
 }
 
-Lsn Segment::lsn_at(std::uint64_t offset) const { return base + (offset - kSegmentHeaderBytes); }
+Lsn Segment::lsn_at(std::uint64_t offset) const {
+    return packed ? Lsn{} : base + (offset - kSegmentHeaderBytes);
+}
 
 Segments::~Segments() {
     for (auto& slot : shelves_) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "engine/address.hpp"
+#include "engine/format/packed.hpp"
 #include "io/base/bytes.hpp"
 #include "io/files.hpp"
 
@@ -43,10 +44,18 @@ class Image {
 
 class Segment {
   public:
-    Segment(FileNumber file_number, Lsn base_lsn, std::uint64_t file_bytes, int descriptor)
-        : number(file_number), bytes(file_bytes), fd(descriptor), base(base_lsn) {}
+    enum class Kind : std::uint8_t { log, packed };
+
+    Segment(FileNumber file_number, Lsn base_lsn, std::uint64_t file_bytes, int descriptor,
+            Kind kind = Kind::log)
+        : number(file_number),
+          packed(kind == Kind::packed),
+          bytes(file_bytes),
+          fd(descriptor),
+          base(base_lsn) {}
 
     const FileNumber number;
+    const bool packed;
     const std::uint64_t bytes;  // of the file
     const int fd;
 
@@ -62,7 +71,11 @@ class Segment {
     std::unique_ptr<Image> image;
     std::unique_ptr<io::Mapping> map;
 
+    // Of a packed one none, which is before all others: its records are durable, and no reply waits
+    // for them. What their lsns were stands beside them.
     [[nodiscard]] Lsn lsn_at(std::uint64_t offset) const;
+    // Bytes before a record that are read with it.
+    [[nodiscard]] std::size_t lead() const { return packed ? kPackedLeadBytes : 0; }
 
     // Where to read: bytes[0] is offset 0 of the file. `own` bytes never left this process: they
     // need neither a guard nor a checksum.

@@ -112,6 +112,19 @@ bool BigString::load(Bytes piece, const Moves& moves) {
     return true;
 }
 
+bool BigString::move(Tag, std::uint64_t position, Address from, Address to) {
+    if (position >= chunks_.size()) return false;
+    auto& chunk = chunks_[position];
+    if (chunk.base.address == from) {
+        chunk.base.address = to;
+        return true;
+    }
+    const auto found = std::ranges::find(chunk.patches, from, &Piece::address);
+    if (found == chunk.patches.end()) return false;
+    found->address = to;
+    return true;
+}
+
 std::uint64_t BigString::position(const Record& record, Tag) {
     return record.key.size() == sizeof(std::uint64_t)
                ? firnlog::load<std::uint64_t>(as_bytes(record.key).data())

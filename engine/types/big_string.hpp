@@ -38,6 +38,8 @@ class BigString {
     };
 
     void apply(const Record& record, Address address, std::size_t bytes, Tag tag);
+    // A piece of the chunk at `position` has its record at `from`: it is at `to` now.
+    bool move(Tag tag, std::uint64_t position, Address from, Address to);
     template <class Visit>
     void for_each(Visit&& visit) const {
         for (const auto& chunk : chunks_) {

@@ -17,6 +17,13 @@ void HashBody::apply(const Record& record, Address address, std::size_t bytes, T
                          static_cast<std::uint32_t>(record.value.size())});
 }
 
+bool HashBody::move(Tag tag, std::uint64_t, Address from, Address to) {
+    auto* entry = fields_.find(tag);
+    if (entry == nullptr || entry->address() != from) return false;
+    entry->move_to(to);
+    return true;
+}
+
 // 0 longest 4 · 4 count 4 · 8 in order 4 · 12 zero 4 · 16 the entries, 16 each
 std::uint64_t HashBody::save(std::uint64_t from, std::vector<std::byte>& out) const {
     std::vector<Entry> entries;

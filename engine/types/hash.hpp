@@ -20,6 +20,8 @@ class HashBody {
     static constexpr std::uint16_t kLinearMax = 512;
 
     void apply(const Record& record, Address address, std::size_t bytes, Tag tag);
+    // The field's record is at `from`: it is at `to` now.
+    bool move(Tag tag, std::uint64_t position, Address from, Address to);
     template <class Visit>
     void for_each(Visit&& visit) const {
         fields_.for_each(visit);

@@ -2,10 +2,11 @@
 // Value: the closed list of object types, and the concept each fulfils.
 //
 // A type is a body with `apply(record, address, bytes, tag)`, the only mutator, used by commands
-// and by replay alike; `for_each`, the only visitor; `size`; and what the walk needs: `save` writes
-// down a piece of it from a position on, `load` takes such a piece in, and `position` tells which
-// piece a record belongs to. A new type is a body, a line in Body and one in make_object. `tag` is
-// of the record's key; `bytes` is the record's size in the log.
+// and by replay alike; `for_each`, the only visitor;
+// `move`, by which the walk says that a record lies elsewhere; `size`; and what the walk needs:
+// `save` writes down a piece of it from a position on, `load` takes such a piece in, and `position`
+// tells which piece a record belongs to. A new type is a body, a line in Body and one in
+// make_object. `tag` is of the record's key; `bytes` is the record's size in the log.
 
 #include <concepts>
 #include <memory>
@@ -27,6 +28,7 @@ concept ObjectBody = requires(B body, const B& constant, const Record& record) {
     { constant.size() } -> std::convertible_to<std::size_t>;
     { constant.memory_bytes() } -> std::convertible_to<std::size_t>;
     constant.for_each([](const auto&) {});
+    { body.move(Tag{}, std::uint64_t{}, Address{}, Address{}) } -> std::same_as<bool>;
     // Appends a piece; returns the position that the next one begins at, 0: that was the last.
     {
         constant.save(std::uint64_t{}, std::declval<std::vector<std::byte>&>())

@@ -103,7 +103,7 @@ Flow walk(Call& call) {
     }
     if (!text::equal_folded(word, "status")) return call.syntax_error();
     const auto status = walk.status();
-    call.out.map(14);
+    call.out.map(16);
     const auto field = [&](std::string_view name, std::uint64_t value) {
         call.out.bulk(name);
         call.out.integer(static_cast<std::int64_t>(value));
@@ -123,6 +123,8 @@ Flow walk(Call& call) {
     field("garbage_bytes", status.garbage_bytes);
     field("history_bytes", status.history_bytes);
     field("freed_bytes", status.freed_bytes);
+    field("relocated_records", status.relocated.records);
+    field("relocated_bytes", status.relocated.written_bytes);
     return Flow::done;
 }
 

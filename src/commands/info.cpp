@@ -324,6 +324,11 @@ void log_fields(const Facts& facts, Lines& lines) {
     lines.add("oldest_lsn", walk.oldest.value);
     lines.add("oldest_time", walk.oldest_us / 1'000'000);
     lines.add("freed_bytes", walk.freed_bytes);
+    lines.add("packed_segments", walk.packed_files);
+    lines.add("packed_bytes", walk.packed_bytes);
+    lines.add("relocated_records", walk.relocated.records);
+    lines.add("relocated_bytes", walk.relocated.written_bytes);
+    lines.add("relocation_read_bytes", walk.relocated.read_bytes);
     const auto& counters = engine.counters;
     lines.add("cold_reads", counters.cold_reads.load(std::memory_order_relaxed));
     lines.add("late_reads", counters.late_reads.load(std::memory_order_relaxed));

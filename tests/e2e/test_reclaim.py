@@ -2,10 +2,13 @@
 them, and nothing that was acknowledged goes with them.
 """
 
+import contextlib
 import os
 import pathlib
 import random
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -38,7 +41,11 @@ def run(*words):
 
 
 def disk_bytes(server):
-    return sum(path.stat().st_size for path in pathlib.Path(server.folder).iterdir())
+    bytes_all = 0
+    for path in pathlib.Path(server.folder).iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            bytes_all += path.stat().st_size
+    return bytes_all
 
 
 def overwrite(client, round_, keys=KEYS):
@@ -173,6 +180,97 @@ class Reclaim(unittest.TestCase):
                     overwrite(client, acked, 500)
             print("report: reclaim: kills %d, bytes given back %d" % (KILLS, freed))
             self.assertGreater(freed, 0)
+
+
+class Overwrites(unittest.TestCase):
+    """A load of overwrites, and beside it values that nobody touches: they are moved, and moved again."""
+
+    KEYS = 1_000_000 if PROVE else 60_000
+    WRITES = 20 * KEYS if PROVE else 400_000
+    VALUE = 300
+    # 12 of a record's head, 16 of the key, to a multiple of 8.
+    LIVE = KEYS * 328
+
+    def load(self, server, writes):
+        program = shutil.which("redis-benchmark")
+        if program is None:
+            self.skipTest("redis-benchmark is not installed")
+        argv = [program, "-p", server.port, "-t", "set", "-q", "-P", 2, "-c", 4]
+        argv += ["-n", writes, "-r", self.KEYS, "-d", self.VALUE]
+        return subprocess.Popen([str(word) for word in argv], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def leave(self, client, part):
+        client.pipeline([("SET", "still:%d:%d" % (part, i), "s%d" % (i * part) * 9)
+                         for i in range(400)])
+        client.pipeline([("HSET", "fields", "f%d:%d" % (part, i), i) for i in range(200)])
+        client.pipeline([("SET", "big:%d" % part, "B" * 150_000),
+                         ("SETRANGE", "big:%d" % part, 70_000 + part, "patched"),
+                         ("SET", "gone:%d" % part, "x"), ("HSET", "gone too", "f", part)])
+        client.ask("DEL", "gone:%d" % part, "gone too")
+
+    def expect(self, client, parts):
+        for part in range(parts):
+            replies = client.pipeline([("GET", "still:%d:%d" % (part, i)) for i in range(400)])
+            for i, reply in enumerate(replies):
+                self.assertIn(b"s%d" % (i * part) * 9 + b"\r\n", reply)
+            replies = client.pipeline([("HGET", "fields", "f%d:%d" % (part, i)) for i in range(200)])
+            for i, reply in enumerate(replies):
+                self.assertTrue(reply.endswith(b"\n%d\r\n" % i), reply)
+            big = b"B" * (70_000 + part) + b"patched" + b"B" * (150_000 - 70_007 - part)
+            self.assertEqual(client.value("GET", "big:%d" % part), big)
+            self.assertEqual(client.value("EXISTS", "gone:%d" % part, "gone too"), 0)
+
+    def test_the_disk_stays_bounded_and_nothing_is_lost_over_kills(self):
+        rng = random.Random(SEED)
+        with harness.firnlog(*SMALL, "--retain", 0) as server:
+            parts = 0
+            peak = 0
+            while parts < 4:
+                with server.connect() as client:
+                    self.leave(client, parts)
+                parts += 1
+                load = self.load(server, self.WRITES // 4)
+                while load.poll() is None:
+                    peak = max(peak, disk_bytes(server))
+                    time.sleep(0.05)
+            with server.connect() as client:
+                told = info(client)
+                self.assertGreater(int(told["relocated_records"]), 0)
+                self.assertGreater(int(told["freed_bytes"]), self.LIVE)
+                self.expect(client, parts)
+            print("report: reclaim: live %d, the disk's peak %d: %.2f times, written %d, moved %s"
+                  % (self.LIVE, peak, peak / self.LIVE, self.WRITES * 328, told["relocated_bytes"]))
+            # How far a walk is behind depends on the machine; without any it were the factor of writes.
+            self.assertLess(peak, 5 * self.LIVE + (16 << 20))
+            for kill in range(KILLS):
+                with server.connect() as client:
+                    self.leave(client, parts)
+                parts += 1
+                load = self.load(server, self.WRITES)
+                time.sleep(0.5 + rng.random())
+                server.kill()
+                load.wait()
+                server.start()
+                with server.connect() as client:
+                    self.expect(client, parts)
+                    digest = client.value("FIRN", "DIGEST")
+                if kill % 2 == 0:
+                    server.restart()
+                    with server.connect() as client:
+                        self.assertEqual(client.value("FIRN", "DIGEST"), digest)
+            self.assertEqual(server.stop(), 0)
+            checked = run("check", server.folder)
+            self.assertEqual(checked.returncode, 0, checked.stdout)
+            with tempfile.TemporaryDirectory() as aside:
+                repaired = run("repair", server.folder, "--to", aside + "/new")
+                self.assertEqual(repaired.returncode, 0, repaired.stdout + repaired.stderr)
+                restored = run("restore", "--from", server.folder, "--to", aside + "/restored",
+                               "--ttl", "keep")
+                self.assertEqual(restored.returncode, 0, restored.stdout + restored.stderr)
+                for name in ("/new", "/restored"):
+                    with harness.firnlog(folder=aside + name) as second, second.connect() as client:
+                        self.assertEqual(client.value("FIRN", "DIGEST"), digest, name)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ struct Campaign {
     std::uint64_t nested = 0;
     std::uint64_t resumed = 0;
     std::uint64_t torn = 0;
-    std::uint64_t freed = 0;             // bytes given back, by seed
+    std::uint64_t freed = 0;             // bytes given back
+    std::uint64_t relocated = 0;         // records
     std::uint64_t archives = 0;          // compared over the crash, and
     std::uint64_t archived_records = 0;  // what they held
     std::map<std::string, std::uint64_t> by_mode;
@@ -210,6 +211,9 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
     const auto freed = under_test.engine().walk.status().freed_bytes;
     BOOST_TEST((freed == 0) == keeps);
     campaign.freed += freed;
+    const auto relocated = under_test.engine().walk.status().relocated.records;
+    BOOST_TEST((relocated == 0) == keeps);
+    campaign.relocated += relocated;
     world.on_operation({});
 }
 
@@ -244,11 +248,13 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
     for (const char* phase : {"create", "serve", "multi", "expire", "image", "rename", "flushall",
                               "big", "rotate", "release", "reclaim", "stop", "recovery"})
         BOOST_TEST(campaign.by_phase_and_kind[phase].size() > 0, "no crash in phase " << phase);
-    // Of giving back: segments unlinked behind the switch.
-    for (const auto kind : {sim::Kind::rename, sim::Kind::unlink, sim::Kind::sync_dir})
+    // Of giving back: packed segments made, segments unlinked behind the switch.
+    for (const auto kind : {sim::Kind::create, sim::Kind::write, sim::Kind::sync, sim::Kind::rename,
+                            sim::Kind::unlink, sim::Kind::sync_dir})
         BOOST_TEST(campaign.by_phase_and_kind["reclaim"][sim::text(kind)] > 0,
                    "no crash while files are given back, at " << sim::text(kind));
     BOOST_TEST(campaign.freed > 0);
+    BOOST_TEST(campaign.relocated > 0);
     // Of a checkpoint: its file begun, written and synced, its name made durable, the manifest
     // switched, the one before the last let go.
     for (const auto kind : {sim::Kind::create, sim::Kind::write, sim::Kind::sync,

@@ -144,6 +144,7 @@ OpenOptions small_options(bool keeps) {
     // Only when it is asked for.
     options.engine.walk.log_bytes = 0;
     if (!keeps) options.engine.walk.window.retain_s = 0;
+    options.engine.walk.packed_bytes = 24 * 1024;
     return options;
 }
 

@@ -112,13 +112,20 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     }
     world.phase("image");
     if (!subject.checkpoint(change)) return false;
-    // Everything is written anew, so that whole segments hold nothing that anybody needs: they go
-    // with the checkpoint that lets go of the last one that led there.
-    for (int round = 0; round < 2; ++round) {
+    // Nearly everything is written anew: what stays in use of a segment is moved to a packed one,
+    // and the segment goes with the checkpoint that lets go of the last one that led there.
+    for (int round = 0; round < 5; ++round) {
         world.phase("overwrite");
-        for (int i = 0; i < 24; ++i)
-            if (!subject.set("key:" + std::to_string(i % 12), text(rng.between(4000, 9000))))
+        for (int i = 0; i < 18; ++i) {
+            if (!subject.set("key:" + std::to_string(i % 6), text(rng.between(4000, 9000))))
                 return false;
+            const auto name = std::to_string(round) + "." + std::to_string(i);
+            if (i % 3 == 0 && !subject.set("keep:" + name, text(rng.between(1, 3000))))
+                return false;
+            if (i % 5 == 0 && !subject.hash_set("hash:keep", name, text(100))) return false;
+            if (i % 9 == 0 && !subject.patch("big", rng.below(60'000), text(50))) return false;
+        }
+        if (!subject.remove("keep:0." + std::to_string(3 * round))) return false;
         if (!subject.sync()) return false;
         while (subject.engine().work() && !world.crashed()) {
         }

@@ -1,0 +1,119 @@
+#include "engine/record_scan.hpp"
+
+#include <algorithm>
+
+#include "engine/format/names.hpp"
+
+namespace firnlog::engine {
+namespace {
+
+constexpr std::uint64_t kBlock = 4096;
+constexpr std::uint64_t kReadAhead = std::uint64_t{1} << 20;
+// From so many bytes on the size that a record claims is always known.
+constexpr std::size_t kHeadBytes = 32;
+
+}  // namespace
+
+tl::unexpected<Error> RecordScan::damaged(const char* doing) const {
+    return fail(Error{.code = Code::damaged, .offset = at_, .file = number_, .doing = doing});
+}
+
+Result<std::unique_ptr<RecordScan>> RecordScan::log(io::Files& files, const StoreId& store_id,
+                                                    FileNumber number, Lsn base) {
+    auto fd = files.open(names::log_file(number), io::Open::read, true);
+    if (!fd) return fail(fd);
+    std::unique_ptr<RecordScan> scan(new RecordScan(files, store_id, number, *fd));
+    scan->base_ = base;
+    scan->at_ = kSegmentHeaderBytes;
+    scan->frame_end_ = scan->at_;
+    return scan;
+}
+
+Result<std::unique_ptr<RecordScan>> RecordScan::packed(io::Files& files, const StoreId& store_id,
+                                                       FileNumber number) {
+    auto fd = files.open(names::packed_file(number), io::Open::read, true);
+    if (!fd) return fail(fd);
+    std::unique_ptr<RecordScan> scan(new RecordScan(files, store_id, number, *fd));
+    scan->packed_ = true;
+    const auto size = files.size(*fd);
+    if (!size) return fail(size);
+    const auto block = scan->look(kPackedHeaderBytes);
+    if (!block) return fail(block);
+    const auto header = decode_packed_header(*block);
+    if (!header || header->store_id != store_id || header->number != number || header->end > *size)
+        return scan->damaged("read a packed segment: its header does not fit");
+    scan->header_ = *header;
+    scan->at_ = kPackedHeaderBytes;
+    return scan;
+}
+
+// A direct file is read in whole blocks into aligned memory.
+Result<Bytes> RecordScan::look(std::size_t want) {
+    if (at_ < begin_ || at_ + want > end_) {
+        begin_ = align_down(at_, kBlock);
+        end_ = begin_;
+        const auto size =
+            align_up(at_ + std::max<std::uint64_t>(want, kReadAhead), kBlock) - begin_;
+        if (memory_.size() < size + kBlock) memory_.resize(size + kBlock);
+        window_ = reinterpret_cast<std::byte*>(
+            align_up(reinterpret_cast<std::uintptr_t>(memory_.data()), std::uintptr_t{kBlock}));
+        const auto got = files_.read(fd_, begin_, {window_, size});
+        if (!got) return fail(got);
+        end_ = begin_ + *got;
+    }
+    if (at_ >= end_) return Bytes{};
+    return Bytes(window_ + (at_ - begin_), std::min<std::uint64_t>(want, end_ - at_));
+}
+
+// False: the log ends in this file, or goes on in another.
+Result<bool> RecordScan::open_frame() {
+    const auto bytes = look(kFrameHeaderBytes);
+    if (!bytes) return fail(bytes);
+    const auto header =
+        decode_frame_header(*bytes, frame_seed_, base_ + (at_ - kSegmentHeaderBytes));
+    if (!header) return false;
+    at_ += kFrameHeaderBytes;
+    frame_end_ = at_ + header->length;
+    return true;
+}
+
+Result<std::optional<RecordScan::Item>> RecordScan::next() {
+    Item item;
+    if (packed_) {
+        if (at_ == header_.end) {
+            if (seen_ != header_.records)
+                return damaged("read a packed segment: records are missing");
+            return std::optional<Item>{};
+        }
+        const auto lead = look(kPackedLeadBytes);
+        if (!lead) return fail(lead);
+        if (lead->size() < kPackedLeadBytes || header_.end - at_ < kPackedLeadBytes)
+            return damaged("read a packed segment: it is cut short");
+        item.lsn = {load<std::uint64_t>(lead->data())};
+        at_ += kPackedLeadBytes;
+    } else {
+        while (at_ == frame_end_) {
+            const auto opened = open_frame();
+            if (!opened) return fail(opened);
+            if (!*opened) return std::optional<Item>{};
+        }
+        item.lsn = base_ + (at_ - kSegmentHeaderBytes);
+    }
+    const auto head = look(kHeadBytes);
+    if (!head) return fail(head);
+    const auto size = claimed_record_bytes(*head);
+    const auto end = packed_ ? header_.end : frame_end_;
+    if (!size || *size > end - std::min(at_, end)) return damaged("read a record: it is damaged");
+    const auto bytes = look(*size);
+    if (!bytes) return fail(bytes);
+    const auto decoded = decode_record(*bytes, record_seed_.at(item.lsn));
+    if (!decoded) return damaged("read a record: its checksum does not fit");
+    item.offset = at_;
+    item.record = decoded->record;
+    item.bytes = bytes->first(decoded->size);
+    at_ += decoded->size;
+    ++seen_;
+    return std::optional(item);
+}
+
+}  // namespace firnlog::engine

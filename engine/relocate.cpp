@@ -1,0 +1,177 @@
+#include "engine/relocate.hpp"
+
+#include <algorithm>
+
+#include "engine/format/names.hpp"
+
+namespace firnlog::engine {
+namespace {
+
+// Of one step.
+constexpr std::uint64_t kGatherBytes = std::uint64_t{512} << 10;
+constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
+constexpr std::size_t kSwaps = 4096;
+
+}  // namespace
+
+Relocator::Relocator(io::Files& files, Keyspace& keyspace, Segments& segments, Supply& supply,
+                     const StoreId& store_id, std::uint64_t packed_bytes)
+    : files_(files),
+      keyspace_(keyspace),
+      segments_(segments),
+      supply_(supply),
+      store_id_(store_id),
+      packed_bytes_(packed_bytes),
+      writer_(files, store_id) {}
+
+void Relocator::begin(std::vector<FileNumber> victims) {
+    ensure(moved_.empty() && !writer_.active(), "what was begun before has ended");
+    victims_ = std::move(victims);
+    std::ranges::reverse(victims_);
+    phase_ = Phase::gather;
+}
+
+Result<bool> Relocator::step() {
+    switch (phase_) {
+        case Phase::gather:
+            return gather();
+        case Phase::read_back:
+            return read_back();
+        case Phase::swap:
+            break;
+    }
+    if (swap()) return true;
+    phase_ = Phase::gather;
+    return scan_ != nullptr || !victims_.empty();
+}
+
+// False: there is no other victim.
+Result<bool> Relocator::open_next() {
+    while (!victims_.empty()) {
+        victim_ = victims_.back();
+        victims_.pop_back();
+        const auto* segment = segments_.find(victim_);
+        if (segment == nullptr) continue;
+        auto scan = segment->packed ? RecordScan::packed(files_, store_id_, victim_)
+                                    : RecordScan::log(files_, store_id_, victim_, segment->base);
+        if (scan) {
+            scan_ = std::move(*scan);
+            return true;
+        }
+        given_up_.insert(victim_);
+    }
+    return false;
+}
+
+Result<bool> Relocator::gather() {
+    if (scan_ == nullptr) {
+        const auto opened = open_next();
+        if (!opened) return opened;
+        if (!*opened) {
+            if (moved_.empty()) return false;
+            if (auto closed = close_packed(); !closed) return fail(closed);
+            return true;
+        }
+    }
+    const auto from = scan_->offset();
+    while (scan_->offset() - from < kGatherBytes) {
+        const auto item = scan_->next();
+        if (!item) given_up_.insert(victim_);
+        if (!item || !*item) {
+            counts_.read_bytes += scan_->offset() - from;
+            scan_.reset();
+            return true;
+        }
+        const auto spot = keyspace_.spot_of((*item)->record);
+        const Address address(victim_, (*item)->offset);
+        if (!spot || !keyspace_.move(*spot, address, address)) continue;
+        if (!writer_.active()) {
+            const auto number = supply_.give_number();
+            if (!number) return fail(number);
+            if (auto begun = writer_.begin(*number); !begun) return fail(begun);
+            loose_ = true;
+        }
+        const auto offset = writer_.add((*item)->lsn, (*item)->bytes);
+        if (!offset) return fail(offset);
+        moved_.push_back({.spot = *spot, .from = address, .offset = *offset});
+        if (writer_.bytes() < packed_bytes_) continue;
+        if (auto closed = close_packed(); !closed) return fail(closed);
+        break;
+    }
+    counts_.read_bytes += scan_->offset() - from;
+    return true;
+}
+
+Result<void> Relocator::close_packed() {
+    counts_.written_bytes += writer_.bytes();
+    if (auto finished = writer_.finish(); !finished) return finished;
+    phase_ = Phase::read_back;
+    return {};
+}
+
+// Past the page cache, where there is a way: what lies on the disk is what will be needed. The scan
+// of the victim waits in scan_.
+Result<bool> Relocator::read_back() {
+    if (check_ == nullptr) {
+        auto scan = RecordScan::packed(files_, store_id_, writer_.number());
+        if (!scan) return fail(scan);
+        check_ = std::move(*scan);
+    }
+    const auto from = check_->offset();
+    while (check_->offset() - from < kReadBytes) {
+        const auto item = check_->next();
+        if (!item) return fail(item);
+        if (*item) continue;
+        check_.reset();
+        break;
+    }
+    if (check_ != nullptr) return true;
+    if (auto reached = bring_into_reach(); !reached) return fail(reached);
+    swapped_ = 0;
+    phase_ = Phase::swap;
+    return true;
+}
+
+Result<void> Relocator::bring_into_reach() {
+    auto fd = files_.open(names::packed_file(writer_.number()), io::Open::read);
+    if (!fd) return fail(fd);
+    auto map = files_.map(*fd);
+    if (!map) {
+        files_.close(*fd);
+        return fail(map);
+    }
+    auto segment = std::make_unique<Segment>(writer_.number(), Lsn{}, (*map)->bytes().size(), *fd,
+                                             Segment::Kind::packed);
+    segment->end = segment->bytes;
+    segment->read_from((*map)->bytes().data(), false);
+    segment->map = std::move(*map);
+    segments_.add(std::move(segment));
+    loose_ = false;
+    return {};
+}
+
+// False: all of them were.
+bool Relocator::swap() {
+    const auto end = std::min(moved_.size(), swapped_ + kSwaps);
+    for (; swapped_ < end; ++swapped_) {
+        const auto& moved = moved_[swapped_];
+        if (keyspace_.move(moved.spot, moved.from, Address(writer_.number(), moved.offset)))
+            ++counts_.records;
+    }
+    if (swapped_ < moved_.size()) return true;
+    moved_.clear();
+    return false;
+}
+
+void Relocator::abandon() {
+    check_.reset();
+    // One in reach stays: entries may lead there.
+    if (loose_) writer_.abandon();
+    loose_ = false;
+    moved_.clear();
+    victims_.clear();
+    scan_.reset();
+    phase_ = Phase::gather;
+}
+
+}  // namespace firnlog::engine
