@@ -323,13 +323,13 @@ BOOST_AUTO_TEST_CASE(a_random_choice_from_what_is_left_of_many_comes_to_an_end) 
     BOOST_TEST((twins.map.random(5) == nullptr));
 }
 
-BOOST_AUTO_TEST_CASE(an_entry_takes_at_most_24_bytes_at_any_size_past_a_page) {
+BOOST_AUTO_TEST_CASE(an_entry_takes_at_most_20_bytes_at_any_size_past_a_page) {
     std::mt19937_64 random(7);
     TagMap map(12);
     while (map.size() < 300'000) {
         map.insert({.high = random(), .low = 0}).point_at(Type::string, Address::from_bits(8), 8);
         if (map.size() > TagMap::kPageEntriesMax && map.size() % 97 == 0)
-            BOOST_TEST_REQUIRE(map.memory_bytes() <= map.size() * 24);
+            BOOST_TEST_REQUIRE(map.memory_bytes() <= map.size() * 20);
     }
 }
 
