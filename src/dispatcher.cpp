@@ -165,11 +165,14 @@ bool Dispatcher::refuse(Connection& client, resp::Writer& out, const Command& co
                      "in this context");
     }
     places_.clear();
+    keys_.clear();
     if (!find_keys(command, args, places_))
         return false;  // the handler says what is wrong with the count of keys
-    for (const auto place : places_)
+    for (const auto place : places_) {
         if (args[place.index].size() > engine::kKeyBytesMax)
             return error("ERR the key is longer than 65536 bytes");
+        keys_.push_back(args[place.index]);
+    }
     return false;
 }
 
@@ -188,14 +191,9 @@ Flow Dispatcher::queue(Connection& client, resp::Writer& out, const Command& com
     return Flow::done;
 }
 
-void Dispatcher::begin_session(Connection& client, const Command& command,
-                               std::span<const std::string_view> args) {
-    keys_.clear();
+void Dispatcher::begin_session(Connection& client, const Command& command) {
     if (command.name == "exec" && client.transaction.open) return begin_exec(client);
     if ((command.flags & kAllStripes) != 0) return session_.begin_all(client.database);
-    places_.clear();
-    if (find_keys(command, args, places_))
-        for (const auto place : places_) keys_.push_back(args[place.index]);
     session_.begin(keys_, client.database);
 }
 
@@ -214,9 +212,9 @@ void Dispatcher::begin_exec(Connection& client) {
 Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& command,
                      std::span<const std::string_view> args,
                      std::optional<engine::Durability> policy) {
-    const auto began = nanoseconds_now();
+    const auto began = ended_ns_ != 0 ? ended_ns_ : nanoseconds_now();
     failed_ = false;
-    begin_session(client, command, args);
+    begin_session(client, command);
     session_.warm = std::move(client.warm);
     client.warm.clear();
     Call call{.server = server_,
@@ -244,7 +242,9 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     // commands it ran.
     note_for_monitors(client, command, args);
     if (!monitor_lines_.empty()) feed_monitors(reactor_, std::exchange(monitor_lines_, {}));
-    const auto took = nanoseconds_now() - began;
+    const auto ended = nanoseconds_now();
+    if (in_burst_) ended_ns_ = ended;
+    const auto took = ended - began;
     count(command, took);
     note_slow(client, command, args, took);
     const auto& config = server_.config();

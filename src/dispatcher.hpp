@@ -31,9 +31,17 @@ class Dispatcher {
     void run_queued(Call& exec);
 
     [[nodiscard]] engine::Session& session() { return session_; }
+    // Around commands that are run one behind the other: where one has ended the next begins, and
+    // the clock is read once for both. It ends before the bytes of what was looked at ahead go
+    // away.
+    void begin_burst() { in_burst_ = true; }
+    void end_burst() {
+        session_.forget_ahead();
+        in_burst_ = false;
+        ended_ns_ = 0;
+    }
     // Looks at what the connection has sent behind the command that is parsed next, and fetches
-    // what these commands will touch. Returns for how many commands that was; forget_ahead() of the
-    // session comes before the bytes go away.
+    // what these commands will touch. Returns for how many commands that was.
     std::size_t look_ahead(std::uint32_t database, std::string_view unread);
 
     // By Call::error: for errorstats and rejected calls.
@@ -62,15 +70,14 @@ class Dispatcher {
     // The text of such an error; EXEC's own refusal ends the transaction.
     [[nodiscard]] std::string refusal(Connection& client, const Command& command,
                                       std::string_view why);
-    // Whether an error was answered that keeps the command from running.
+    // Whether an error was answered that keeps the command from running. If not, keys_ are its.
     [[nodiscard]] bool refuse(Connection& client, resp::Writer& out, const Command& command,
                               std::span<const std::string_view> args);
     Flow queue(Connection& client, resp::Writer& out, const Command& command,
                std::span<const std::string_view> args);
     Flow run(Connection& client, resp::Writer& out, const Command& command,
              std::span<const std::string_view> args, std::optional<engine::Durability> policy);
-    void begin_session(Connection& client, const Command& command,
-                       std::span<const std::string_view> args);
+    void begin_session(Connection& client, const Command& command);
     void begin_exec(Connection& client);
     void count(const Command& command, std::int64_t nanoseconds);
     void note_for_monitors(const Connection& client, const Command& command,
@@ -83,6 +90,8 @@ class Dispatcher {
     engine::Session session_;
     std::vector<KeyPlace> places_;
     std::vector<std::string_view> keys_;
+    bool in_burst_ = false;
+    std::int64_t ended_ns_ = 0;  // when the last command did; 0: not in this burst
     std::vector<ErrorCount> errors_;
     std::vector<std::string> monitor_lines_;  // of the command running now
     bool failed_ = false;                     // the command running now answered an error

@@ -224,8 +224,9 @@ void Reactor::received(Connection& connection, std::int32_t result, bool more) {
 }
 
 void Reactor::run_commands(Connection& connection) {
+    dispatcher_.begin_burst();
     run_received(connection);
-    dispatcher_.session().forget_ahead();
+    dispatcher_.end_burst();
 }
 
 void Reactor::run_received(Connection& connection) {
