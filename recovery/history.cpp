@@ -166,8 +166,7 @@ Opening<void> History::visit(Lsn from, Lsn to, const See& see) const {
             const auto begin = frame->header.lsn + engine::kFrameHeaderBytes;
             if (begin + frame->records.size() <= from) continue;
             if (begin > end || (begin == end && !frame->records.empty())) break;
-            if (begin + frame->records.size() > end)
-                frame->records = frame->records.first(end - begin);
+            if (begin + frame->records.size() > end) frame->cut(end - begin);
             if (!see(*frame, piece.file.number)) return {};
         }
         expected = piece.end;

@@ -43,14 +43,18 @@ Result<std::vector<LogFile>> find_log_files(io::Files& files, const engine::Stor
 LogReader::LogReader(const engine::StoreId& store_id, const LogFile& file)
     : file_(file), frame_seed_(store_id), record_seed_(store_id) {}
 
-Result<void> LogReader::load(io::Files& files) {
+Result<void> LogReader::load(io::Files& files, std::vector<std::byte> memory) {
     auto fd = files.open(names::log_file(file_.number), io::Open::read);
     if (!fd) return fail(fd);
-    bytes_.assign(file_.bytes, std::byte{0});
+    bytes_ = std::move(memory);
+    bytes_.resize(file_.bytes);
     constexpr std::size_t kPiece = std::size_t{1} << 20;
     for (std::uint64_t at = 0; at < file_.bytes; at += kPiece) {
         const auto piece = MutableBytes(bytes_).subspan(at, std::min(kPiece, file_.bytes - at));
-        if (files.read(*fd, at, piece)) continue;
+        if (const auto read = files.read(*fd, at, piece)) {
+            std::ranges::fill(piece.subspan(*read), std::byte{0});
+            continue;
+        }
         // Block by block, so that one bad sector hides no more than itself.
         for (std::size_t block = 0; block < piece.size(); block += 4096) {
             const auto part =
@@ -68,27 +72,28 @@ std::optional<LogReader::Frame> LogReader::next() {
     const auto left = Bytes(bytes_).subspan(std::min<std::uint64_t>(at_, bytes_.size()));
     const auto header = engine::decode_frame_header(left, frame_seed_, end());
     if (!header || header->length > left.size() - engine::kFrameHeaderBytes) return {};
-    const auto records = left.subspan(engine::kFrameHeaderBytes, header->length);
-    if (!records_fit(*header, records, end() + engine::kFrameHeaderBytes)) return {};
-    const Frame frame{.header = *header, .offset = at_, .records = records};
+    Frame frame{.header = *header,
+                .offset = at_,
+                .records = left.subspan(engine::kFrameHeaderBytes, header->length)};
+    if (!records_fit(frame)) return {};
     at_ += engine::kFrameHeaderBytes + header->length;
     return frame;
 }
 
-bool LogReader::records_fit(const engine::FrameHeader& header, Bytes records,
-                            engine::Lsn first) const {
+bool LogReader::records_fit(Frame& frame) const {
+    const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
     std::uint32_t count = 0;
     std::uint32_t crcs = 0;
-    for (std::size_t at = 0; at < records.size();) {
+    for (std::size_t at = 0; at < frame.records.size();) {
         const auto decoded =
-            engine::decode_record(records.subspan(at), record_seed_.at(first + at));
+            engine::decode_record(frame.records.subspan(at), record_seed_.at(first + at));
         if (!decoded) return false;
-        crcs = crc32c(Bytes(reinterpret_cast<const std::byte*>(&decoded->crc), sizeof decoded->crc),
-                      crcs);
+        crcs = crc32c(frame.records.subspan(at, sizeof decoded->crc), crcs);
         ++count;
         at += decoded->size;
+        if (decoded->record.has(engine::RecordFlags::last_of_batch)) frame.whole = at;
     }
-    return count == header.count && crcs == header.records_crc;
+    return count == frame.header.count && crcs == frame.header.records_crc;
 }
 
 Bytes LogReader::rest() const {

@@ -36,13 +36,23 @@ class LogReader {
   public:
     LogReader(const engine::StoreId& store_id, const LogFile& file);
 
-    // Reads the file. A sector that cannot be read is zeros here; unreadable() tells.
-    Result<void> load(io::Files& files);
+    // Reads the file, into memory that another reader had if there is some. A sector that cannot
+    // be read is zeros here; unreadable() tells.
+    Result<void> load(io::Files& files, std::vector<std::byte> memory = {});
+    // Its memory, for another one.
+    [[nodiscard]] std::vector<std::byte> release() { return std::move(bytes_); }
 
     struct Frame {
         engine::FrameHeader header;
         std::uint64_t offset = 0;  // of the header in the file
         Bytes records;
+        std::size_t whole = 0;  // of records: up to the end of the last batch that ends in it
+
+        // As if it ended there, at the end of a batch.
+        void cut(std::size_t bytes) {
+            records = records.first(bytes);
+            whole = bytes;
+        }
     };
     // The next frame; nothing where none is valid, and then end() and rest() speak of that place.
     [[nodiscard]] std::optional<Frame> next();
@@ -73,8 +83,8 @@ class LogReader {
     [[nodiscard]] const engine::FrameSeed& frame_seed() const { return frame_seed_; }
 
   private:
-    [[nodiscard]] bool records_fit(const engine::FrameHeader& header, Bytes records,
-                                   engine::Lsn first) const;
+    // Sets `whole`.
+    [[nodiscard]] bool records_fit(Frame& frame) const;
 
     LogFile file_;
     engine::FrameSeed frame_seed_;

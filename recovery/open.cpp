@@ -6,6 +6,7 @@
 #include "engine/manifest_file.hpp"
 #include "recovery/checkpoint_reader.hpp"
 #include "recovery/map_segment.hpp"
+#include "recovery/read_ahead.hpp"
 #include "recovery/replay.hpp"
 #include "recovery/tail_scan.hpp"
 #include "recovery/write_cut.hpp"
@@ -45,6 +46,11 @@ class Opener {
     Opening<void> load_base();
     Result<void> find_named(const engine::CheckpointEntry& entry);
     Result<void> open_packed(FileNumber number);
+    struct Sealed {
+        std::size_t file = 0;  // in chain_
+        Lsn end;
+    };
+    [[nodiscard]] Opening<std::vector<Sealed>> plan_sealed() const;
     Opening<void> replay_sealed();
     Opening<void> open_named();
     Result<void> write_kept_tail();
@@ -219,7 +225,7 @@ void Opener::apply(LogReader& reader, FileNumber number, std::uint64_t end) {
         ensure(frame.has_value(), "a frame that was verified stays valid");
         auto kept = *frame;
         const auto begin = frame->offset + engine::kFrameHeaderBytes;
-        if (begin + kept.records.size() > end) kept.records = kept.records.first(end - begin);
+        if (begin + kept.records.size() > end) kept.cut(end - begin);
         replay_->apply(kept, number);
     }
 }
@@ -327,25 +333,26 @@ Opening<void> Opener::open_named() {
     return {};
 }
 
-Opening<void> Opener::replay_sealed() {
-    if (auto opened = open_named(); !opened) return opened;
-    if (base_ && first_ >= tail_.first && tail_.first < chain_.size()) return {};
-    auto vouched = tail_.vouched;
+// The sealed files from first_ on, and where each ends; what comes behind them must fit.
+Opening<std::vector<Opener::Sealed>> Opener::plan_sealed() const {
+    const auto& timelines = manifest_.timelines;
+    std::vector<Sealed> plan;
     auto expected = manifest_.first_lsn;
     std::size_t timeline = 0;
     if (base_) {
         expected = base_->lo;
         if (first_ < chain_.size() && chain_[first_].base() <= expected)
             expected = chain_[first_].base();
-        while (timeline + 1 < manifest_.timelines.size() &&
-               manifest_.timelines[timeline + 1].begin <= expected)
+        while (timeline + 1 < timelines.size() && timelines[timeline + 1].begin <= expected)
             ++timeline;
     }
+    // From a timeline's end the log jumps to the beginning of the next one.
+    const auto jump = [&] {
+        while (timeline + 1 < timelines.size() && timelines[timeline].end == expected)
+            expected = timelines[++timeline].begin;
+    };
     for (auto i = first_; i < chain_.size(); ++i) {
-        // From a timeline's end the log jumps to the beginning of the next one.
-        while (timeline + 1 < manifest_.timelines.size() &&
-               manifest_.timelines[timeline].end == expected)
-            expected = manifest_.timelines[++timeline].begin;
+        jump();
         if (chain_[i].base() != expected)
             return refuse(
                 {.code = Code::damaged, .file = chain_[i].number, .doing = "read the log"},
@@ -353,36 +360,52 @@ Opening<void> Opener::replay_sealed() {
                     std::to_string(chain_[i].base().value) +
                     ", but the log before it ends at lsn " + std::to_string(expected.value) +
                     ": a file is missing");
-        if (i == tail_.first) return {};
-        LogReader reader(manifest_.store_id, chain_[i]);
-        if (auto loaded = reader.load(files_); !loaded) return refuse(loaded.error());
+        if (i == tail_.first) return plan;
         auto end = Lsn{};
         if (i + 1 < chain_.size()) end = chain_[i + 1].base();
-        if (timeline + 1 < manifest_.timelines.size() &&
-            (end.value == 0 || end > manifest_.timelines[timeline].end))
-            end = manifest_.timelines[timeline].end;
-        while (reader.end() < end) {
-            const auto frame = reader.next();
-            if (!frame)
-                return tl::unexpected(damaged_at(reader, end, reader.look_behind().records));
-            replay_->apply(*frame, chain_[i].number);
-        }
-        auto segment = map_segment(files_, chain_[i], reader.end_offset());
-        if (!segment) return refuse(segment.error());
-        segments_->add(std::move(*segment));
+        if (timeline + 1 < timelines.size() && (end.value == 0 || end > timelines[timeline].end))
+            end = timelines[timeline].end;
+        plan.push_back({.file = i, .end = end});
         expected = end;
-        report_.bytes += reader.end_offset();
-        if (!tell_progress(chain_[i].bytes)) return stopped();
     }
     // Everything before the newest timeline's beginning was durable when that was written down.
-    while (timeline + 1 < manifest_.timelines.size() &&
-           manifest_.timelines[timeline].end == expected)
-        expected = manifest_.timelines[++timeline].begin;
-    if (expected < vouched)
+    jump();
+    if (expected < tail_.vouched)
         return refuse({.code = Code::damaged, .doing = "read the log"},
                       "damaged: the log ends at lsn " + std::to_string(expected.value) +
-                          ", but everything before lsn " + std::to_string(vouched.value) +
+                          ", but everything before lsn " + std::to_string(tail_.vouched.value) +
                           " was acknowledged: a file is missing, or its header damaged");
+    return plan;
+}
+
+Opening<void> Opener::replay_sealed() {
+    if (auto opened = open_named(); !opened) return opened;
+    if (base_ && first_ >= tail_.first && tail_.first < chain_.size()) return {};
+    const auto plan = plan_sealed();
+    if (!plan) return tl::unexpected(plan.error());
+    ReadAhead ahead(files_, manifest_.store_id,
+                    options_.read_ahead ? std::launch::async : std::launch::deferred);
+    const auto begin = [&](std::size_t i) {
+        if (i < plan->size()) ahead.begin(chain_[(*plan)[i].file], (*plan)[i].end);
+    };
+    begin(0);
+    for (std::size_t i = 0; i < plan->size(); ++i) {
+        const auto& file = chain_[(*plan)[i].file];
+        const auto end = (*plan)[i].end;
+        auto read = ahead.take();
+        begin(i + 1);
+        if (!read.loaded) return refuse(read.loaded.error());
+        const auto& reader = read.reader;
+        if (reader.end() < end)
+            return tl::unexpected(damaged_at(reader, end, reader.look_behind().records));
+        for (const auto& frame : read.frames) replay_->apply(frame, file.number);
+        auto segment = map_segment(files_, file, reader.end_offset());
+        if (!segment) return refuse(segment.error());
+        segments_->add(std::move(*segment));
+        report_.bytes += reader.end_offset();
+        ahead.give_back(std::move(read));
+        if (!tell_progress(file.bytes)) return stopped();
+    }
     return {};
 }
 

@@ -64,6 +64,7 @@ struct OpenOptions {
     std::function<void(const Progress&)> progress;  // now and then, at least once a file
     std::function<bool()> give_up;                  // asked as often: the operator wants to stop
     bool create = true;                             // make the store if the directory is empty
+    bool read_ahead = false;  // with a second thread: the second world's runs are to be alike
 };
 
 class Store {

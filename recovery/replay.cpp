@@ -5,10 +5,6 @@
 
 namespace firnlog::recovery {
 
-namespace {
-using engine::RecordFlags;
-}
-
 void Replay::apply_pending() {
     for (const auto& item : pending_) {
         const auto decoded = engine::decode_own_record(as_bytes(item.bytes));
@@ -25,17 +21,10 @@ void Replay::apply(const LogReader::Frame& frame, engine::FileNumber file) {
     last_commit_us_ = frame.header.commit_us;
     const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
     const auto begin = frame.offset + engine::kFrameHeaderBytes;
+    if (frame.whole != 0) apply_pending();
+    for (std::size_t at = 0; at < frame.whole;) at = apply_group(frame, file, at);
     // What lies behind the last end of a batch waits for the frames to come.
-    std::size_t whole = 0;
-    for (std::size_t at = 0; at < frame.records.size();) {
-        const auto decoded = engine::decode_own_record(frame.records.subspan(at));
-        ensure(decoded.has_value(), "a record that was verified stays valid");
-        at += decoded->size;
-        if (decoded->record.has(RecordFlags::last_of_batch)) whole = at;
-    }
-    if (whole != 0) apply_pending();
-    for (std::size_t at = 0; at < whole;) at = apply_group(frame, file, at, whole);
-    for (auto at = whole; at < frame.records.size();) {
+    for (auto at = frame.whole; at < frame.records.size();) {
         const auto decoded = engine::decode_own_record(frame.records.subspan(at));
         const engine::Keyspace::Place place{.address = engine::Address(file, begin + at),
                                             .bytes = decoded->size,
@@ -48,7 +37,7 @@ void Replay::apply(const LogReader::Frame& frame, engine::FileNumber file) {
 }
 
 std::size_t Replay::apply_group(const LogReader::Frame& frame, engine::FileNumber file,
-                                std::size_t at, std::size_t end) {
+                                std::size_t at) {
     // One look-up waits for memory three times; those of a group wait together.
     constexpr std::size_t kGroup = 16;
     struct Item {
@@ -60,7 +49,7 @@ std::size_t Replay::apply_group(const LogReader::Frame& frame, engine::FileNumbe
     const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
     const auto begin = frame.offset + engine::kFrameHeaderBytes;
     std::size_t count = 0;
-    while (count < kGroup && at < end) {
+    while (count < kGroup && at < frame.whole) {
         auto& item = items[count];
         item.decoded = *engine::decode_own_record(frame.records.subspan(at));
         item.place = {.address = engine::Address(file, begin + at),

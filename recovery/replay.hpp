@@ -35,9 +35,8 @@ class Replay {
         engine::Keyspace::Place place;
     };
     void apply_pending();
-    // Applies the next few records in [at, end); returns where they end.
-    std::size_t apply_group(const LogReader::Frame& frame, engine::FileNumber file, std::size_t at,
-                            std::size_t end);
+    // Applies the next few records from `at` on; returns where they end.
+    std::size_t apply_group(const LogReader::Frame& frame, engine::FileNumber file, std::size_t at);
 
     engine::Keyspace& keyspace_;
     Stamps stamps_;

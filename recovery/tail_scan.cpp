@@ -39,18 +39,14 @@ class BatchEnds {
                     .lsn = frame.header.lsn + engine::kFrameHeaderBytes};
             return;
         }
-        for (std::size_t at = 0; at < frame.records.size();) {
-            const auto decoded = engine::decode_own_record(frame.records.subspan(at));
-            ensure(decoded.has_value(), "a record that was verified stays valid");
-            at += decoded->size;
-            open_ = !decoded->record.has(engine::RecordFlags::last_of_batch);
-            if (open_) continue;
-            const auto end = engine::kFrameHeaderBytes + at;
-            cut_ = {.file = file,
-                    .offset = frame.offset + end,
-                    .frame_offset = at < frame.records.size() ? frame.offset : 0,
-                    .lsn = frame.header.lsn + end};
-        }
+        if (frame.records.empty()) return;
+        open_ = frame.whole < frame.records.size();
+        if (frame.whole == 0) return;
+        const auto end = engine::kFrameHeaderBytes + frame.whole;
+        cut_ = {.file = file,
+                .offset = frame.offset + end,
+                .frame_offset = open_ ? frame.offset : 0,
+                .lsn = frame.header.lsn + end};
     }
     [[nodiscard]] const Cut& cut() const { return cut_; }
 

@@ -165,6 +165,7 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     options.engine.walk.log_bytes = config.checkpoint_log_bytes;
     options.engine.walk.window = {.retain_s = config.retain_s, .retain_bytes = config.retain_bytes};
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
+    options.read_ahead = true;
     options.give_up = [] { return signals.load() != 0; };
     options.progress = [&config, &loading,
                         last = std::int64_t{0}](const recovery::Progress& now) mutable {
