@@ -101,6 +101,24 @@ bool write_reports(const MatrixOptions& options, const Matrix& matrix) {
            (options.html.empty() || write_file(options.html, html(matrix)));
 }
 
+// What a cell's run has kept of a violation, to lie beside its report: where it is now. Empty if
+// nothing was kept. A run that went on from an earlier one leaves that one's alone.
+std::string move_kept(const std::string& kept, const std::string& report) {
+    namespace fs = std::filesystem;
+    std::error_code failed;
+    if (kept.empty() || !fs::exists(kept, failed)) return "";
+    const auto stem = fs::path(report).replace_extension(".kept").string();
+    auto target = stem;
+    for (int i = 2; fs::exists(target, failed); ++i) target = stem + "-" + std::to_string(i);
+    fs::rename(kept, target, failed);
+    if (!failed) return target;
+    // They lie on different file systems.
+    fs::copy(kept, target, fs::copy_options::recursive, failed);
+    if (failed) return kept;
+    fs::remove_all(kept, failed);
+    return target;
+}
+
 int matrix(const MatrixOptions& options) {
     Matrix all;
     if (const auto wrong = read_matrix(read_file(options.file), options.seed, all)) {
@@ -111,20 +129,24 @@ int matrix(const MatrixOptions& options) {
     std::filesystem::create_directories(options.folder, failed);
     bool violated = false, ran = true;
     for (auto& cell : all.cells) {
+        std::string kept;
         if (!interrupted.load() && !is_complete(cell, options.folder)) {
             auto run = cell.options;
             run.json = report_path(cell, options.folder);
             run.resume = true;
             run.quiet = options.quiet;
             Outcome outcome;
-            cell.wrong = execute(run, interrupted, outcome).wrong;
+            const auto [wrong, folder] = execute(run, interrupted, outcome);
+            cell.wrong = wrong;
+            kept = move_kept(folder, run.json);
         }
         gather(cell, options.folder);
         violated = violated || cell.outcome.violations() != 0;
         ran = ran && !cell.wrong && !cell.outcome.cycles.empty();
-        std::printf("%s, %s, %s: %s%s%s\n", cell.server.c_str(), cell.row.c_str(),
+        std::printf("%s, %s, %s: %s%s%s%s%s\n", cell.server.c_str(), cell.row.c_str(),
                     std::string(name_of(cell.options.mode)).c_str(), summary(cell).c_str(),
-                    cell.wrong ? ": " : "", cell.wrong.value_or("").c_str());
+                    cell.wrong ? ": " : "", cell.wrong.value_or("").c_str(),
+                    kept.empty() ? "" : "; kept in: ", kept.c_str());
         std::fflush(stdout);
     }
     if (!write_reports(options, all)) {

@@ -8,6 +8,7 @@ faults of a disk need root, /dev/fuse and loop devices; what is missing is skipp
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -310,17 +311,31 @@ class Matrix(CrashTest):
         table = os.path.join(self.folder, "table.md")
         page = os.path.join(self.folder, "table.html")
 
+        temporary = os.path.join(self.folder, "tmp")
+        os.mkdir(temporary)
+        said = []
+
         def run(*more):
             words = [harness.FIRNLOG, "crashtest", "--matrix", description, "--dir",
                      os.path.join(self.folder, "cells"), "--markdown", table, "--html", page,
                      "--quiet", *more]
             done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS,
-                                  check=False)
+                                  check=False, env={**os.environ, "TMPDIR": temporary})
             self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+            self.assertEqual(os.listdir(temporary), [])
+            said.append(done.stdout)
             with open(table, encoding="utf-8") as file:
                 return file.read()
 
         text = run()
+        # What shows a violation lies beside the report; what shows none is gone.
+        kept = re.findall(r"kept in: (.*)", said[0])
+        cells = os.path.join(self.folder, "cells")
+        self.assertEqual(sorted(kept), sorted(
+            os.path.join(cells, name) for name in os.listdir(cells) if name.endswith(".kept")))
+        self.assertEqual(len(kept), 2)
+        for folder in kept:
+            self.assertTrue(any(name.startswith("violated-") for name in os.listdir(folder)))
         self.assertRegex(text, r"\| SIGKILL \| always \| held: 2 cycles, .* \| VIOLATED: 2 of 2 "
                                r"cycles: foreign-key 2; ")
         self.assertRegex(text, r"\| damage \| always \| held: 2 copies, .* \| VIOLATED: 2 copies")
