@@ -82,6 +82,21 @@ bool is_refused(const Row& row, const std::string& value) {
 // What Redis does after setting: out of range is not wrong, it is brought back.
 void settle(Config& config) { config.hz = std::clamp(config.hz, kHzMin, kHzMax); }
 
+// Its value is several words, which may also come as one.
+bool has_words(const Row& row) {
+    switch (row.kind) {
+        case Kind::save:
+        case Kind::limits:
+        case Kind::addresses:
+        case Kind::percents:
+        case Kind::scores:
+        case Kind::choices:
+            return true;
+        default:
+            return false;
+    }
+}
+
 // The user that every Redis has, as its CONFIG REWRITE writes it: it says nothing.
 bool is_default_user(Words words) {
     static constexpr std::array<std::string_view, 7> kSaid{"on", "nopass", "sanitize-payload", "~*",
@@ -224,9 +239,11 @@ Done Loader::rename(Words words, const Place& place) {
 }
 
 Done Loader::set(const Row& row, std::string_view name, Words words, const Place& place) {
+    // One word may hold several: --bind "127.0.0.1 -::1", --save "900 1". Addresses may even be
+    // mixed.
     std::vector<std::string> split;
-    if (row.kind == Kind::addresses) {
-        // --bind "127.0.0.1 -::1" means two.
+    const bool is_one = words.size() == 1 && !words[0].empty();
+    if (row.kind == Kind::addresses || (has_words(row) && is_one)) {
         for (const auto& word : words) {
             for (auto& part : blank_split(word)) {
                 if (!part.empty()) split.push_back(std::move(part));
@@ -284,17 +301,7 @@ tl::expected<Config, ConfigError> Loader::finish() {
 
 // The value of a pair of CONFIG SET as the words that a file would have.
 std::vector<std::string> words_of(const Row& row, std::string_view value) {
-    switch (row.kind) {
-        case Kind::save:
-        case Kind::limits:
-        case Kind::addresses:
-        case Kind::percents:
-        case Kind::scores:
-        case Kind::choices:
-            break;
-        default:
-            return {std::string(value)};
-    }
+    if (!has_words(row)) return {std::string(value)};
     if (value.empty() && row.kind != Kind::choices) return {};
     return blank_split(value);
 }

@@ -1,6 +1,10 @@
 #pragma once
-// config_probe: CONFIG GET and SET of one thing at a time, as tests ask for them.
+// config_probe: a configuration as tests ask of it: read or an end of the test, CONFIG GET and SET
+// of one thing at a time, and a file's content.
 
+#include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +16,18 @@
 namespace firnlog::server::test {
 
 using Words = std::vector<std::string>;
+
+inline Config taken(tl::expected<Config, ConfigError> config) {
+    BOOST_REQUIRE_MESSAGE(config, (config ? "" : config.error().message()));
+    return std::move(*config);
+}
+
+inline Config parsed(std::string_view text) { return taken(parse_config_text(text)); }
+
+inline std::string content_of(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
 
 inline std::string get_one(const Config& config, std::string_view name) {
     const auto found = config_get(config, std::span(&name, 1));
