@@ -1,6 +1,7 @@
 // The protocol against a real Redis: what it refuses and in which words, how it splits lines, and
 // the bytes of each kind of reply.
 
+#include <algorithm>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
@@ -28,6 +29,11 @@ using test::redis_is_here;
 using test::RedisOracle;
 using namespace std::string_literals;
 
+// As far as Redis's errors echo it: they are printed, and a NUL ends what is printed.
+std::string printed(std::string_view word, std::size_t bytes_max) {
+    return std::string(word.substr(0, std::min(word.find('\0'), bytes_max)));
+}
+
 // What a Redis that knows ECHO, PING and one script would reply to the same bytes.
 std::string replies_to(std::string_view bytes, Parser::Limits limits) {
     const Outcome outcome = parse(bytes, limits);
@@ -49,9 +55,9 @@ std::string replies_to(std::string_view bytes, Parser::Limits limits) {
         } else {
             std::string shown;
             for (std::size_t i = 1; i < command.size() && shown.size() < 128; ++i) {
-                shown += "'" + command[i].substr(0, 128 - shown.size()) + "' ";
+                shown += "'" + printed(command[i], 128 - shown.size()) + "' ";
             }
-            writer.error("ERR unknown command '" + command[0].substr(0, 128) +
+            writer.error("ERR unknown command '" + printed(command[0], 128) +
                          "', with args beginning with: " + shown);
         }
     }
