@@ -38,9 +38,9 @@ std::string_view own_name(const Command& parent, const Command& subcommand) {
 }
 
 std::vector<std::span<const Command>> families() {
-    return {connection_commands(),  server_commands(), key_commands(),
-            string_commands(),      bit_commands(),    hash_commands(),
-            transaction_commands(), pubsub_commands(), firn_commands()};
+    return {connection_commands(), server_commands(), key_commands(),  string_commands(),
+            counter_commands(),    bit_commands(),    hash_commands(), transaction_commands(),
+            pubsub_commands(),     firn_commands()};
 }
 
 // The word FIRN DURABLE <policy> stands before a command of its own, whose keys are its keys.

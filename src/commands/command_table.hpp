@@ -20,6 +20,7 @@ namespace firnlog::server {
 [[nodiscard]] std::span<const Command> server_commands();
 [[nodiscard]] std::span<const Command> key_commands();
 [[nodiscard]] std::span<const Command> string_commands();
+[[nodiscard]] std::span<const Command> counter_commands();
 [[nodiscard]] std::span<const Command> bit_commands();
 [[nodiscard]] std::span<const Command> hash_commands();
 [[nodiscard]] std::span<const Command> transaction_commands();
