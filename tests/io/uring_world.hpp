@@ -3,6 +3,7 @@
 // keeps what it was run with.
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -114,5 +115,18 @@ struct Pair {
     int ours = -1;
     int theirs = -1;
 };
+
+// A socket that listens on a free port of loopback.
+inline Fd listening(sockaddr_in& address) {
+    Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    BOOST_REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&address), length) == 0);
+    BOOST_REQUIRE(::listen(listener, 512) == 0);
+    BOOST_REQUIRE(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    return listener;
+}
 
 }  // namespace firnlog::io
