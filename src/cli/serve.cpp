@@ -389,9 +389,10 @@ int serve_past(Config config, const std::string& from, const recovery::Moment& m
 }
 
 int serve_config(Config config) {
-    if (const auto code = set_up(config)) return *code;
+    // The directory first: a log file may lie in it.
     auto files = io::open_posix_files(config.dir, true);
     if (!files) return could_not(config.dir + ": " + files.error().text());
+    if (const auto code = set_up(config)) return *code;
     const auto listeners = open_listeners(config);
     if (!listeners) return could_not(listeners.error().text);
     io::SystemClock clock;

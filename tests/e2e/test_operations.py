@@ -166,6 +166,11 @@ class Files(Folder):
         self.assertIn("stopped", pathlib.Path(self.path("log")).read_text())
         self.assertNotIn("stopped", pathlib.Path(self.path("log.1")).read_text())
 
+    def test_the_log_file_may_lie_in_the_directory_that_the_first_start_makes(self):
+        server = self.serve("--logfile", "server.log", folder=self.path("new"))
+        self.assertIn("ready", pathlib.Path(self.path("new/server.log")).read_text())
+        self.assertEqual(server.stop(), 0)
+
     def test_files_are_the_users_own(self):
         server = self.serve(folder=self.folder)
         server.ask("SET", "k", "v")
