@@ -109,7 +109,8 @@ void append(benchmark::State& state) {
         engine::Supply supply(**files, clock, segments, 1,
                               {.bytes_first = 256U << 20, .bytes_max = 256U << 20, .ready = 1},
                               [](const std::function<void()>& done) { done(); });
-        supply.work();
+        while (supply.work()) {
+        }
         engine::Tail tail(clock, supply, {.next = {4096}});
         const auto key = key_of(7);
         const std::string value(100, 'x');
@@ -163,7 +164,8 @@ void replay(benchmark::State& state) {
         for (std::uint64_t i = 0; i < kRecords; i += kInFrame)
             replaying.apply({.header = {.lsn = {i * 128 + 4096}},
                              .offset = i * 128,
-                             .records = Bytes(log).subspan(i * 128, kInFrame * 128)},
+                             .records = Bytes(log).subspan(i * 128, kInFrame * 128),
+                             .whole = kInFrame * 128},
                             1);
         benchmark::DoNotOptimize(keyspace.space_of(0).keys.load());
     }

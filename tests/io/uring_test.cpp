@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstring>
 #include <deque>
+#include <initializer_list>
 #include <memory>
 #include <random>
 #include <string>
@@ -439,7 +440,8 @@ BOOST_AUTO_TEST_CASE(what_forbids_a_ring_is_said_in_words_an_operator_can_act_on
     const auto says = [](const std::string& text, std::string_view word) {
         BOOST_TEST(text.find(word) != std::string::npos, text << " says " << word);
     };
-    for (const unsigned call : {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register}) {
+    for (const unsigned call : std::initializer_list<unsigned>{
+             SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register}) {
         const auto forbidden = text_when(call, EPERM);
         says(forbidden, "seccomp");
         says(forbidden, "io_uring_enter");
