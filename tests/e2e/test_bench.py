@@ -389,7 +389,7 @@ class Started(BenchTest):
         line = "%s serve --port {port} --dir {dir} --appendfsync no" % harness.FIRNLOG
         path = self.folder / "vs.json"
         done = bench("--start", line, "--vs", line + " --databases 3", "--data-dir", self.folder,
-                     "--duration", "600ms", "--warmup", "50ms", "--slices", 3, "-c", 4, "--keys", 100,
+                     "--duration", "2400ms", "--warmup", "50ms", "--slices", 3, "-c", 4, "--keys", 100,
                      "--json", path)
         result = json.loads(path.read_text())
         self.assertEqual(len(result["runs"]), 2)
