@@ -29,7 +29,6 @@ namespace {
 using test::get_one;
 using test::parsed;
 using test::set;
-using test::taken;
 using test::Words;
 
 std::string complaint_of(std::string_view text) {
