@@ -38,6 +38,7 @@ class Lister {
             listing_ = line_.lsn >= from;
             record(decoded->record);
             at += decoded->size;
+            if (decoded->record.has(engine::RecordFlags::last_of_batch)) end_batch(first + at);
         }
     }
     Listed take() {
@@ -54,11 +55,15 @@ class Lister {
     };
 
     void record(const Record& record);
+    void end_batch(Lsn at);
     void bind(const Record& record);
     void element(const Record& record);
     void catalog(const Record& record);
     void add(Event event, std::optional<std::uint32_t> database, std::string_view key,
              const Record& record, std::string_view field = {});
+    [[nodiscard]] bool is_wanted(Event event, std::optional<std::uint32_t> database,
+                                 std::string_view key) const;
+    void drop_oldest();
     // Nothing: no database points at it any more, or none did in the log that is left.
     [[nodiscard]] std::optional<std::uint32_t> database_of(engine::Kid kid) const {
         if (const auto found = databases_.find(kid); found != databases_.end())
@@ -72,6 +77,7 @@ class Lister {
     Line line_;  // of the record at hand: lsn, timeline, time
     bool listing_ = false;
     std::deque<Line> lines_;
+    std::size_t bytes_ = 0;  // of keys and fields in lines_
     Listed listed_;
     std::unordered_map<engine::Kid, std::uint32_t> databases_;
     std::unordered_map<std::uint32_t, engine::Kid> kids_;  // by database
@@ -81,13 +87,7 @@ class Lister {
 
 void Lister::add(Event event, std::optional<std::uint32_t> database, std::string_view key,
                  const Record& record, std::string_view field) {
-    if (!listing_ || (options_.event && event != *options_.event)) return;
-    if (options_.matches && !options_.matches(key)) return;
-    if (options_.count == 0) return;
-    if (lines_.size() == options_.count) {
-        lines_.pop_front();
-        ++listed_.left_out;
-    }
+    if (!listing_ || !is_wanted(event, database, key)) return;
     auto line = line_;
     line.event = event;
     line.database = database;
@@ -95,13 +95,40 @@ void Lister::add(Event event, std::optional<std::uint32_t> database, std::string
     line.field = field;
     line.expires_ms = record.has(engine::RecordFlags::has_expiry) ? record.expires_ms : -1;
     line.bytes = record.value.size();
+    bytes_ += key.size() + field.size();
     lines_.push_back(std::move(line));
+    while (lines_.size() > options_.count || bytes_ > options_.bytes_max) drop_oldest();
+}
+
+bool Lister::is_wanted(Event event, std::optional<std::uint32_t> database,
+                       std::string_view key) const {
+    if (options_.event && event != *options_.event) return false;
+    if (options_.matches && !options_.matches(key)) return false;
+    if (!options_.only) return true;
+    if (event == Event::mark || (database && *database != options_.only->database)) return false;
+    return event == Event::flush || event == Event::swap || key == options_.only->key;
+}
+
+void Lister::drop_oldest() {
+    bytes_ -= lines_.front().key.size() + lines_.front().field.size();
+    lines_.pop_front();
+    ++listed_.left_out;
+}
+
+void Lister::end_batch(Lsn at) {
+    for (auto line = lines_.rbegin(); line != lines_.rend() && line->after.value == 0; ++line)
+        line->after = at;
 }
 
 void Lister::bind(const Record& record) {
     const auto type =
         record.value.empty() ? engine::Type::string : static_cast<engine::Type>(record.value[0]);
-    objects_[record.oid.value] = {.kid = record.kid, .type = type, .key = std::string(record.key)};
+    // Of the others nothing is told, and there may be many.
+    if (options_.only && options_.only->key != record.key)
+        objects_.erase(record.oid.value);
+    else
+        objects_[record.oid.value] = {
+            .kid = record.kid, .type = type, .key = std::string(record.key)};
     auto shown = record;
     shown.value = {};
     add(Event::bind, database_of(record.kid), record.key, shown);
@@ -202,12 +229,17 @@ Opening<Listed> list_log(io::Files& files, const ListOptions& options) {
             to = place->lsn;
         }
         Lister lister(options);
+        bool going = true;
         const auto visited = history->visit(history->begin(), to,
                                             [&](const LogReader::Frame& frame, engine::FileNumber) {
                                                 lister.frame(frame, from);
-                                                return true;
+                                                going = !options.give_up || !options.give_up();
+                                                return going;
                                             });
         if (!visited) return tl::unexpected(visited.error());
+        if (!going)
+            return tl::unexpected(Refusal{.error = {.code = Code::busy, .doing = "list the log"},
+                                          .text = "stopped while listing the log"});
         return lister.take();
     });
 }

@@ -6,7 +6,8 @@
 // its beginning on, whatever part of it is listed, and only the newest `count` lines are kept.
 //
 // The lsn of a line is where its record begins: as a moment it is rounded down to the end of the
-// batch before, so `LSN n` is the store just before that line happened.
+// batch before, so `LSN n` is the store just before that line happened. `after` is the end of its
+// batch, so that is the store with it.
 
 #include <functional>
 #include <optional>
@@ -45,6 +46,7 @@ struct EventName {
 
 struct Line {
     engine::Lsn lsn;
+    engine::Lsn after;
     engine::Timeline timeline = 0;
     std::int64_t us = 0;  // when it was committed
     Event event = Event::set;
@@ -56,13 +58,24 @@ struct Line {
     std::uint64_t bytes = 0;       // of the value
 };
 
+// One key, under the name that it has in a database.
+struct KeyOf {
+    std::uint32_t database = 0;
+    std::string key;
+};
+
 struct ListOptions {
     std::optional<Moment> since;                        // what happened behind it
     std::optional<Moment> until;                        // and up to this one
     std::function<bool(std::string_view key)> matches;  // none: all
+    // What happened to it, and what its database was emptied or swapped by. Where no record that is
+    // left says which database a key was in, it may have been this one.
+    std::optional<KeyOf> only;
     std::optional<Event> event;
-    std::size_t count = 1000;  // the newest so many
+    std::size_t count = 1000;                              // the newest so many
+    std::size_t bytes_max = static_cast<std::size_t>(-1);  // of keys and fields in them
     std::int64_t now_us = 0;
+    std::function<bool()> give_up;
 };
 
 struct Listed {

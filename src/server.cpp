@@ -4,6 +4,7 @@
 
 #include "src/latency.hpp"
 #include "src/pubsub.hpp"
+#include "src/recall.hpp"
 #include "src/saving.hpp"
 #include "src/slowlog.hpp"
 
@@ -32,7 +33,8 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       pubsub_(std::make_unique<PubSub>()),
       slowlog_(std::make_unique<SlowLog>()),
       latency_(std::make_unique<LatencyMonitor>(clock)),
-      saving_(std::make_unique<Saving>(*this)) {
+      saving_(std::make_unique<Saving>(*this)),
+      recall_(std::make_unique<Recall>(*this)) {
     publish(std::move(config));
 }
 

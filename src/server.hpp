@@ -24,6 +24,7 @@ class PubSub;
 class SlowLog;
 class LatencyMonitor;
 class Saving;
+class Recall;
 
 class Server {
   public:
@@ -73,6 +74,7 @@ class Server {
     SlowLog& slowlog() { return *slowlog_; }
     LatencyMonitor& latency() { return *latency_; }
     Saving& saving() { return *saving_; }
+    Recall& recall() { return *recall_; }
 
     // Connections that MONITOR; read before each command.
     std::atomic<std::size_t> monitors{0};
@@ -100,6 +102,7 @@ class Server {
     std::unique_ptr<SlowLog> slowlog_;
     std::unique_ptr<LatencyMonitor> latency_;
     std::unique_ptr<Saving> saving_;
+    std::unique_ptr<Recall> recall_;
 };
 
 }  // namespace firnlog::server

@@ -28,6 +28,7 @@
 #include "src/crash_report.hpp"
 #include "src/loading.hpp"
 #include "src/logger.hpp"
+#include "src/recall.hpp"
 #include "src/saving.hpp"
 #include "src/server.hpp"
 #include "src/version.hpp"
@@ -277,10 +278,12 @@ void drain(Server& server, Reactor& reactor) {
 }
 
 // Serves until it is to stop; then nothing of the engine is in flight any more.
-int run(engine::Engine& engine, const recovery::Report& report, io::Clock& clock,
+// `files`: the store's; null: its past is not to be read here.
+int run(engine::Engine& engine, io::Files* files, const recovery::Report& report, io::Clock& clock,
         const Config& config, const std::vector<Listener>& listeners,
         const std::vector<Loading::Early>& early) {
     Server server(engine, clock, config);
+    if (files != nullptr) server.recall().reads(*files);
     server.recovery = report;
     server.tcp_port = config.port;
     auto first = take_seat(server, 0);
@@ -329,6 +332,8 @@ int run(engine::Engine& engine, const recovery::Report& report, io::Clock& clock
     server.stop();
     // The worker first: it tells reactors when a segment was made, and they are about to go.
     engine.stop_worker();
+    // It answers on reactors, too.
+    server.recall().stop();
     crew.leave();
     finish(server, *first->reactor);
     drain(server, *first->reactor);
@@ -382,7 +387,7 @@ int serve_past(Config config, const std::string& from, const recovery::Moment& m
     logger::notice("past: " + recovery::text_of(facts.place) +
                    ", replayed records=" + std::to_string(facts.records) +
                    " bytes=" + std::to_string(facts.bytes) + "; read-only");
-    const int code = run((*past)->engine(), {}, clock, config, *listeners, {});
+    const int code = run((*past)->engine(), nullptr, {}, clock, config, *listeners, {});
     logger::notice("stopped");
     for (const auto& listener : *listeners) ::close(listener.fd);
     return code;
@@ -414,7 +419,8 @@ int serve_config(Config config) {
         !(std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n"
                                                      << std::flush))
         logger::warning("pidfile '" + config.pidfile + "' cannot be written");
-    int code = run((*store)->engine(), (*store)->report(), clock, config, *listeners, early);
+    int code =
+        run((*store)->engine(), files->get(), (*store)->report(), clock, config, *listeners, early);
     if (auto closed = (*store)->close(); !closed)
         code = could_not("the stop is not clean: " + closed.error().text());
     else

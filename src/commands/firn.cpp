@@ -1,13 +1,13 @@
 // FIRN: Firnlog's own commands, all of them subcommands of one name; and WAIT and WAITAOF, which
 // ask what FIRN LSN shows.
 
-#include <iterator>
-
 #include "engine/engine.hpp"
 #include "recovery/moment.hpp"
 #include "src/commands/command.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/durability.hpp"
+#include "src/commands/past.hpp"
+#include "src/commands/replies.hpp"
 #include "src/connection.hpp"
 #include "src/digest.hpp"
 #include "src/reactor.hpp"
@@ -128,33 +128,12 @@ Flow walk(Call& call) {
     return Flow::done;
 }
 
-Flow help(Call& call) {
-    static constexpr std::string_view kLines[] = {
-        "FIRN <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "CLOCK CONFIRM|STATUS",
-        "    Confirm that the wall clock is right after it jumped, or tell what it does.",
-        "DIGEST",
-        "    Return a digest of all keys, values and expiry times.",
-        "DURABILITY [always|everysec|no|default]",
-        "    Choose what replies on this connection wait for, or tell.",
-        "DURABLE <always|everysec|no> <command> [<arg> ...]",
-        "    Run one command whose reply waits for that.",
-        "LSN",
-        "    Return how far the log is appended, written, durable and archived.",
-        "MARK <name>",
-        "    Name this moment of the log.",
-        "WALK PAUSE|RESUME|STATUS",
-        "    Hold the job that takes checkpoints, let it go on, or tell how far it is.",
-        "HELP",
-        "    Prints this help.",
-    };
-    call.out.array(std::size(kLines));
-    for (const auto line : kLines) call.out.simple(line);
-    return Flow::done;
-}
-
 constexpr std::string_view kSince = "0.1.0";
 constexpr std::string_view kGroup = "firn";
+
+constexpr KeySpec kReadsKey[] = {
+    {.flags = kKeyRO | kKeyAccess, .first = 2, .last = 2, .step = 1},
+};
 
 constexpr Command kFirnRows[] = {
     {.name = "firn|clock",
@@ -206,7 +185,28 @@ constexpr Command kFirnRows[] = {
      .arity = 2,
      .flags = kLoading | kStale,
      .categories = kSlow,
-     .handler = help},
+     .handler = subcommand_help},
+    {.name = "firn|history",
+     .syntax = "key [COUNT count]",
+     .summary = "What happened to a key, as far as the log reaches",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(N) where N is the number of bytes of the log, on a thread of its own",
+     .arity = -3,
+     .flags = kReadonly | kNoScript | kBlocking | kNoMulti,
+     .categories = kRead | kSlow,
+     .keys = kReadsKey,
+     .handler = firn_history},
+    {.name = "firn|log",
+     .syntax = "[SINCE moment] [UNTIL moment] [MATCH pattern] [KIND kind] [COUNT count]",
+     .summary = "What happened when: the newest lines of the log that fit",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(N) where N is the number of bytes of the log, on a thread of its own",
+     .arity = -2,
+     .flags = kAdmin | kNoScript | kBlocking | kNoMulti,
+     .categories = kAdminCategory | kDangerous | kSlow,
+     .handler = firn_log},
     {.name = "firn|lsn",
      .syntax = "",
      .summary = "How far the log is appended, written, durable and archived",

@@ -1,0 +1,156 @@
+#include "src/commands/past.hpp"
+
+#include <optional>
+#include <string>
+
+#include "io/clock.hpp"
+#include "recovery/listing.hpp"
+#include "src/connection.hpp"
+#include "src/recall.hpp"
+#include "src/server.hpp"
+#include "src/text/fold.hpp"
+#include "src/text/glob.hpp"
+#include "src/text/numbers.hpp"
+
+// FIRN LOG and FIRN HISTORY: what happened when, in a stretch of the log or to one key.
+
+namespace firnlog::server {
+namespace {
+
+using text::equal_folded;
+
+// What a reply may hold, whatever COUNT says: a reader of it has to have it in memory too.
+constexpr std::int64_t kCountDefault = 100;
+constexpr std::int64_t kCountMax = 10'000;
+constexpr std::size_t kListedBytesMax = std::size_t{8} << 20;
+
+constexpr std::string_view kWrongCount = "ERR COUNT is a number from 1 to 10000";
+
+tl::expected<std::size_t, std::string> parse_count(std::string_view word) {
+    const auto count = text::parse_i64(word);
+    if (!count || *count < 1 || *count > kCountMax) return tl::unexpected(std::string(kWrongCount));
+    return static_cast<std::size_t>(*count);
+}
+
+// Reads a moment at args[at]: AT, BEFORE, LSN or MARK and a value, or a time alone. `at` is behind
+// it then.
+tl::expected<recovery::Moment, std::string> take_moment(const Call& call, std::size_t& at) {
+    const auto now_us = call.server.clock().wall().us;
+    const auto word = call.arg(at++);
+    const bool names = equal_folded(word, "at") || equal_folded(word, "before") ||
+                       equal_folded(word, "lsn") || equal_folded(word, "mark");
+    auto moment = !names             ? recovery::parse_moment("AT", word, now_us)
+                  : at < call.argc() ? recovery::parse_moment(word, call.arg(at++), now_us)
+                                     : tl::expected<recovery::Moment, std::string>(tl::unexpected(
+                                           std::string("a moment's value is missing")));
+    if (!moment) return tl::unexpected("ERR " + moment.error());
+    return moment;
+}
+
+std::string text_of_refusal(const recovery::Refusal& refusal) {
+    return (refusal.error.code == Code::damaged ? "CORRUPT " : "ERR ") + refusal.text;
+}
+
+std::string text_of_lsn(engine::Timeline timeline, engine::Lsn lsn) {
+    return std::to_string(timeline) + ":" + std::to_string(lsn.value);
+}
+
+void write_line(resp::Writer& out, const recovery::Line& line) {
+    using recovery::Event;
+    const auto text = [&](std::string_view name, bool there, std::string_view value) {
+        out.bulk(name);
+        if (there)
+            out.bulk(value);
+        else
+            out.null();
+    };
+    const bool of_field = line.event == Event::field || line.event == Event::fielddel;
+    const bool of_all = line.event == Event::flush || line.event == Event::swap;
+    out.map(9);
+    text("lsn", true, text_of_lsn(line.timeline, line.lsn));
+    text("after", line.after.value != 0, text_of_lsn(line.timeline, line.after));
+    text("time", true, recovery::text_of_time(line.us));
+    out.bulk("db");
+    if (line.database)
+        out.integer(*line.database);
+    else
+        out.null();
+    text("kind", true, recovery::name_of(line.event));
+    // Of a field whose hash was bound before the log that is left, nobody can tell it.
+    text("key", !of_all && (line.database || !of_field), line.key);
+    text("field", of_field, line.field);
+    out.bulk("bytes");
+    out.integer(static_cast<std::int64_t>(line.bytes));
+    text("expires", line.expires_ms >= 0, recovery::text_of_time(line.expires_ms * 1000));
+}
+
+Flow list(Call& call, recovery::ListOptions options) {
+    auto& recall = call.server.recall();
+    options.bytes_max = kListedBytesMax;
+    options.now_us = call.server.clock().wall().us;
+    options.give_up = [&recall] { return recall.stopping(); };
+    return recall.ask(call,
+                      [options = std::move(options)](
+                          io::Files& files, resp::Writer& out) -> tl::expected<void, std::string> {
+                          const auto listed = recovery::list_log(files, options);
+                          if (!listed) return tl::unexpected(text_of_refusal(listed.error()));
+                          out.map(2);
+                          out.bulk("left_out");
+                          out.integer(static_cast<std::int64_t>(listed->left_out));
+                          out.bulk("lines");
+                          out.array(listed->lines.size());
+                          for (const auto& line : listed->lines) write_line(out, line);
+                          return {};
+                      });
+}
+
+}  // namespace
+
+Flow firn_log(Call& call) {
+    recovery::ListOptions options;
+    options.count = kCountDefault;
+    for (std::size_t at = 2; at < call.argc();) {
+        const auto option = call.arg(at++);
+        if (at == call.argc()) return call.syntax_error();
+        if (equal_folded(option, "since") || equal_folded(option, "until")) {
+            auto moment = take_moment(call, at);
+            if (!moment) return call.error(moment.error());
+            (equal_folded(option, "since") ? options.since : options.until) = std::move(*moment);
+        } else if (equal_folded(option, "match")) {
+            options.matches = [pattern = std::string(call.arg(at++))](std::string_view key) {
+                return text::glob(pattern, key);
+            };
+        } else if (equal_folded(option, "kind")) {
+            std::string name(call.arg(at++));
+            for (auto& letter : name) letter = text::lower(letter);
+            options.event = recovery::event_named(name);
+            if (!options.event)
+                return call.error(
+                    "ERR KIND is one of set del expired expire persist bind unbind field fielddel "
+                    "part flush swap mark");
+        } else if (equal_folded(option, "count")) {
+            const auto count = parse_count(call.arg(at++));
+            if (!count) return call.error(count.error());
+            options.count = *count;
+        } else {
+            return call.syntax_error();
+        }
+    }
+    return list(call, std::move(options));
+}
+
+Flow firn_history(Call& call) {
+    recovery::ListOptions options;
+    options.count = kCountDefault;
+    options.only =
+        recovery::KeyOf{.database = call.client.database, .key = std::string(call.arg(2))};
+    if (call.argc() != 3) {
+        if (call.argc() != 5 || !equal_folded(call.arg(3), "count")) return call.syntax_error();
+        const auto count = parse_count(call.arg(4));
+        if (!count) return call.error(count.error());
+        options.count = *count;
+    }
+    return list(call, std::move(options));
+}
+
+}  // namespace firnlog::server

@@ -1,0 +1,121 @@
+#include "src/recall.hpp"
+
+#include <memory>
+
+#include "engine/engine.hpp"
+#include "src/connection.hpp"
+#include "src/reactor.hpp"
+#include "src/server.hpp"
+
+namespace firnlog::server {
+namespace {
+
+// Each may take as long as it takes to read the log: whoever comes later had better ask again.
+constexpr std::size_t kQueuedMax = 16;
+
+constexpr std::string_view kNoPast =
+    "ERR the past is read where its store is served; firnlog log and firnlog restore read it from "
+    "the directory";
+constexpr std::string_view kTooMany = "ERR too many clients read the past now, try again later";
+
+// No file of the past goes while it lives.
+class Pinned {
+  public:
+    explicit Pinned(engine::Walk& walk) : walk_(walk) { walk_.pin(); }
+    ~Pinned() { walk_.unpin(); }
+    Pinned(const Pinned&) = delete;
+    Pinned& operator=(const Pinned&) = delete;
+
+  private:
+    engine::Walk& walk_;
+};
+
+void refuse(Reactor& home, std::uint64_t client, std::uint64_t blocked, std::string_view why) {
+    home.unblock(client, blocked, [why](Connection& to, resp::Writer& out) {
+        out.error(why);
+        to.reactor.dispatcher().note_error(why);
+    });
+}
+
+}  // namespace
+
+Recall::~Recall() { stop(); }
+
+Flow Recall::ask(Call& call, Job job) {
+    if (files_ == nullptr) return call.error(kNoPast);
+    Asked asked{.home = &call.reactor,
+                .client = call.client.id,
+                .blocked = call.reactor.block(call.client),
+                .protocol = call.client.protocol,
+                .job = std::move(job)};
+    call.reactor.when_durable(server_.engine().log.tail.batch_end(),
+                              [this, asked = std::move(asked)](Reactor&) { queue(asked); });
+    return Flow::blocked;
+}
+
+void Recall::queue(Asked asked) {
+    auto& home = *asked.home;
+    const auto client = asked.client;
+    const auto blocked = asked.blocked;
+    {
+        const std::lock_guard guard(mutex_);
+        // The connection ends with the server.
+        if (stopping()) return;
+        if (queue_.size() < kQueuedMax) {
+            queue_.push_back(std::move(asked));
+            if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+            filled_.notify_one();
+            return;
+        }
+    }
+    refuse(home, client, blocked, kTooMany);
+}
+
+void Recall::work() {
+    for (;;) {
+        Asked asked;
+        {
+            std::unique_lock guard(mutex_);
+            filled_.wait(guard, [this] { return stopping() || !queue_.empty(); });
+            if (stopping()) return;
+            asked = std::move(queue_.front());
+            queue_.pop_front();
+        }
+        run(asked);
+    }
+}
+
+void Recall::run(const Asked& asked) {
+    struct Answer {
+        resp::Buffer reply;
+        std::string error;
+    };
+    // Shared, because what is posted is copied.
+    const auto answer = std::make_shared<Answer>();
+    {
+        const Pinned pinned(server_.engine().walk);
+        resp::Writer out(answer->reply, asked.protocol);
+        if (auto done = asked.job(*files_, out); !done) answer->error = std::move(done.error());
+    }
+    if (answer->error.empty() && answer->reply.lost())
+        answer->error = "ERR there is no memory for the reply";
+    if (stopping()) return;
+    asked.home->post([client = asked.client, blocked = asked.blocked, answer](Reactor& home) {
+        if (!answer->error.empty()) return refuse(home, client, blocked, answer->error);
+        home.unblock(client, blocked, [&answer](Connection&, resp::Writer& out) {
+            out.out().append(answer->reply.view());
+        });
+    });
+}
+
+void Recall::stop() {
+    {
+        const std::lock_guard guard(mutex_);
+        stopping_.store(true, std::memory_order_relaxed);
+        queue_.clear();
+        filled_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace firnlog::server

@@ -1,0 +1,70 @@
+#pragma once
+// Recall: the past is read for clients on one thread of its own, never on a reactor.
+//
+//   command ──park──> durable up to here ──> queue (bounded) ──> job: files read ──post──> reply
+//   reactor                                                      this thread               reactor
+//
+// A job waits until what its client could have seen is durable, so that it finds it in the files.
+// While one runs nothing of the past goes (Walk::pin). Its reply is written here as a whole and
+// only copied on the reactor; a client that has gone meanwhile is missed.
+//
+// ask() belongs to reactors, stop() to whoever ends the server; `mutex_` guards the queue.
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <tl/expected.hpp>
+
+#include "io/files.hpp"
+#include "src/commands/command.hpp"
+#include "src/resp/writer.hpp"
+
+namespace firnlog::server {
+
+class Recall {
+  public:
+    explicit Recall(Server& server) : server_(server) {}
+    ~Recall();
+    Recall(const Recall&) = delete;
+    Recall& operator=(const Recall&) = delete;
+
+    // Where the store lies; before the first turn. Without it every asker is refused.
+    void reads(io::Files& files) { files_ = &files; }
+
+    // Writes a reply, or tells the text of the error that is the reply. It looks at stopping() now
+    // and then.
+    using Job = std::function<tl::expected<void, std::string>(io::Files&, resp::Writer&)>;
+    // Parks the client until the job has run; the flow is the command's.
+    Flow ask(Call& call, Job job);
+
+    // Lets the job under way come to its end early, forgets the others, and joins. The reactors are
+    // there still.
+    void stop();
+    [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+
+  private:
+    struct Asked {
+        Reactor* home = nullptr;
+        std::uint64_t client = 0;
+        std::uint64_t blocked = 0;
+        resp::Protocol protocol = resp::Protocol::resp2;
+        Job job;
+    };
+    void queue(Asked asked);
+    void work();
+    void run(const Asked& asked);
+
+    Server& server_;
+    io::Files* files_ = nullptr;
+    std::atomic<bool> stopping_{false};
+    std::mutex mutex_;
+    std::condition_variable filled_;
+    std::deque<Asked> queue_;
+    std::thread thread_;  // from the first job on
+};
+
+}  // namespace firnlog::server
