@@ -10,9 +10,9 @@ namespace firnlog::server {
 Flow Call::stop(engine::Stop why) {
     switch (why) {
         case engine::Stop::wrong_type:
-            return error("WRONGTYPE Operation against a key holding the wrong kind of value");
+            return error(kWrongType);
         case engine::Stop::corrupt:
-            return error("CORRUPT the value's bytes are damaged on disk, they are not served");
+            return error(kCorruptValue);
         case engine::Stop::cold:
             ensure(!in_exec, "within EXEC cold bytes are read at once");
             return Flow::again;

@@ -12,6 +12,8 @@ namespace {
 
 // Each may take as long as it takes to read the log: whoever comes later had better ask again.
 constexpr std::size_t kQueuedMax = 16;
+// The longest string there is, and its header.
+constexpr std::size_t kReplyBytesMax = (std::size_t{512} << 20) + 32;
 
 constexpr std::string_view kNoPast =
     "ERR the past is read where its store is served; firnlog log and firnlog restore read it from "
@@ -92,13 +94,14 @@ void Recall::run(const Asked& asked) {
     };
     // Shared, because what is posted is copied.
     const auto answer = std::make_shared<Answer>();
+    answer->reply.limit(kReplyBytesMax);
     {
         const Pinned pinned(server_.engine().walk);
         resp::Writer out(answer->reply, asked.protocol);
         if (auto done = asked.job(*files_, out); !done) answer->error = std::move(done.error());
     }
     if (answer->error.empty() && answer->reply.lost())
-        answer->error = "ERR there is no memory for the reply";
+        answer->error = "ERR the reply has more than 512 MiB, or there is no memory for it";
     if (stopping()) return;
     asked.home->post([client = asked.client, blocked = asked.blocked, answer](Reactor& home) {
         if (!answer->error.empty()) return refuse(home, client, blocked, answer->error);

@@ -3,8 +3,12 @@
 #include <optional>
 #include <string>
 
+#include "engine/ops/hashes.hpp"
+#include "engine/ops/strings.hpp"
 #include "io/clock.hpp"
 #include "recovery/listing.hpp"
+#include "recovery/past.hpp"
+#include "src/commands/replies.hpp"
 #include "src/connection.hpp"
 #include "src/recall.hpp"
 #include "src/server.hpp"
@@ -13,6 +17,7 @@
 #include "src/text/numbers.hpp"
 
 // FIRN LOG and FIRN HISTORY: what happened when, in a stretch of the log or to one key.
+// FIRN GET: what a key was.
 
 namespace firnlog::server {
 namespace {
@@ -104,6 +109,66 @@ Flow list(Call& call, recovery::ListOptions options) {
                       });
 }
 
+using Written = tl::expected<void, std::string>;
+
+tl::unexpected<std::string> text_of_stop(engine::Stop why) {
+    ensure(why == engine::Stop::wrong_type || why == engine::Stop::corrupt,
+           "who only reads, and waits for the disk, is stopped by nothing else");
+    return tl::unexpected(
+        std::string(why == engine::Stop::wrong_type ? kWrongType : kCorruptValue));
+}
+
+struct Wanted {
+    recovery::KeyOf key;
+    std::optional<std::string> field;  // of a hash
+};
+
+Written write_field(engine::Session& session, const std::string& key, const std::string& field,
+                    resp::Writer& out) {
+    const auto value = engine::hashes::get(session, key, field);
+    if (!value) return text_of_stop(value.error());
+    if (*value)
+        out.bulk(**value);
+    else
+        out.null();
+    return {};
+}
+
+// A string, or a hash as HGETALL shows it.
+Written write_value(engine::Session& session, const std::string& key, resp::Writer& out) {
+    const auto item = session.look(key);
+    if (!item) return text_of_stop(item.error());
+    if (!*item) {
+        out.null();
+        return {};
+    }
+    if ((*item)->type == engine::Type::hash) {
+        const auto pairs = engine::hashes::all(session, key);
+        if (!pairs) return text_of_stop(pairs.error());
+        out.map(pairs->size());
+        for (const auto& [field, value] : *pairs) {
+            out.bulk(field);
+            out.bulk(value);
+        }
+        return {};
+    }
+    const auto value = engine::strings::get(session, **item, key);
+    if (!value) return text_of_stop(value.error());
+    out.bulk(*value);
+    return {};
+}
+
+Written write_wanted(engine::Engine& engine, const Wanted& wanted, resp::Writer& out) {
+    engine::Session session(engine);
+    session.may_wait(true);
+    const std::string_view key = wanted.key.key;
+    session.begin({&key, 1}, wanted.key.database);
+    auto written = wanted.field ? write_field(session, wanted.key.key, *wanted.field, out)
+                                : write_value(session, wanted.key.key, out);
+    (void)session.end();
+    return written;
+}
+
 }  // namespace
 
 Flow firn_log(Call& call) {
@@ -151,6 +216,32 @@ Flow firn_history(Call& call) {
         options.count = *count;
     }
     return list(call, std::move(options));
+}
+
+Flow firn_get(Call& call) {
+    constexpr std::size_t kWithField = 6;
+    if (call.argc() > kWithField) return call.syntax_error();
+    Wanted wanted{.key = {.database = call.client.database, .key = std::string(call.arg(2))},
+                  .field = {}};
+    std::size_t at = 3;
+    if (call.argc() == kWithField) wanted.field = std::string(call.arg(at++));
+    auto& recall = call.server.recall();
+    const auto now_us = call.server.clock().wall().us;
+    auto moment = recovery::parse_moment(call.arg(at), call.arg(at + 1), now_us);
+    if (!moment) return call.error("ERR " + moment.error());
+    recovery::PastOptions options{
+        .moment = std::move(*moment),
+        .now_us = now_us,
+        .databases = static_cast<std::uint32_t>(call.server.config().databases),
+        .progress = {},
+        .give_up = [&recall] { return recall.stopping(); }};
+    return recall.ask(call,
+                      [options = std::move(options), wanted = std::move(wanted)](
+                          io::Files& files, resp::Writer& out) -> Written {
+                          const auto past = recovery::open_past(files, options);
+                          if (!past) return tl::unexpected(text_of_refusal(past.error()));
+                          return write_wanted((*past)->engine(), wanted, out);
+                      });
 }
 
 }  // namespace firnlog::server

@@ -7,5 +7,6 @@ namespace firnlog::server {
 
 Flow firn_log(Call& call);
 Flow firn_history(Call& call);
+Flow firn_get(Call& call);
 
 }  // namespace firnlog::server

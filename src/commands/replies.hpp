@@ -15,6 +15,11 @@ namespace firnlog::server {
 inline constexpr std::string_view kPastIsReadOnly =
     "READONLY a moment of the past is served here, nothing changes in it";
 
+inline constexpr std::string_view kWrongType =
+    "WRONGTYPE Operation against a key holding the wrong kind of value";
+inline constexpr std::string_view kCorruptValue =
+    "CORRUPT the value's bytes are damaged on disk, they are not served";
+
 // <CONTAINER> HELP: a line for each subcommand's row, and what it does below it.
 Flow subcommand_help(Call& call);
 

@@ -1,5 +1,7 @@
-"""FIRN LOG and FIRN HISTORY: the past is read on the server that serves the store."""
+"""FIRN LOG, FIRN HISTORY, FIRN GET: the past is read on the server that serves the store."""
 
+import os
+import random
 import socket
 import threading
 import time
@@ -173,6 +175,143 @@ class History(unittest.TestCase):
                 told = lines(client, "HISTORY", "k")
                 self.assertEqual([line[b"bytes"] for line in told], [1, 2])
                 self.assertEqual([line[b"lsn"].split(b":")[0] for line in told], [b"1", b"2"])
+
+
+class Get(unittest.TestCase):
+    """FIRN GET: what a key was at a moment."""
+
+    def at_lsn(self, client):
+        told = maps(client.value("FIRN", "LSN"))
+        return "%d:%d" % (told[b"timeline"], told[b"tail"])
+
+    def test_a_key_is_what_it_was_whatever_happened_since(self):
+        seed = int(os.environ.get("FIRNLOG_SEED") or random.randrange(1 << 32))
+        print("report: firn get: seed %d" % seed)
+        dice = random.Random(seed)
+        keys = ["a", "b", "c"]
+        moments = []  # (lsn, database, {key: value})
+        with harness.firnlog("--save", "") as server:
+            client = server.connect()
+            for step in range(240):
+                key, other = dice.sample(keys, 2)
+                roll = dice.randrange(12)
+                if roll < 3:
+                    client.ask("SET", key, step)
+                elif roll < 5:
+                    client.ask("DEL", key)
+                    client.ask("HSET", key, "f", step, "g%d" % (step % 3), step)
+                elif roll == 5:
+                    client.ask("HDEL", key, "f")
+                elif roll == 6:
+                    client.ask("SETRANGE", key, 70_000 + step, step)
+                elif roll == 7:
+                    client.ask("RENAME", key, other)
+                elif roll == 8:
+                    client.pipeline([("MULTI",), ("SET", key, "m%d" % step), ("DEL", other),
+                                     ("EXEC",)])
+                elif roll == 9:
+                    client.ask("SELECT", dice.randrange(2))
+                elif roll == 10:
+                    client.ask("FLUSHDB")
+                elif dice.randrange(3) == 0:
+                    client.ask("SWAPDB", 0, 1)
+                if step % 60 == 20:
+                    self.assertEqual(client.ask("SAVE"), b"+OK\r\n")
+                if step % 60 == 50:
+                    client.close()
+                    server.kill()
+                    server.start()
+                    client = server.connect()
+                lsn = self.at_lsn(client)
+                for database in (0, 1):
+                    client.ask("SELECT", database)
+                    now = {}
+                    for name in keys:
+                        kind = client.value("TYPE", name)
+                        now[name] = (client.value("GET", name) if kind == b"string" else
+                                     maps(client.value("HGETALL", name)) if kind == b"hash" else None)
+                    moments.append((lsn, database, now))
+            for lsn, database, then in dice.sample(moments, 60):
+                client.ask("SELECT", database)
+                for name, value in then.items():
+                    found = client.value("FIRN", "GET", name, "LSN", lsn)
+                    if isinstance(found, list):
+                        found = maps(found)
+                    self.assertEqual(found, value, (lsn, database, name))
+                    if isinstance(value, dict):
+                        for field in (b"f", b"g1", b"none"):
+                            self.assertEqual(client.value("FIRN", "GET", name, field, "LSN", lsn),
+                                             value.get(field))
+            client.close()
+
+    def test_each_way_to_name_a_moment(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.ask("SET", "k", "old")
+            client.ask("FIRN", "MARK", "m")
+            time.sleep(0.01)
+            between = "@%.6f" % time.time()
+            time.sleep(0.01)
+            client.ask("SET", "k", "new")
+            self.assertEqual(client.value("FIRN", "GET", "k", "MARK", "m"), b"old")
+            self.assertEqual(client.value("FIRN", "GET", "k", "at", between), b"old")
+            self.assertEqual(client.value("FIRN", "GET", "k", "before", between), b"old")
+            self.assertEqual(client.value("FIRN", "GET", "k", "AT", "-0s"), b"new")
+            # What FIRN HISTORY tells: each line without it, and with it.
+            first, second = lines(client, "HISTORY", "k")
+            for moment, value in ((first[b"lsn"], None), (first[b"after"], b"old"),
+                                  (second[b"lsn"], b"old"), (second[b"after"], b"new")):
+                self.assertEqual(client.value("FIRN", "GET", "k", "LSN", moment), value)
+
+    def test_what_was_due_then_is_not_there_and_what_is_due_now_is(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.ask("SET", "k", "v", "PX", "300")
+            client.ask("FIRN", "MARK", "alive")
+            time.sleep(0.4)
+            client.ask("FIRN", "MARK", "due")
+            self.assertIsNone(client.value("GET", "k"))
+            self.assertEqual(client.value("FIRN", "GET", "k", "MARK", "alive"), b"v")
+            self.assertIsNone(client.value("FIRN", "GET", "k", "MARK", "due"))
+
+    def test_nothing_is_changed_by_it(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.ask("SET", "k", "v")
+            client.ask("FIRN", "MARK", "m")
+            client.ask("SET", "k", "w")
+            tail, digest = self.at_lsn(client), client.value("FIRN", "DIGEST")
+            self.assertEqual(client.value("FIRN", "GET", "k", "MARK", "m"), b"v")
+            self.assertEqual((self.at_lsn(client), client.value("FIRN", "DIGEST")), (tail, digest))
+            self.assertEqual(client.value("GET", "k"), b"w")
+
+    def test_a_hash_is_shown_as_hgetall_shows_it(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.ask("HSET", "h", "f", "1", "g", "2")
+            client.ask("FIRN", "MARK", "m")
+            for protocol in (2, 3):
+                client.ask("HELLO", protocol)
+                self.assertEqual(client.ask("FIRN", "GET", "h", "MARK", "m"),
+                                 client.ask("HGETALL", "h"))
+                self.assertEqual(client.ask("FIRN", "GET", "h", "f", "MARK", "m"),
+                                 client.ask("HGET", "h", "f"))
+                self.assertEqual(client.ask("FIRN", "GET", "none", "MARK", "m"),
+                                 client.ask("GET", "none"))
+
+    def test_what_cannot_be_is_refused_in_words(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.ask("SET", "k", "v")
+            for arguments, why in (
+                (("k", "MARK", "none"), b"-ERR the log has no mark of that name"),
+                (("k", "f", "AT", "-0s"), b"-WRONGTYPE "),
+                (("k", "SOON", "x"), b"-ERR a moment is AT time"),
+                (("k", "AT", "noon"), b"-ERR a time is like"),
+                (("k", "AT", "1990-01-01T00:00:00Z"), b"-ERR "),
+                (("k", "LSN", "99999999999"), b"-ERR "),
+                (("k", "f", "AT", "-0s", "x"), b"-ERR syntax error"),
+                (("k", "AT"), b"-ERR wrong number of arguments for 'firn|get' command"),
+            ):
+                reply = client.ask("FIRN", "GET", *arguments)
+                self.assertTrue(reply.startswith(why), (arguments, reply))
+            self.assertEqual(client.value("COMMAND", "GETKEYS", "FIRN", "GET", "k", "AT", "-0s"),
+                             [b"k"])
 
 
 class Beside(unittest.TestCase):
