@@ -16,10 +16,6 @@ using engine::Lsn;
 
 constexpr auto kNoTimeMax = std::numeric_limits<std::int64_t>::max();
 
-tl::unexpected<Refusal> refuse(const Error& error) {
-    return tl::unexpected(Refusal{.error = error, .text = error.text()});
-}
-
 // What was asked for cannot be; nothing is wrong with the store.
 tl::unexpected<Refusal> refuse(std::string text) {
     return tl::unexpected(Refusal{.error = {.code = Code::usage, .doing = "find the moment"},

@@ -4,12 +4,14 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
-#include "recovery/checkpoint_reader.hpp"
+#include "recovery/base.hpp"
+#include "recovery/kept_tail.hpp"
 #include "recovery/map_segment.hpp"
 #include "recovery/read_ahead.hpp"
 #include "recovery/replay.hpp"
+#include "recovery/sealed_plan.hpp"
+#include "recovery/settle.hpp"
 #include "recovery/tail_scan.hpp"
-#include "recovery/write_cut.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -19,14 +21,6 @@ using engine::FileNumber;
 using engine::Lsn;
 
 constexpr std::uint64_t kBlock = 4096;
-
-tl::unexpected<Refusal> refuse(const Error& error) {
-    return tl::unexpected(Refusal{.error = error, .text = error.text()});
-}
-
-tl::unexpected<Refusal> refuse(Error error, std::string text) {
-    return tl::unexpected(Refusal{.error = error, .text = std::move(text)});
-}
 
 // One opening, step by step; each step leaves what the next one needs.
 class Opener {
@@ -44,21 +38,13 @@ class Opener {
     Opening<void> scan();
     Opening<void> decide();
     Opening<void> load_base();
-    Result<void> find_named(const engine::CheckpointEntry& entry);
+    Result<void> find_named(FileNumber named);
     Result<void> open_packed(FileNumber number);
-    struct Sealed {
-        std::size_t file = 0;  // in chain_
-        Lsn end;
-    };
-    [[nodiscard]] Opening<std::vector<Sealed>> plan_sealed() const;
     Opening<void> replay_sealed();
     Opening<void> open_named();
-    Result<void> write_kept_tail();
-    Result<void> write_anew(std::size_t i);
-    Result<void> keep_in_quarantine();
+    Result<void> leave_touched_files();
     Opening<void> switch_manifest();
     Opening<void> replay_tail();
-    Opening<void> unlink_rest();
     void apply(LogReader& reader, FileNumber number, std::uint64_t end);
     bool tell_progress(std::uint64_t bytes);  // false: somebody wants it to stop
     static Opening<void> stopped();
@@ -79,8 +65,7 @@ class Opener {
     std::vector<FileNumber> faulty_;               // checkpoints that could not be
     std::size_t first_ = 0;                        // in chain_: where replay begins
     TailScan tail_;
-    std::vector<FileNumber> retired_;
-    std::vector<std::pair<FileNumber, std::uint64_t>> anew_;  // per tail file: number, end offset
+    std::vector<KeptFile> kept_;  // of the tail's files, the first ones
     FileNumber next_file_ = 1;
     Lsn next_lsn_;
 
@@ -130,42 +115,8 @@ Opening<void> Opener::read_or_make_manifest() {
     return {};
 }
 
-// A crash may have come between the manifest's switch and what follows from it.
 Opening<void> Opener::finish_last_switch() {
-    auto listed = files_.list();
-    if (!listed) return refuse(listed.error());
-    const auto there = [&](const std::string& name) {
-        return std::ranges::any_of(*listed, [&](const auto& info) { return info.name == name; });
-    };
-    bool changed = false;
-    for (const auto number : manifest_.adopted) {
-        const auto aside = names::new_log_file(number);
-        if (!there(aside)) continue;
-        if (auto renamed = files_.rename(aside, names::log_file(number)); !renamed)
-            return refuse(renamed.error());
-        changed = true;
-    }
-    // The new names before the old ones go.
-    if (changed)
-        if (auto synced = files_.sync_dir(); !synced) return refuse(synced.error());
-    for (const auto& info : *listed) {
-        const auto number = names::any_number(info.name);
-        const bool retired = number && std::ranges::count(manifest_.retired, *number) != 0;
-        const bool leftover =
-            (info.name.ends_with(names::kNewSuffix) &&
-             (info.name == names::kManifestNew ||
-              names::log_number(
-                  info.name.substr(0, info.name.size() - names::kNewSuffix.size())))) ||
-            (number && !names::log_number(info.name) && !manifest_.names(*number));
-        const bool adopted = std::ranges::any_of(manifest_.adopted, [&](FileNumber file) {
-            return info.name == names::new_log_file(file);
-        });
-        if (!retired && (!leftover || adopted)) continue;
-        if (auto gone = files_.unlink(info.name); !gone) return refuse(gone.error());
-        changed = true;
-    }
-    if (changed)
-        if (auto synced = files_.sync_dir(); !synced) return refuse(synced.error());
+    if (auto settled = settle(files_, manifest_); !settled) return refuse(settled.error());
     return {};
 }
 
@@ -245,20 +196,13 @@ Opening<void> Opener::scan() {
     return {};
 }
 
-// The files that its pages lead into are there.
-Result<void> Opener::find_named(const engine::CheckpointEntry& entry) {
-    const engine::Moves moves(manifest_.moves);
-    for (const auto named : entry.files) {
-        if (std::ranges::binary_search(manifest_.packed, named)) {
-            if (auto opened = open_packed(named); !opened) return opened;
-            continue;
-        }
-        if (std::ranges::count(chain_, moves(named), &LogFile::number) == 0)
-            return fail(Error{.code = Code::missing,
-                              .file = named,
-                              .doing = "find a file that a checkpoint names"});
-    }
-    return {};
+// A file that a checkpoint's pages lead into is there.
+Result<void> Opener::find_named(FileNumber named) {
+    if (std::ranges::binary_search(manifest_.packed, named)) return open_packed(named);
+    const auto number = engine::Moves(manifest_.moves)(named);
+    if (std::ranges::count(chain_, number, &LogFile::number) != 0) return {};
+    return fail(Error{
+        .code = Code::missing, .file = named, .doing = "find a file that a checkpoint names"});
 }
 
 Result<void> Opener::open_packed(FileNumber number) {
@@ -271,53 +215,27 @@ Result<void> Opener::open_packed(FileNumber number) {
 
 Opening<void> Opener::load_base() {
     auto moves = manifest_.moves;
-    for (std::size_t i = 0; i < anew_.size() && !manifest_.clean; ++i)
-        engine::add_move(moves, {tail_.readers[i].file().number, anew_[i].first});
-    for (auto i = manifest_.checkpoints.size(); i-- > 0;) {
-        const auto& entry = manifest_.checkpoints[i];
-        auto found = find_named(entry);
-        auto loaded =
-            !found ? Result<LoadedCheckpoint>(fail(found))
-                   : load_checkpoint(files_, manifest_.store_id, entry, manifest_.hash_secret,
-                                     engine::Moves(moves), [&](std::uint64_t) {
-                                         return !options_.give_up || !options_.give_up();
-                                     });
-        if (loaded) {
-            keyspace_ = std::move(loaded->keyspace);
-            replay_ = std::make_unique<Replay>(*keyspace_, std::move(loaded->stamps));
-            report_.checkpoint = entry.number;
-            report_.checkpoint_bytes = loaded->bytes;
-            base_ = entry;
-            break;
-        }
-        if (loaded.error().code == Code::busy)
-            return refuse(loaded.error(), "stopped while loading");
-        if (report_.checkpoint_fault.empty())
-            report_.checkpoint_fault = names::checkpoint_file(entry.number) + " offset " +
-                                       std::to_string(loaded.error().offset) + ": " +
-                                       loaded.error().text();
-        faulty_.push_back(entry.number);
-    }
+    for (std::size_t i = 0; i < kept_.size() && !manifest_.clean; ++i)
+        engine::add_move(moves, {tail_.readers[i].file().number, kept_[i].number});
+    auto base = recovery::load_base(files_, manifest_,
+                                    {.moves = engine::Moves(moves),
+                                     .find = [&](FileNumber named) { return find_named(named); },
+                                     .give_up = options_.give_up});
+    if (!base) return tl::unexpected(base.error());
+    keyspace_ = std::move(base->keyspace);
+    replay_ = std::make_unique<Replay>(*keyspace_, std::move(base->stamps));
+    base_ = std::move(base->entry);
+    faulty_ = std::move(base->faulty);
+    report_.checkpoint = base_ ? base_->number : 0;
+    report_.checkpoint_bytes = base->bytes;
+    report_.checkpoint_fault = std::move(base->fault);
     manifest_.moves = std::move(moves);
     std::erase_if(manifest_.checkpoints, [&](const engine::CheckpointEntry& entry) {
         return std::ranges::count(faulty_, entry.number) != 0;
     });
-    if (base_) {
-        // The last file that begins at lo or before it; there is none when lo is where the log
-        // ended.
-        while (first_ + 1 < chain_.size() && chain_[first_ + 1].base() <= base_->lo) ++first_;
-        for (std::size_t i = first_; i < chain_.size(); ++i) progress_.bytes_all += chain_[i].bytes;
-        return {};
-    }
-    if (!manifest_.has_beginning())
-        return refuse({.code = Code::damaged, .doing = "load a checkpoint"},
-                      "damaged: " + report_.checkpoint_fault +
-                          "; no other checkpoint is sound, and the log before lsn " +
-                          std::to_string(manifest_.first_lsn.value) +
-                          " was given back; see firnlog repair");
-    keyspace_ = std::make_unique<engine::Keyspace>(manifest_.hash_secret);
-    replay_ = std::make_unique<Replay>(*keyspace_);
-    for (const auto& file : chain_) progress_.bytes_all += file.bytes;
+    // The last file that begins at lo or before it; there is none when lo is where the log ended.
+    while (base_ && first_ + 1 < chain_.size() && chain_[first_ + 1].base() <= base_->lo) ++first_;
+    for (std::size_t i = first_; i < chain_.size(); ++i) progress_.bytes_all += chain_[i].bytes;
     return {};
 }
 
@@ -333,55 +251,12 @@ Opening<void> Opener::open_named() {
     return {};
 }
 
-// The sealed files from first_ on, and where each ends; what comes behind them must fit.
-Opening<std::vector<Opener::Sealed>> Opener::plan_sealed() const {
-    const auto& timelines = manifest_.timelines;
-    std::vector<Sealed> plan;
-    auto expected = manifest_.first_lsn;
-    std::size_t timeline = 0;
-    if (base_) {
-        expected = base_->lo;
-        if (first_ < chain_.size() && chain_[first_].base() <= expected)
-            expected = chain_[first_].base();
-        while (timeline + 1 < timelines.size() && timelines[timeline + 1].begin <= expected)
-            ++timeline;
-    }
-    // From a timeline's end the log jumps to the beginning of the next one.
-    const auto jump = [&] {
-        while (timeline + 1 < timelines.size() && timelines[timeline].end == expected)
-            expected = timelines[++timeline].begin;
-    };
-    for (auto i = first_; i < chain_.size(); ++i) {
-        jump();
-        if (chain_[i].base() != expected)
-            return refuse(
-                {.code = Code::damaged, .file = chain_[i].number, .doing = "read the log"},
-                "damaged: " + names::log_file(chain_[i].number) + " begins at lsn " +
-                    std::to_string(chain_[i].base().value) +
-                    ", but the log before it ends at lsn " + std::to_string(expected.value) +
-                    ": a file is missing");
-        if (i == tail_.first) return plan;
-        auto end = Lsn{};
-        if (i + 1 < chain_.size()) end = chain_[i + 1].base();
-        if (timeline + 1 < timelines.size() && (end.value == 0 || end > timelines[timeline].end))
-            end = timelines[timeline].end;
-        plan.push_back({.file = i, .end = end});
-        expected = end;
-    }
-    // Everything before the newest timeline's beginning was durable when that was written down.
-    jump();
-    if (expected < tail_.vouched)
-        return refuse({.code = Code::damaged, .doing = "read the log"},
-                      "damaged: the log ends at lsn " + std::to_string(expected.value) +
-                          ", but everything before lsn " + std::to_string(tail_.vouched.value) +
-                          " was acknowledged: a file is missing, or its header damaged");
-    return plan;
-}
-
 Opening<void> Opener::replay_sealed() {
     if (auto opened = open_named(); !opened) return opened;
     if (base_ && first_ >= tail_.first && tail_.first < chain_.size()) return {};
-    const auto plan = plan_sealed();
+    ReplayRange range{.lo = {}, .first = first_, .tail = tail_.first, .vouched = tail_.vouched};
+    if (base_) range.lo = base_->lo;
+    const auto plan = plan_sealed(chain_, manifest_, range);
     if (!plan) return tl::unexpected(plan.error());
     ReadAhead ahead(files_, manifest_.store_id,
                     options_.read_ahead ? std::launch::async : std::launch::deferred);
@@ -421,17 +296,12 @@ Opening<void> Opener::decide() {
         next_lsn_ = current.end;
         report_.clean = true;
         for (auto& reader : tail_.readers)
-            anew_.emplace_back(reader.file().number, reader.end_offset());
+            kept_.push_back({.number = reader.file().number, .end = reader.end_offset()});
         manifest_.retired = unused_;
         manifest_.adopted.clear();
         return {};
     }
-    for (std::size_t i = 0; i < tail_.readers.size() && i <= tail_.cut.file; ++i) {
-        const bool cut_here = i == tail_.cut.file;
-        if (cut_here && tail_.cut.offset <= engine::kSegmentHeaderBytes) continue;
-        anew_.emplace_back(next_file_++,
-                           cut_here ? tail_.cut.offset : tail_.readers[i].end_offset());
-    }
+    kept_ = kept_files(tail_, next_file_);
     // Past every place that could have been written: no lsn is ever used twice in a timeline's
     // number, nor seen by a reader of the old files and then again.
     std::uint64_t room = 0;
@@ -448,54 +318,18 @@ Opening<void> Opener::decide() {
     return {};
 }
 
-Result<void> Opener::write_anew(std::size_t i) {
-    const auto [number, end] = anew_[i];
-    const auto frame_offset = i == tail_.cut.file ? tail_.cut.frame_offset : 0;
-    return write_cut(files_, names::new_log_file(number), tail_.readers[i],
-                     {.number = number, .end = end, .frame_offset = frame_offset});
-}
-
-Result<void> Opener::keep_in_quarantine() {
-    for (std::size_t i = tail_.cut.file; i < tail_.readers.size(); ++i) {
-        const auto& reader = tail_.readers[i];
-        const auto begin = i == tail_.cut.file ? tail_.cut.offset : 0;
-        auto bytes = reader.bytes().subspan(std::min<std::uint64_t>(begin, reader.bytes().size()));
-        auto size = bytes.size();
-        while (size > 0 && bytes[size - 1] == std::byte{0}) --size;
-        bytes = bytes.first(size);
-        if (bytes.empty()) continue;
-        if (report_.torn_bytes == 0)
-            report_.torn_at = names::log_file(reader.file().number) + " offset " +
-                              std::to_string(begin) + " lsn " + std::to_string(tail_.cut.lsn.value);
-        report_.torn_bytes += bytes.size();
-        if (auto made = files_.make_dir(names::kQuarantine); !made) return made;
-        const auto name = std::string(names::kQuarantine) + "/" +
-                          names::log_file(reader.file().number) + "." + std::to_string(begin) +
-                          "." + std::to_string(manifest_.timelines.back().timeline);
-        // An earlier attempt at this start may have kept them already.
-        (void)files_.unlink(name);
-        auto fd = files_.open(name, io::Open::create);
-        if (!fd) return fail(fd);
-        auto done = files_.write(*fd, 0, bytes);
-        if (done) done = files_.sync(*fd);
-        files_.close(*fd);
-        if (!done) return done;
-        if (auto synced = files_.sync_dir(names::kQuarantine); !synced) return synced;
-    }
-    return {};
-}
-
-Result<void> Opener::write_kept_tail() {
+// What is kept of them is written anew; from the manifest's switch on they count no more.
+Result<void> Opener::leave_touched_files() {
+    if (auto written = write_kept_tail(files_, tail_, kept_); !written) return written;
+    auto torn = keep_in_quarantine(files_, tail_, manifest_.timelines.back().timeline);
+    if (!torn) return fail(torn);
+    report_.torn_bytes = torn->bytes;
+    report_.torn_at = std::move(torn->at);
     manifest_.adopted.clear();
+    for (const auto& file : kept_) manifest_.adopted.push_back(file.number);
     manifest_.retired = unused_;
     for (const auto& file : strays_) manifest_.retired.push_back(file.number);
-    for (std::size_t i = 0; i < tail_.readers.size(); ++i) {
-        manifest_.retired.push_back(tail_.readers[i].file().number);
-        if (i >= anew_.size()) continue;
-        if (auto written = write_anew(i); !written) return written;
-        manifest_.adopted.push_back(anew_[i].first);
-    }
-    if (auto kept = keep_in_quarantine(); !kept) return kept;
+    for (const auto& reader : tail_.readers) manifest_.retired.push_back(reader.file().number);
     return files_.sync_dir();
 }
 
@@ -504,7 +338,7 @@ Opening<void> Opener::switch_manifest() {
     if (report_.created) return {};
     const auto now_us = clock_.wall().us;
     if (!report_.clean) {
-        if (auto written = write_kept_tail(); !written) return refuse(written.error());
+        if (auto written = leave_touched_files(); !written) return refuse(written.error());
         auto& old = manifest_.timelines.back();
         old.end = tail_.cut.lsn;
         const auto timeline = old.timeline + 1;
@@ -532,8 +366,8 @@ Opening<void> Opener::switch_manifest() {
 }
 
 Opening<void> Opener::replay_tail() {
-    for (std::size_t i = 0; i < anew_.size(); ++i) {
-        const auto [number, end] = anew_[i];
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+        const auto [number, end] = kept_[i];
         auto& reader = tail_.readers[i];
         apply(reader, number, end);
         auto file = reader.file();
@@ -580,8 +414,6 @@ Opening<std::unique_ptr<Store>> Opener::run() {
 }
 
 }  // namespace
-
-int Refusal::exit_code() const { return error.code == Code::damaged ? 3 : 1; }
 
 Opening<std::unique_ptr<Store>> open(io::Files& files, io::Clock& clock, OpenOptions options) {
     return Opener(files, clock, std::move(options)).run();

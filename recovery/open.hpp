@@ -22,20 +22,9 @@
 #include "engine/format/manifest.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
-#include "recovery/log_reader.hpp"
+#include "recovery/refusal.hpp"
 
 namespace firnlog::recovery {
-
-// Why a store is not opened, for a person: the place, and what lies behind it.
-struct Refusal {
-    Error error;
-    std::string text;                  // one line, with file, offset and lsn where they are known
-    std::uint64_t records_behind = 0;  // records that are whole but cannot be reached
-    [[nodiscard]] int exit_code() const;  // 3 damaged, else 1
-};
-
-template <class T>
-using Opening = tl::expected<T, Refusal>;
 
 // What a start found and did, for the log and for INFO.
 struct Report {

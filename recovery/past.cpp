@@ -27,10 +27,6 @@ class StoppedClock final : public io::Clock {
     const std::int64_t us_;
 };
 
-tl::unexpected<Refusal> refuse(const Error& error) {
-    return tl::unexpected(Refusal{.error = error, .text = error.text()});
-}
-
 class PastOpener {
   public:
     PastOpener(std::unique_ptr<History> history, const PastOptions& options)

@@ -16,10 +16,6 @@ namespace names = engine::names;
 using engine::FileNumber;
 using engine::Lsn;
 
-tl::unexpected<Refusal> refuse(const Error& error) {
-    return tl::unexpected(Refusal{.error = error, .text = error.text()});
-}
-
 Opening<RestorePlan> plan_of(const History& history, io::Clock& clock,
                              const RestoreOptions& options) {
     RestorePlan plan{.source = history.manifest()};

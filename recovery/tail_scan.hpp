@@ -6,7 +6,7 @@
 
 #include "recovery/cases.hpp"
 #include "recovery/log_reader.hpp"
-#include "recovery/open.hpp"
+#include "recovery/refusal.hpp"
 
 namespace firnlog::recovery {
 
