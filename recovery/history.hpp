@@ -21,6 +21,7 @@
 
 #include "recovery/moment.hpp"
 #include "recovery/open.hpp"
+#include "recovery/settled_files.hpp"
 #include "recovery/survey.hpp"
 
 namespace firnlog::recovery {

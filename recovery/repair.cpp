@@ -6,6 +6,7 @@
 #include "engine/session.hpp"
 #include "recovery/copy_keys.hpp"
 #include "recovery/map_segment.hpp"
+#include "recovery/settled_files.hpp"
 
 namespace firnlog::recovery {
 namespace {

@@ -1,14 +1,13 @@
 #include "recovery/survey.hpp"
 
 #include <algorithm>
-#include <map>
 
-#include "engine/checkpoint_file.hpp"
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
 #include "engine/record_scan.hpp"
 #include "io/base/crc32c.hpp"
-#include "recovery/open.hpp"
+#include "recovery/rebuilt_manifest.hpp"
+#include "recovery/settled_files.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -106,8 +105,6 @@ class Surveyor {
     };
 
     Result<void> read_or_rebuild_manifest();
-    Result<void> rebuild_manifest();
-    Result<void> find_checkpoints();
     Result<void> find_chain();
     Result<void> adopt_stray(LogFile file);
     Result<void> find_vouched();
@@ -151,70 +148,15 @@ Result<void> Surveyor::read_or_rebuild_manifest() {
     }
     const auto error = manifest.error();
     if (error.code != Code::missing && error.code != Code::damaged) return fail(error);
-    const auto rebuilt = rebuild_manifest();
+    auto rebuilt = rebuild_manifest(files_);
     if (!rebuilt && error.code == Code::missing && rebuilt.error().code == Code::missing)
         return fail(error);
     if (!rebuilt) return fail(Error{.code = Code::damaged, .doing = "read the manifest"});
+    result_.manifest = std::move(*rebuilt);
     result_.manifest_rebuilt = true;
     note(std::string(names::kManifest), error.offset, {}, {},
          error.code == Code::missing ? "the manifest is missing"
                                      : "the manifest is damaged: " + error.text());
-    return {};
-}
-
-// Whose the segments are they say themselves, and where each timeline began.
-Result<void> Surveyor::rebuild_manifest() {
-    auto& manifest = result_.manifest;
-    auto found = find_log_files(files_, manifest.store_id);
-    if (!found) return fail(found);
-    if (found->empty()) return fail(Error{.code = Code::missing, .doing = "find a segment"});
-    std::map<engine::StoreId, int> ids;
-    for (const auto& file : *found)
-        if (file.header.fault == engine::HeaderFault::none ||
-            file.header.fault == engine::HeaderFault::foreign)
-            ++ids[file.header.header.store_id];
-    if (ids.empty()) return fail(Error{.code = Code::damaged, .doing = "find a segment's header"});
-    manifest.store_id =
-        std::ranges::max_element(ids, {}, [](const auto& item) { return item.second; })->first;
-    std::map<engine::Timeline, Lsn> begins;
-    for (const auto& file : *found) {
-        if (file.header.header.store_id != manifest.store_id) continue;
-        const auto [at, is_new] = begins.try_emplace(file.header.header.timeline, file.base());
-        if (!is_new) at->second = std::min(at->second, file.base());
-    }
-    for (const auto& [timeline, begin] : begins)
-        manifest.timelines.push_back(
-            {.timeline = timeline, .begin = begin, .end = {}, .started_us = 0});
-    if (auto found_all = find_checkpoints(); !found_all) return found_all;
-    // Every store begins there. What is missing was given back, or is lost.
-    auto& begin = manifest.timelines.front().begin;
-    const bool whole = begin <= engine::kFirstLsn;
-    begin = engine::kFirstLsn;
-    manifest.first_lsn =
-        whole || manifest.checkpoints.empty() ? begin : manifest.checkpoints.front().lo;
-    return {};
-}
-
-// They say what they need to be loaded, but for the files that their addresses lead into.
-Result<void> Surveyor::find_checkpoints() {
-    auto& manifest = result_.manifest;
-    auto listed = files_.list();
-    if (!listed) return fail(listed);
-    for (const auto& info : *listed) {
-        const auto number = names::checkpoint_number(info.name);
-        if (const auto packed = names::packed_number(info.name)) manifest.packed.push_back(*packed);
-        if (!number) continue;
-        const auto reader = engine::CheckpointReader::open(files_, *number, manifest.store_id);
-        if (!reader) continue;
-        manifest.hash_secret = (*reader)->header().hash_secret;
-        manifest.checkpoints.push_back({.number = *number,
-                                        .lo = (*reader)->trailer().lo,
-                                        .hi = (*reader)->trailer().hi,
-                                        .bytes = info.bytes,
-                                        .taken_us = (*reader)->header().begun_us});
-    }
-    std::ranges::sort(manifest.packed);
-    std::ranges::sort(manifest.checkpoints, {}, &engine::CheckpointEntry::lo);
     return {};
 }
 
@@ -586,67 +528,5 @@ std::size_t SurveyedKeyspace::finish() {
 }
 
 Result<Survey> survey(io::Files& files, const Surveyed& to) { return Surveyor(files, to).run(); }
-
-Result<std::string> SettledFiles::settled_name(std::string_view name) {
-    const auto number = names::log_number(name);
-    if (number && std::ranges::count(manifest_.adopted, *number) != 0) {
-        auto aside = names::new_log_file(*number);
-        const auto fd = files_.open(aside, io::Open::read);
-        if (fd) {
-            files_.close(*fd);
-            return aside;
-        }
-        if (fd.error().code != Code::missing) return fail(fd);
-    }
-    return std::string(name);
-}
-
-Result<int> SettledFiles::open(std::string_view name, io::Open how, bool) {
-    if (how != io::Open::read) return fail(read_only());
-    const auto there = settled_name(name);
-    if (!there) return fail(there);
-    return files_.open(*there, how);
-}
-
-Result<io::Given> SettledFiles::give(std::string_view name, io::Files& to,
-                                     std::string_view to_name) {
-    const auto there = settled_name(name);
-    if (!there) return fail(there);
-    return files_.give(*there, to, to_name);
-}
-
-Result<std::size_t> SettledFiles::read(int fd, std::uint64_t offset, MutableBytes into) {
-    constexpr std::size_t kBlock = 4096;
-    auto done = files_.read(fd, offset, into);
-    if (done || done.error().code != Code::io) return done;
-    const auto size = files_.size(fd);
-    if (!size) return fail(size);
-    const auto there = std::min<std::uint64_t>(into.size(), *size - std::min(*size, offset));
-    for (std::size_t at = 0; at < there; at += kBlock) {
-        const auto part = into.subspan(at, std::min<std::size_t>(kBlock, there - at));
-        if (!files_.read(fd, offset + at, part)) std::ranges::fill(part, std::byte{0});
-    }
-    return static_cast<std::size_t>(there);
-}
-
-Result<std::vector<io::FileInfo>> SettledFiles::list(std::string_view dir) {
-    auto listed = files_.list(dir);
-    if (!listed || !dir.empty()) return listed;
-    std::vector<io::FileInfo> settled;
-    for (auto& info : *listed) {
-        const auto number = names::log_number(info.name);
-        if (number && (std::ranges::count(manifest_.retired, *number) != 0)) continue;
-        if (number && std::ranges::count(manifest_.adopted, *number) != 0 &&
-            std::ranges::any_of(*listed, [&](const auto& other) {
-                return other.name == names::new_log_file(*number);
-            }))
-            continue;
-        for (const auto adopted : manifest_.adopted)
-            if (info.name == names::new_log_file(adopted)) info.name = names::log_file(adopted);
-        settled.push_back(std::move(info));
-    }
-    std::ranges::sort(settled, {}, &io::FileInfo::name);
-    return settled;
-}
 
 }  // namespace firnlog::recovery
