@@ -18,6 +18,7 @@
 #include "engine/log/log.hpp"
 #include "engine/log/reader.hpp"
 #include "io/io.hpp"
+#include "src/kept_command.hpp"
 #include "src/outbox.hpp"
 #include "src/resp/parser.hpp"
 #include "src/resp/receive_buffer.hpp"
@@ -27,19 +28,6 @@ namespace firnlog::server {
 
 class Reactor;
 struct Command;
-
-// A command kept beyond the turn in which it was parsed: queued by MULTI, or waiting to run again.
-class KeptCommand {
-  public:
-    explicit KeptCommand(std::span<const std::string_view> args);
-    [[nodiscard]] std::span<const std::string_view> args() const { return views_; }
-    [[nodiscard]] std::size_t bytes() const { return bytes_; }
-
-  private:
-    std::unique_ptr<char[]> text_;
-    std::vector<std::string_view> views_;
-    std::size_t bytes_ = 0;
-};
 
 struct Transaction {
     struct Queued {

@@ -1,13 +1,10 @@
 #include "src/reactor.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 
 #include "engine/ops/keys.hpp"
 #include "src/address.hpp"
+#include "src/cold_read.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/transactions.hpp"
 #include "src/pubsub.hpp"
@@ -21,7 +18,6 @@ constexpr std::int64_t kCronUs = 100'000;
 constexpr std::int64_t kSyncAgeUs = 1'000'000;
 // What the kernel's own write-back would take, in `no`.
 constexpr std::int64_t kLazySyncAgeUs = 30'000'000;
-constexpr std::int64_t kAcceptPauseUs = 100'000;
 // Bytes a connection may have sent ahead while it cannot go on; then TCP holds the client back.
 constexpr std::size_t kAheadBytesMax = std::size_t{1} << 20;
 // Each may hold as many commands as have arrived.
@@ -29,45 +25,13 @@ constexpr int kHeldTurnsMax = 8;
 constexpr std::size_t kExpireKeysATick = 200;
 constexpr std::int64_t kExpireUsATick = 2'000;
 
-constexpr std::string_view kTooManyClients = "-ERR max number of clients reached\r\n";
-constexpr std::string_view kProtectedMode =
-    "-DENIED Firnlog is running in protected mode because protected mode is enabled and no "
-    "password "
-    "is set for the default user. In this mode connections are only accepted from the loopback "
-    "interface. If you want to connect from external computers, you may adopt one of the following "
-    "solutions: 1) set a password with the 'requirepass' directive or option; 2) disable protected "
-    "mode by sending the command 'CONFIG SET protected-mode no' from the loopback interface; 3) "
-    "disable it in the configuration file, and then restart the server.\r\n";
-
 }  // namespace
-
-KeptCommand::KeptCommand(std::span<const std::string_view> args) {
-    for (const auto arg : args) bytes_ += arg.size();
-    text_ = std::make_unique_for_overwrite<char[]>(bytes_);
-    views_.reserve(args.size());
-    auto* at = text_.get();
-    for (const auto arg : args) {
-        std::memcpy(at, arg.data(), arg.size());
-        views_.emplace_back(at, arg.size());
-        at += arg.size();
-    }
-}
-
-// A record read through the ring for a command that runs again.
-struct Reactor::ColdRead : io::Completion {
-    Reactor* reactor = nullptr;
-    std::uint64_t connection = 0;
-    engine::Address address;
-    engine::Segment* segment = nullptr;  // pinned
-    std::vector<std::byte> block;
-    std::size_t skip = 0;
-    std::size_t bytes = 0;
-};
 
 Reactor::Reactor(Server& server, std::size_t number_given, io::Io& io)
     : number(number_given),
       server_(server),
       io_(io),
+      acceptor_(server, *this, io),
       dispatcher_(server, *this),
       flusher_(server.engine().log, io, [this] { log_advanced(); }) {
     statistics_.by_command = std::make_unique<CommandStatistics[]>(CommandTable::get().size());
@@ -92,41 +56,6 @@ void Reactor::arm_tick() { io_.timer(server_.clock().mono().after(kTickUs), tick
 Connection* Reactor::find(std::uint64_t id) {
     const auto found = connections_.find(id);
     return found == connections_.end() || found->second->ended ? nullptr : found->second.get();
-}
-
-void Reactor::listen(int listener) {
-    auto op = std::make_unique<Op>();
-    op->owner = this;
-    op->fd = listener;
-    op->run = [](io::Completion& self, std::int32_t result, bool more) {
-        auto& accept = static_cast<Op&>(self);
-        accept.owner->accepted(accept, result, more);
-    };
-    io_.accept(listener, *op);
-    accepts_.push_back(std::move(op));
-}
-
-void Reactor::accepted(Op& op, std::int32_t result, bool more) {
-    if (result >= 0 && server_.stopping()) {
-        io_.close(result);
-    } else if (result >= 0) {
-        const auto& reactors = server_.reactors();
-        auto& target = *reactors[next_reactor_++ % reactors.size()];
-        const bool unix_socket = is_unix_socket(result);
-        if (&target == this)
-            adopt(result, unix_socket);
-        else
-            target.post(
-                [result, unix_socket](Reactor& reactor) { reactor.adopt(result, unix_socket); });
-    }
-    if (more || result == -ECANCELED || server_.stopping()) return;
-    // Out of descriptors, say: come back after a pause, never spin.
-    if (result >= 0) {
-        io_.accept(op.fd, op);
-        return;
-    }
-    accept_again_us_ = now_us_ + kAcceptPauseUs;
-    accepts_paused_.push_back(&op);
 }
 
 Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
@@ -155,14 +84,8 @@ Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
         owner.reactor.sent(owner, result);
     };
     if (!unix_socket) tune_socket(fd, config.tcp_keepalive);
-    std::string_view refusal;
-    if (server_.connections.load() > static_cast<std::size_t>(config.maxclients)) {
-        statistics_.connections_rejected.add();
-        refusal = kTooManyClients;
-    } else if (config.protected_mode && config.requirepass.empty() && !connection.local) {
-        statistics_.connections_rejected.add();
-        refusal = kProtectedMode;
-    }
+    const auto refusal = refusal_of(connection, config, server_.connections.load());
+    if (!refusal.empty()) statistics_.connections_rejected.add();
     start_receiving(connection);
     if (!refusal.empty()) {
         connection.out.buffer().append(refusal);
@@ -304,46 +227,18 @@ void Reactor::go_on(Connection& connection) {
 }
 
 void Reactor::read_cold(Connection& connection) {
-    auto& engine = server_.engine();
-    for (const auto& cold : dispatcher_.session().cold()) {
-        auto* segment = engine.segments().find(cold.address.file());
-        // Given back since it was looked at: the record lies elsewhere now.
-        if (segment == nullptr) continue;
-        segment->pins.fetch_add(1, std::memory_order_relaxed);
-        auto read = std::make_unique<ColdRead>();
-        read->segment = segment;
-        read->reactor = this;
-        read->connection = connection.id;
-        read->address = cold.address;
-        read->bytes = cold.bytes;
-        // Direct reading wants whole blocks, in memory too.
-        const auto offset = cold.address.offset() - segment->lead();
-        read->bytes += segment->lead();
-        const auto begin = align_down(offset, std::uint64_t{4096});
-        const auto end =
-            std::min(align_up(offset + read->bytes, std::uint64_t{4096}), segment->bytes);
-        read->block.resize(end - begin + 4096);
-        auto* base = read->block.data();
-        auto* aligned = reinterpret_cast<std::byte*>(
-            align_up(reinterpret_cast<std::uintptr_t>(base), std::uintptr_t{4096}));
-        read->skip = static_cast<std::size_t>(aligned - base) + (offset - begin);
-        read->run = [](io::Completion& self, std::int32_t result, bool) {
-            std::unique_ptr<ColdRead> done(&static_cast<ColdRead&>(self));
-            done->reactor->cold_read_done(*done, result);
-        };
-        ++connection.reads_in_flight;
-        engine.counters.cold_reads.fetch_add(1, std::memory_order_relaxed);
-        auto* op = read.release();
-        io_.read(segment->fd, begin, {aligned, end - begin}, *op);
-    }
+    for (const auto& cold : dispatcher_.session().cold())
+        if (read_record(server_.engine(), io_, cold, [this, id = connection.id](engine::Warm warm) {
+                cold_read_done(id, std::move(warm));
+            }))
+            ++connection.reads_in_flight;
     if (connection.reads_in_flight != 0) return;
     again_.push_back(connection.id);
     resume_ = true;
 }
 
-void Reactor::cold_read_done(ColdRead& read, std::int32_t result) {
-    read.segment->pins.fetch_sub(1, std::memory_order_release);
-    const auto found = connections_.find(read.connection);
+void Reactor::cold_read_done(std::uint64_t id, engine::Warm warm) {
+    const auto found = connections_.find(id);
     if (found == connections_.end()) return;
     auto& connection = *found->second;
     --connection.reads_in_flight;
@@ -351,11 +246,6 @@ void Reactor::cold_read_done(ColdRead& read, std::int32_t result) {
         reap(connection);
         return;
     }
-    // A failed read leaves bytes that fit no checksum: the command answers that they are damaged.
-    engine::Warm warm{.address = read.address, .bytes = {}};
-    if (result > 0)
-        warm.bytes.assign(read.block.begin() + static_cast<std::ptrdiff_t>(read.skip),
-                          read.block.begin() + static_cast<std::ptrdiff_t>(read.skip + read.bytes));
     connection.warm.push_back(std::move(warm));
     if (connection.reads_in_flight == 0) run_again(connection);
 }
@@ -560,11 +450,7 @@ void Reactor::every_tick() {
     now_us_ = server_.clock().mono().us;
     server_.engine().now.update();
     resume_ = true;
-    if (accept_again_us_ != 0 && now_us_ >= accept_again_us_) {
-        accept_again_us_ = 0;
-        for (auto* op : accepts_paused_) io_.accept(op->fd, *op);
-        accepts_paused_.clear();
-    }
+    acceptor_.every_tick(now_us_);
     // In everysec a gate that was held back by an old unsynced write opens by time, too.
     if (!waiting_.empty()) log_advanced();
     auto& log = server_.engine().log;

@@ -16,6 +16,7 @@
 
 #include "engine/engine.hpp"
 #include "io/io.hpp"
+#include "src/acceptor.hpp"
 #include "src/connection.hpp"
 #include "src/dispatcher.hpp"
 #include "src/statistics.hpp"
@@ -34,7 +35,7 @@ class Reactor {
     // ---- Its thread.
 
     // Accepts from this socket (owned by the caller).
-    void listen(int listener);
+    void listen(int listener) { acceptor_.listen(listener); }
     // One turn; `wait` lets it sleep until something happens.
     Result<void> turn(bool wait);
 
@@ -90,11 +91,8 @@ class Reactor {
   private:
     struct Op : io::Completion {
         Reactor* owner = nullptr;
-        int fd = -1;
     };
-    struct ColdRead;
 
-    void accepted(Op& op, std::int32_t result, bool more);
     void received(Connection& connection, std::int32_t result, bool more);
     void sent(Connection& connection, std::int32_t result);
     void start_receiving(Connection& connection);
@@ -105,7 +103,7 @@ class Reactor {
     void run_again(Connection& connection);
     void go_on(Connection& connection);
     void read_cold(Connection& connection);
-    void cold_read_done(ColdRead& read, std::int32_t result);
+    void cold_read_done(std::uint64_t id, engine::Warm warm);
     void log_advanced();
     void flush_replies(Connection& connection);
     // Lists the connection if it has something to send, or to wait for.
@@ -120,6 +118,7 @@ class Reactor {
 
     Server& server_;
     io::Io& io_;
+    Acceptor acceptor_;
     Dispatcher dispatcher_;
     engine::Flusher flusher_;
     Statistics statistics_;
@@ -140,12 +139,8 @@ class Reactor {
         std::function<void(Reactor&)> run;
     };
     std::vector<DurableWait> durable_waits_;
-    std::vector<std::unique_ptr<Op>> accepts_;
-    std::vector<Op*> accepts_paused_;
-    std::size_t next_reactor_ = 0;
     Op tick_;
     std::int64_t now_us_ = 0;
-    std::int64_t accept_again_us_ = 0;
     std::int64_t next_cron_us_ = 0;
     std::uint64_t next_blocked_id_ = 0;
     std::uint32_t expire_cursor_ = 0;
