@@ -185,8 +185,9 @@ class Generator:
                     words[at] = b"%d" % self.rng.randrange(1_000_000_000, 2_000_000_000)
             # SET lets a key be that has expired already; DBSIZE then depends on when it is swept.
             if row.name == "set" and before in (b"EXAT", b"PXAT"):
-                if _number(words[at], 1, self.far):
-                    words[at] = b"%d" % (self.far * (1000 if before == b"PXAT" else 1))
+                far = self.far * (1000 if before == b"PXAT" else 1)
+                if _number(words[at], 1, far):
+                    words[at] = b"%d" % far
             if row.name in ("setrange", "setbit", "bitfield"):
                 if _number(words[at].lstrip(b"#"), 20_000, 1 << 33):
                     words[at] = b"20"
