@@ -13,6 +13,7 @@ process ends. The binary is $FIRNLOG, or build/release/firnlog.
 import atexit
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -58,6 +59,17 @@ def as_bytes(arg):
     if isinstance(arg, bytes):
         return arg
     return str(arg).encode()
+
+
+def chosen_seed():
+    """FIRNLOG_SEED replays a run; without it the choices are new."""
+    return int(os.environ.get("FIRNLOG_SEED") or random.randrange(1 << 32))
+
+
+def info(client, *sections):
+    """INFO's fields."""
+    text = client.value("INFO", *sections).decode()
+    return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
 
 
 def eventually(condition, seconds=10):
@@ -361,6 +373,19 @@ class Server:
                 time.sleep(0.005)
         _running.discard(self)
 
+    def kill_and_start(self):
+        """SIGKILL and a start. The kernel closes a dead process's sockets when it has taken its ring
+        apart, which is a little later than its end."""
+        self.kill()
+        until = time.monotonic() + 10
+        while True:
+            try:
+                return self.start()
+            except RuntimeError as error:
+                if "in use" not in str(error).splitlines()[-1] or time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
+
     def _port_is_free(self):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -454,6 +479,15 @@ class PairTest(unittest.TestCase):
     def tearDown(self):
         self.ours.close()
         self.theirs.close()
+
+    def script(self, *commands):
+        """Asks both these commands, whose words have spaces between them."""
+        for command in commands:
+            self.same(*command.split(" "))
+
+    def both(self, *args):
+        """Asks both and does not compare."""
+        return self.ours.value(*args), self.theirs.value(*args)
 
     def same(self, *args):
         """Asks both; the replies are equal to the byte. Returns ours."""

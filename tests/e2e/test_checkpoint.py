@@ -11,7 +11,7 @@ import unittest
 
 import harness
 
-SEED = int(os.environ.get("FIRNLOG_SEED") or random.randrange(1 << 32))
+SEED = harness.chosen_seed()
 PROVE = bool(os.environ.get("FIRNLOG_PROVE"))
 KILLS = 300 if PROVE else 12
 
@@ -24,12 +24,7 @@ def setUpModule():
 
 
 def info(client):
-    fields = {}
-    for line in client.value("INFO", "persistence").decode().split("\r\n"):
-        if ":" in line:
-            name, value = line.split(":", 1)
-            fields[name] = value
-    return fields
+    return harness.info(client, "persistence")
 
 
 def files(server, suffix):

@@ -24,7 +24,7 @@ import unittest
 import harness
 from model import wire
 
-SEED = int(os.environ.get("FIRNLOG_SEED") or random.randrange(1 << 32))
+SEED = harness.chosen_seed()
 PROVE = bool(os.environ.get("FIRNLOG_PROVE"))
 KILLS = 10_000 if PROVE else 40
 SECONDS_MAX = 24 * 3600 if PROVE else 60  # a busy machine kills less often

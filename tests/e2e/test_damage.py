@@ -1,6 +1,5 @@
 """Bytes that are not what was written: a torn end is cut and kept, damage is refused with exit 3."""
 
-import os
 import pathlib
 import random
 import struct
@@ -9,7 +8,7 @@ import unittest
 
 import harness
 
-SEED = int(os.environ.get("FIRNLOG_SEED") or random.randrange(1 << 32))
+SEED = harness.chosen_seed()
 MODES = ("always", "everysec", "no")
 
 

@@ -1,13 +1,11 @@
 """Hashes: as Redis answers them, small and large, and unchanged by restarts."""
 
 import math
-import os
 import random
 import time
 import unittest
 
 import harness
-from test_keys import Family, chosen_seed, kill_and_start
 
 # Everything a client may send where a number is wanted.
 NUMBERS = ["1", "-1", "0", "x", "", " 1", "1 ", "+1", "01", "-0", "1.5", "1e3", "-1e-3", "0x10",
@@ -17,7 +15,7 @@ NUMBERS = ["1", "-1", "0", "x", "", " 1", "1 ", "+1", "01", "-0", "1.5", "1e3", 
            "0.00000000000000000001", "infinity", "1_000"]
 
 
-class Hashes(Family):
+class Hashes(harness.PairTest):
     def test_fields_are_set_and_read(self):
         self.script("HSET h a 1", "HSET h a 2 b 3", "HSET h a 1 a 2 a 3", "HGET h a", "HGET h none",
                     "HGET none a", "HMSET h c 4 d 5", "HMGET h a none b d", "HMGET none a b",
@@ -176,7 +174,7 @@ class Hashes(Family):
                     "EXPIRETIME h")
 
     def test_random_commands_equal_redis_over_restarts(self):
-        seed = chosen_seed()
+        seed = harness.chosen_seed()
         dice = random.Random(seed)
         keys = ["h1", "h2", "big"]
         fields = [f"field:{i}" for i in range(900)]
@@ -221,7 +219,7 @@ class Hashes(Family):
             if round_number % 2:
                 self.firnlog.restart()
             else:
-                kill_and_start(self.firnlog)
+                self.firnlog.kill_and_start()
             self.ours = self.firnlog.connect()
 
     def test_small_hashes_keep_their_order_over_a_restart(self):

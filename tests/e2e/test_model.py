@@ -14,7 +14,7 @@ import harness
 from model import compare, differences, generate, rows, shrink, wire
 from model.coverage import Coverage
 
-SEED = int(os.environ.get("FIRNLOG_SEED") or random.randrange(1 << 32))
+SEED = harness.chosen_seed()
 COMMANDS = int(os.environ.get("FIRNLOG_MODEL_COMMANDS") or
                (50_000_000 if os.environ.get("FIRNLOG_PROVE") else 400_000))
 CONNECTIONS = 3  # the last one speaks RESP3
