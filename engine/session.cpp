@@ -316,7 +316,8 @@ Expected<void> Session::prepare(std::size_t need, bool shrinks) {
     return {};
 }
 
-void Session::emit(const Record& record, const Keyspace::Known& known, std::uint32_t database) {
+void Session::emit(const Record& record, const Keyspace::Known& known,
+                   std::uint32_t database) noexcept {
     ensure(batch_open_, "room is reserved before an effect");
     const auto appended = engine_.log.tail.append(record);
     engine_.keyspace().apply(

@@ -158,9 +158,9 @@ class Session {
     void mark(std::string_view name);
 
     [[nodiscard]] bool has_effects() const { return effects_ != 0; }
-    [[nodiscard]] std::uint64_t effects() const { return effects_; }
-    // No effects but deletions of keys that were found expired.
-    [[nodiscard]] bool only_expired() const { return effects_ == expired_; }
+    // Those that are not deletions of keys that were found expired.
+    [[nodiscard]] std::uint64_t changes() const { return effects_ - expired_; }
+    [[nodiscard]] bool only_expired() const { return changes() == 0; }
     // Keys that were found expired; the caller clears it.
     std::vector<KeyEvent> events;
 
@@ -184,7 +184,8 @@ class Session {
     Expected<void> expire(const Key& key, std::uint32_t database);
     // Another key may have this one's tag: what it holds is not served by this name.
     Expected<void> compare_key(Object& object, const Key& key);
-    void emit(const Record& record, const Keyspace::Known& known, std::uint32_t database);
+    // An exception between log and index would leave them different: it ends the process.
+    void emit(const Record& record, const Keyspace::Known& known, std::uint32_t database) noexcept;
     [[nodiscard]] Space& space_of(std::uint32_t database);
 
     Engine& engine_;

@@ -170,7 +170,7 @@ bool Walk::step() {
         return true;
     }
     if (now < next_ && !hurry_) return false;
-    auto done = advance();
+    const auto done = advance_or_fail();
     if (!done) {
         finish(done.error());
         return true;
@@ -232,6 +232,15 @@ void Walk::begin_image() {
         return;
     }
     publish();
+}
+
+// A walk that finds no memory is one that failed: the next may have more.
+Result<bool> Walk::advance_or_fail() {
+    try {
+        return advance();
+    } catch (const std::bad_alloc&) {
+        return fail_errno("walk", ENOMEM);
+    }
 }
 
 Result<bool> Walk::advance() {

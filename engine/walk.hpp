@@ -158,6 +158,7 @@ class Walk {
     void begin();
     void begin_image();
     Result<bool> relocate();
+    Result<bool> advance_or_fail();
     Result<bool> advance();
     Result<bool> take_keys();
     Result<bool> take_objects();

@@ -124,6 +124,7 @@ struct Config {
     std::uint64_t checkpoint_log_bytes = std::uint64_t{256}
                                          << 20;  // of log since the last; 0: never
     std::int64_t retain_s = 24 * 60 * 60;        // any moment so far back can be opened; 0: none
+    std::uint64_t maxmemory = 0;                 // bytes; 0: no bound
     std::uint64_t retain_bytes = 0;              // what only history takes; 0: by what is live
     std::uint64_t tail_memory = 256ULL << 20;    // bound on bytes not yet flushed
     std::vector<SaveRule> save{{3600, 1}, {300, 100}, {60, 10000}};

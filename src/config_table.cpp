@@ -246,8 +246,8 @@ constexpr Row kRows[] = {
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
     memory("maxmemory", "0", 0, -1)
         .no_sign()
-        .refused("values live on disk and keys are never evicted: bound the process with "
-                 "MemoryMax= of its unit"),
+        .in(&Config::maxmemory)
+        .honoured(),
     choice("maxmemory-policy", "noeviction",
            "volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, "
            "allkeys-random, noeviction")

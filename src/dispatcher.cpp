@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <new>
 
 #include "src/commands/durability.hpp"
 #include "src/commands/replies.hpp"
@@ -31,6 +32,18 @@ std::int64_t nanoseconds_now() {
 bool needs_all_stripes(const Command& command) {
     if ((command.flags & kAllStripes) != 0) return true;
     return command.keys.empty() && (command.flags & (kReadonly | kWrite)) != 0;
+}
+
+// What is refused when memory is short: as in Redis also whatever would be queued, and EXEC if one
+// of its commands is of that kind.
+bool may_grow(const Transaction& transaction, const Command& command) {
+    if ((command.flags & kDenyOom) != 0) return true;
+    if (!transaction.open) return false;
+    if (!runs_within_multi(command)) return true;
+    return command.name == "exec" &&
+           std::ranges::any_of(transaction.queue, [](const auto& queued) {
+               return (queued.command->flags & kDenyOom) != 0;
+           });
 }
 
 }  // namespace
@@ -156,6 +169,9 @@ bool Dispatcher::refuse(Connection& client, resp::Writer& out, const Command& co
         return error(kPastIsReadOnly);
     if (client.transaction.open && (command.flags & kNoMulti) != 0)
         return error("ERR Command not allowed inside a transaction");
+    if (const auto why = server_.memory_bound.refusal();
+        !why.empty() && may_grow(client.transaction, command))
+        return error(why);
     if (client.protocol == resp::Protocol::resp2 &&
         (client.subscriptions.count() != 0 || !client.subscriptions.shard_channels.empty()) &&
         !allowed_while_subscribed(command)) {
@@ -224,7 +240,7 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
               .args = args,
               .session = session_,
               .out = out};
-    const auto flow = command.handler(call);
+    const auto flow = answer(call);
     const bool changed = session_.has_effects();
     const auto gate = session_.end();
     session_.may_wait(false);
@@ -261,6 +277,21 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     return flow;
 }
 
+Flow Dispatcher::answer(Call& call) {
+    auto& reply = call.client.out.buffer();
+    const auto begun = reply.size();
+    const auto changes = call.session.changes();
+    try {
+        return call.command.handler(call);
+    } catch (const std::bad_alloc&) {
+        // Behind the first effect little is needed, and for that memory lies aside. Were that gone
+        // too, half a command would be left.
+        ensure(call.session.changes() == changes, "a command that began has memory to end");
+        reply.truncate(begun);
+        return call.error("OOM there is no memory for this command");
+    }
+}
+
 void Dispatcher::run_queued(Call& exec) {
     auto& client = exec.client;
     const auto queue = std::move(client.transaction.queue);
@@ -278,7 +309,7 @@ void Dispatcher::run_queued(Call& exec) {
                   .in_exec = true};
         failed_ = false;
         exec.out.speak(client.protocol);
-        const auto flow = queued.command->handler(call);
+        const auto flow = answer(call);
         ensure(flow == Flow::done || flow == Flow::close, "within EXEC every command answers");
         line_up_expired();
         note_for_monitors(client, *queued.command, queued.kept.args());

@@ -75,6 +75,8 @@ class Dispatcher {
                               std::span<const std::string_view> args);
     Flow queue(Connection& client, resp::Writer& out, const Command& command,
                std::span<const std::string_view> args);
+    // The handler, and an error instead of what it has replied if there is no memory for it.
+    Flow answer(Call& call);
     Flow run(Connection& client, resp::Writer& out, const Command& command,
              std::span<const std::string_view> args, std::optional<engine::Durability> policy);
     void begin_session(Connection& client, const Command& command);

@@ -1,6 +1,7 @@
 // The program: picks the verb.
 
 #include <cstdio>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -61,7 +62,14 @@ int main(int argc, char** argv) {
         return 0;
     }
     for (const auto& verb : kVerbs)
-        if (verb.name == name) return verb.run(cli::Arguments(arguments).subspan(1));
+        if (verb.name == name) {
+            try {
+                return verb.run(cli::Arguments(arguments).subspan(1));
+            } catch (const std::bad_alloc&) {
+                std::fprintf(stderr, "firnlog %s: out of memory\n", name.c_str());
+                return 1;
+            }
+        }
     std::fprintf(stderr, "firnlog: no verb '%s'; firnlog --help lists them\n", name.c_str());
     return 1;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/ops/keys.hpp"
+#include "io/base/memory.hpp"
 #include "src/address.hpp"
 #include "src/cold_read.hpp"
 #include "src/commands/command_table.hpp"
@@ -475,7 +476,11 @@ void Reactor::every_tick() {
     if (now_us_ < next_cron_us_) return;
     next_cron_us_ = now_us_ + kCronUs;
     // At a stop the other reactors go first.
-    if (number == 0 && !server_.stopping()) server_.sample_rates(now_us_);
+    if (number == 0 && !server_.stopping()) {
+        server_.sample_rates(now_us_);
+        server_.memory_bound.look(server_.config().maxmemory);
+    }
+    if (!server_.memory_bound.refusal().empty()) give_back_freed();
     const auto timeout_us = server_.config().timeout * 1'000'000;
     std::vector<Connection*> idle;
     for_each_connection([&](Connection& connection) {

@@ -1,6 +1,7 @@
 #include "src/recall.hpp"
 
 #include <memory>
+#include <new>
 
 #include "engine/engine.hpp"
 #include "src/connection.hpp"
@@ -98,7 +99,11 @@ void Recall::run(const Asked& asked) {
     {
         const Pinned pinned(server_.engine().walk);
         resp::Writer out(answer->reply, asked.protocol);
-        if (auto done = asked.job(*files_, out); !done) answer->error = std::move(done.error());
+        try {
+            if (auto done = asked.job(*files_, out); !done) answer->error = std::move(done.error());
+        } catch (const std::bad_alloc&) {
+            answer->error = "OOM there is no memory for this look into the past";
+        }
     }
     if (answer->error.empty() && answer->reply.lost())
         answer->error = "ERR the reply has more than 512 MiB, or there is no memory for it";

@@ -15,6 +15,7 @@
 #include "io/clock.hpp"
 #include "recovery/open.hpp"
 #include "src/config.hpp"
+#include "src/memory_bound.hpp"
 #include "src/rates.hpp"
 #include "src/reactor.hpp"
 
@@ -86,6 +87,8 @@ class Server {
     Rates rates;
     // Ten times a second, by one reactor.
     void sample_rates(std::int64_t now_us);
+    // Whether what grows is refused.
+    MemoryBound memory_bound;
     // The most that INFO has told of as used_memory.
     std::atomic<std::uint64_t> used_memory_peak{0};
 

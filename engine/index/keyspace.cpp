@@ -5,15 +5,16 @@
 #include <algorithm>
 #include <new>
 
+#include "io/base/memory.hpp"
+
 namespace firnlog::engine {
 namespace {
 
 // Zero pages until they are touched: an empty store is small.
 template <class T>
 T* map_array(std::size_t count) {
-    void* at = ::mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) throw std::bad_alloc();
+    void* at = map_memory(count * sizeof(T));
+    if (at == nullptr) throw std::bad_alloc();
     return static_cast<T*>(at);
 }
 

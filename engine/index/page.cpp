@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include "io/base/memory.hpp"
+
 namespace firnlog::engine {
 namespace {
 
@@ -17,7 +19,7 @@ bool before(Tag a, Tag b) { return a.high != b.high ? a.high < b.high : a.low < 
 
 // What is new is zero.
 void* resized(void* memory, std::size_t had, std::size_t wanted) {
-    auto* now = static_cast<std::byte*>(std::realloc(memory, wanted));
+    auto* now = static_cast<std::byte*>(resize_memory(memory, wanted));
     if (now == nullptr) throw std::bad_alloc();
     if (wanted > had) std::memset(now + had, 0, wanted - had);
     return now;

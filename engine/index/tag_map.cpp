@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "io/base/memory.hpp"
+
 namespace firnlog::engine {
 namespace {
 
@@ -53,7 +55,7 @@ void TagMap::split(std::size_t i) {
     if (old->depth() == depth_) {
         ensure(depth_ < 40, "hashes are spread");
         const auto count = pages();
-        auto** directory = static_cast<Page**>(std::malloc(2 * count * sizeof(Page*)));
+        auto** directory = static_cast<Page**>(resize_memory(nullptr, 2 * count * sizeof(Page*)));
         if (directory == nullptr) throw std::bad_alloc();
         for (std::size_t at = 0; at < count; ++at)
             directory[2 * at] = directory[2 * at + 1] = page_at(at);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "engine/format/segment.hpp"
+#include "io/base/memory.hpp"
 
 namespace firnlog::engine {
 
@@ -11,9 +12,8 @@ Image::~Image() {
 }
 
 std::unique_ptr<Image> Image::make(std::size_t bytes) {
-    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) return nullptr;
+    void* at = map_memory(bytes);
+    if (at == nullptr) return nullptr;
     // A core dump needs none of it, the file has it; the flag also tells these pages from the
     // index's in /proc/PID/smaps, where bench/peers.py looks.
     (void)::madvise(at, bytes, MADV_DONTDUMP);

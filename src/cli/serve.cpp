@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "io/base/memory.hpp"
 #include "io/guarded_copy.hpp"
 #include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
@@ -64,6 +65,10 @@ A moment of the past instead, beside whoever serves the store; reads only, nothi
 docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 3 the store is
 damaged.
 )";
+
+// For the commands that run as memory runs out: the largest batch and its place in the index, and
+// what the allocator takes at once. Never touched, so of address space only.
+constexpr std::size_t kMemoryAside = std::size_t{64} << 20;
 
 // What recovery writes before it serves: the kept tail, and the manifest.
 constexpr const char* kNoRoomToStart =
@@ -362,6 +367,7 @@ std::optional<int> set_up(Config& config) {
     install_crash_report(config.crash_log_enabled, log_file);
     io::install_sigbus_guard();
     raise_descriptor_limit(config);
+    set_memory_aside(kMemoryAside);
     return std::nullopt;
 }
 

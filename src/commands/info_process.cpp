@@ -106,8 +106,9 @@ void memory_section(const InfoFacts& facts, InfoLines& lines) {
     lines.add("number_of_cached_scripts", 0);
     lines.add("number_of_functions", 0);
     lines.add("number_of_libraries", 0);
-    lines.bytes("maxmemory", 0);
+    lines.bytes("maxmemory", facts.server.config().maxmemory);
     lines.add("maxmemory_policy", "noeviction");
+    lines.add("memory_refuses_growth", facts.server.memory_bound.refusal().empty() ? 0 : 1);
     lines.add("allocator_frag_ratio", "1.00");
     lines.add("allocator_frag_bytes", 0);
     lines.add("allocator_rss_ratio", "1.00");

@@ -175,25 +175,6 @@ constexpr KeySpec kOneKey[] = {{.flags = kKeyRO, .first = 2, .last = 2}};
 
 }  // namespace
 
-ProcessMemory process_memory() {
-    ProcessMemory memory;
-    std::array<char, 128> text{};
-    // "size resident shared …" in pages; what is shared is mapped from files.
-    auto* const file = std::fopen("/proc/self/statm", "re");
-    if (file == nullptr) return memory;
-    const auto size = std::fread(text.data(), 1, text.size() - 1, file);
-    std::fclose(file);
-    unsigned long long total = 0;
-    unsigned long long resident = 0;
-    unsigned long long shared = 0;
-    if (size == 0 || std::sscanf(text.data(), "%llu %llu %llu", &total, &resident, &shared) != 3)
-        return memory;
-    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    memory.own = (resident - shared) * page;
-    memory.mapped = shared * page;
-    return memory;
-}
-
 std::string human_bytes(std::uint64_t bytes) {
     if (bytes < 1024) return std::to_string(bytes) + "B";
     constexpr std::string_view kUnits = "KMGTP";

@@ -18,14 +18,6 @@ namespace firnlog::server {
 
 [[nodiscard]] Command info_command();
 
-// Memory of this process, in bytes: what is its own (index and buffers), and what of the log's
-// files is mapped and resident.
-struct ProcessMemory {
-    std::uint64_t own = 0;
-    std::uint64_t mapped = 0;
-    [[nodiscard]] std::uint64_t resident() const { return own + mapped; }
-};
-[[nodiscard]] ProcessMemory process_memory();
 // "1.16M"
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
 

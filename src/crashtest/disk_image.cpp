@@ -7,15 +7,14 @@
 #include <utility>
 
 #include "io/base/ensure.hpp"
+#include "io/base/memory.hpp"
 #include "src/crashtest/random.hpp"
 
 namespace firnlog::crashtest {
 namespace {
 
 std::byte* map_zeros(std::uint64_t bytes) {
-    void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
+    return static_cast<std::byte*>(map_memory(bytes));
 }
 
 // Whole pages go back to the kernel, which shows zeros in their place.

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "io/base/ensure.hpp"
+#include "io/base/memory.hpp"
 
 namespace firnlog::server::resp {
 
@@ -44,7 +45,7 @@ bool Buffer::grow(std::size_t bytes) noexcept {
     const std::size_t capacity = wanted < (std::size_t{1} << 20)
                                      ? std::max(std::bit_ceil(wanted), kFirstBytes)
                                      : std::max(wanted, capacity_ + capacity_ / 2);
-    auto* const memory = static_cast<char*>(std::realloc(memory_.get(), capacity));
+    auto* const memory = static_cast<char*>(resize_memory(memory_.get(), capacity));
     if (memory == nullptr) return lose();
     (void)memory_.release();
     memory_.reset(memory);

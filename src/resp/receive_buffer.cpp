@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "io/base/ensure.hpp"
+#include "io/base/memory.hpp"
 
 namespace firnlog::server::resp {
 
@@ -92,7 +93,7 @@ std::size_t ReceiveBuffer::capacity_for(std::size_t bytes) const noexcept {
 }
 
 bool ReceiveBuffer::move_to(std::size_t capacity) {
-    auto* const memory = static_cast<char*>(std::malloc(capacity));
+    auto* const memory = static_cast<char*>(resize_memory(nullptr, capacity));
     if (memory == nullptr) return false;
     if (size_ != 0) std::memcpy(memory, head_, size_);
     memory_.reset(memory);
