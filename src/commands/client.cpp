@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "src/commands/client_line.hpp"
 #include "src/commands/command_table.hpp"
-#include "src/commands/durability.hpp"
 #include "src/commands/replies.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
@@ -19,91 +19,9 @@ namespace {
 
 using text::equal_folded;
 
-enum class ClientType : std::uint8_t { normal, replica, pubsub, master };
-
-std::optional<ClientType> parse_type(std::string_view name) {
-    if (equal_folded(name, "normal")) return ClientType::normal;
-    if (equal_folded(name, "slave") || equal_folded(name, "replica")) return ClientType::replica;
-    if (equal_folded(name, "pubsub")) return ClientType::pubsub;
-    if (equal_folded(name, "master")) return ClientType::master;
-    return std::nullopt;
-}
-
 Flow unknown_type(Call& call, std::string_view name) {
     return call.error("ERR Unknown client type '" + std::string(name.substr(0, name.find('\0'))) +
                       "'");
-}
-
-bool is_subscribed(const Connection& client) {
-    return client.subscriptions.count() != 0 || !client.subscriptions.shard_channels.empty();
-}
-
-ClientType type_of(const Connection& client) {
-    return is_subscribed(client) ? ClientType::pubsub : ClientType::normal;
-}
-
-// Letters as Redis gives them: O monitor, P subscriber, x in MULTI, b blocked, d a watched key was
-// touched, c closing, U on a Unix socket, e not to be evicted, N none of these.
-std::string flags_of(const Connection& client) {
-    std::string flags;
-    if (client.monitor) flags += 'O';
-    if (is_subscribed(client)) flags += 'P';
-    if (client.transaction.open) flags += 'x';
-    if (client.blocked) flags += 'b';
-    if (client.transaction.touched.load(std::memory_order_relaxed)) flags += 'd';
-    if (client.closing) flags += 'c';
-    if (client.unix_socket) flags += 'U';
-    if (client.no_evict) flags += 'e';
-    return flags.empty() ? "N" : flags;
-}
-
-std::string line_of(const Connection& client, std::int64_t now_us) {
-    const auto unread = client.in.unread().size();
-    const auto capacity = client.in.capacity();
-    const auto replies = client.out.memory_bytes();
-    const auto argv = client.again == nullptr ? std::size_t{0} : client.again->bytes();
-    std::string line;
-    const auto field = [&line](std::string_view name, const auto& value) {
-        if (!line.empty()) line += ' ';
-        line.append(name).append("=");
-        if constexpr (std::is_convertible_v<decltype(value), std::string_view>)
-            line.append(value);
-        else
-            line += std::to_string(value);
-    };
-    field("id", client.id);
-    field("addr", client.peer_address);
-    field("laddr", client.local_address);
-    field("fd", client.fd);
-    field("name", client.name);
-    field("age", (now_us - client.created_us) / 1'000'000);
-    field("idle", (now_us - client.last_us) / 1'000'000);
-    field("flags", flags_of(client));
-    field("db", client.database);
-    field("sub", client.subscriptions.channels.size());
-    field("psub", client.subscriptions.patterns.size());
-    field("ssub", client.subscriptions.shard_channels.size());
-    field("multi", client.transaction.open
-                       ? static_cast<std::int64_t>(client.transaction.queue.size())
-                       : std::int64_t{-1});
-    field("qbuf", unread);
-    field("qbuf-free", capacity > unread ? capacity - unread : std::size_t{0});
-    field("argv-mem", argv);
-    field("multi-mem", client.transaction.bytes);
-    field("rbs", replies);
-    field("rbp", replies);
-    field("obl", client.out.bytes());
-    field("oll", 0);
-    field("omem", 0);
-    field("tot-mem", sizeof(Connection) + capacity + replies + argv + client.transaction.bytes);
-    field("events", client.out.empty() ? "r" : "rw");
-    field("cmd",
-          client.last_command == nullptr ? std::string_view("NULL") : client.last_command->name);
-    field("user", "default");
-    field("redir", -1);
-    field("resp", static_cast<int>(client.protocol));
-    field("durability", client.durability ? name_of(*client.durability) : "default");
-    return line;
 }
 
 // ---- What one connection asks about itself.
@@ -220,7 +138,7 @@ struct Chosen {
 Flow client_list(Call& call) {
     auto chosen = std::make_shared<Chosen>();
     if (call.argc() == 4 && equal_folded(call.arg(2), "type")) {
-        chosen->type = parse_type(call.arg(3));
+        chosen->type = parse_client_type(call.arg(3));
         if (!chosen->type) return unknown_type(call, call.arg(3));
     } else if (call.argc() > 3 && equal_folded(call.arg(2), "id")) {
         chosen->by_id = true;
@@ -299,7 +217,7 @@ bool parse_victims(Call& call, Victims& victims) {
             }
             victims.id = *id;
         } else if (equal_folded(option, "type")) {
-            victims.type = parse_type(value);
+            victims.type = parse_client_type(value);
             if (!victims.type) {
                 unknown_type(call, value);
                 return false;
