@@ -46,11 +46,10 @@ Session::Key Session::identify(std::string_view name) {
     return {.name = name, .tag = engine_.keyspace().hasher.tag(name), .stripe = stripe_of(name)};
 }
 
-void Session::look_ahead(std::span<const std::string_view> keys, std::uint32_t database,
-                         bool alone) {
+void Session::look_ahead(std::span<const Ahead> keys, std::uint32_t database, bool alone) {
     forget_ahead();
     auto& keyspace = engine_.keyspace();
-    for (const auto key : keys) {
+    for (const auto& [key, reads] : keys) {
         ahead_.push_back({.name = key, .tag = keyspace.hasher.tag(key), .stripe = stripe_of(key)});
         __builtin_prefetch(&keyspace.stripe(ahead_.back().stripe), 1);
     }
@@ -60,7 +59,9 @@ void Session::look_ahead(std::span<const std::string_view> keys, std::uint32_t d
     for (const auto& key : ahead_) __builtin_prefetch(&space.stripes[key.stripe], 1);
     for (const auto& key : ahead_) space.stripes[key.stripe].prefetch_page(key.tag);
     for (const auto& key : ahead_) space.stripes[key.stripe].prefetch_slot(key.tag);
-    for (const auto& key : ahead_) {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (!keys[i].reads) continue;
+        const auto& key = ahead_[i];
         const auto* entry = space.stripes[key.stripe].find(key.tag);
         if (entry == nullptr || entry->type() != Type::string) continue;
         const auto* segment = engine_.segments().find(entry->address().file());

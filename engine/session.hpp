@@ -87,9 +87,14 @@ class Session {
     [[nodiscard]] Engine& engine() { return engine_; }
 
     // Keys of commands to come: what looking them up will touch is fetched together, and their tags
-    // are known to the next begin(). `alone`: no other thread changes the index now. The views live
-    // until forget_ahead(), which must come before their memory can hold anything else.
-    void look_ahead(std::span<const std::string_view> keys, std::uint32_t database, bool alone);
+    // are known to the next begin(). `reads`: the record too. `alone`: no other thread changes the
+    // index now. The views live until forget_ahead(), which must come before their memory can hold
+    // anything else.
+    struct Ahead {
+        std::string_view key;
+        bool reads = false;
+    };
+    void look_ahead(std::span<const Ahead> keys, std::uint32_t database, bool alone);
     void forget_ahead() {
         ahead_.clear();
         next_ahead_ = 0;

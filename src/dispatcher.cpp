@@ -40,8 +40,7 @@ bool may_grow(const Transaction& transaction, const Command& command) {
     if ((command.flags & kDenyOom) != 0) return true;
     if (!transaction.open) return false;
     if (!runs_within_multi(command)) return true;
-    return command.name == "exec" &&
-           std::ranges::any_of(transaction.queue, [](const auto& queued) {
+    return command.name == "exec" && std::ranges::any_of(transaction.queue, [](const auto& queued) {
                return (queued.command->flags & kDenyOom) != 0;
            });
 }
@@ -78,10 +77,13 @@ Dispatcher::Dispatcher(Server& server, Reactor& reactor)
 
 std::size_t Dispatcher::look_ahead(std::uint32_t database, std::string_view unread) {
     constexpr std::size_t kGroup = 16;
-    std::array<std::string_view, kGroup> keys;
-    const auto found = resp::keys_ahead(unread, keys);
+    std::array<resp::KeyAhead, kGroup> found_keys;
+    const auto found = resp::keys_ahead(unread, found_keys);
     // One alone gains nothing.
     if (found < 2) return 1;
+    std::array<engine::Session::Ahead, kGroup> keys;
+    for (std::size_t i = 0; i < found; ++i)
+        keys[i] = {.key = found_keys[i].key, .reads = found_keys[i].reads};
     session_.look_ahead(std::span(keys).first(found), database, server_.reactors().size() == 1);
     return found;
 }

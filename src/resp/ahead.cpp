@@ -21,7 +21,7 @@ bool read_header(std::string_view text, std::size_t& at, char kind, std::size_t&
 
 }  // namespace
 
-std::size_t keys_ahead(std::string_view unread, std::span<std::string_view> keys) noexcept {
+std::size_t keys_ahead(std::string_view unread, std::span<KeyAhead> keys) noexcept {
     std::size_t found = 0;
     for (std::size_t at = 0; found < keys.size();) {
         std::size_t count = 0;
@@ -34,7 +34,7 @@ std::size_t keys_ahead(std::string_view unread, std::span<std::string_view> keys
             if (argument == 1) key = unread.substr(at, bytes);
             at += bytes + 2;
         }
-        keys[found++] = key;
+        keys[found++] = {.key = key, .reads = count == 2};
     }
     return found;
 }
