@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import time
 
+import history
 import loads
 import peers
 from measure import Measure, spread
@@ -221,4 +222,5 @@ ROWS = {
     "setbits": setbits,
     "replay": replay,
     "start-empty": start_empty,
+    **history.ROWS,
 }

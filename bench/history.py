@@ -1,0 +1,177 @@
+"""Rows of what history costs: checkpoints, compaction and the space of old values, under load.
+
+As in rows.py a row is a function of its name, the options and the servers that run anyway.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+
+import loads
+import peers
+from measure import Measure, spread
+
+MIB = 1 << 20
+
+
+def _written(server):
+    """Bytes it has handed to the disk, all of them."""
+    with open(f"/proc/{server.process.pid}/io", encoding="ascii") as io:
+        return next(int(line.split()[1]) for line in io if line.startswith("write_bytes"))
+
+
+def _on_disk(directory):
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(folder, name)).st_blocks * 512
+            except FileNotFoundError:
+                pass
+    return total
+
+
+class _Watch:
+    """The largest that something becomes while other things go on."""
+
+    def __init__(self, look, seconds):
+        self.look, self.seconds, self.most = look, seconds, 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        while not self.over.wait(self.seconds):
+            self.most = max(self.most, self.look())
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+        return self.most
+
+
+def _open_loop(options, server, events, keys, seconds):
+    """10 k/s, half GET and half SET of 512 bytes, on a schedule; what `firnlog bench` saw."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        subprocess.run([options.firnlog, "bench", "-p", str(server.port), "-c", "50", "--rate",
+                        "10000", "-r", str(keys), "-d", "512", "--ratio", "1:1", "--warmup", "2s",
+                        "--duration", f"{seconds}s", "--key-prefix", "key:", "--events",
+                        ";".join(events), "--quiet", "--json", result.name],
+                       stdout=subprocess.DEVNULL, check=True)
+        return json.load(result)["runs"][0]
+
+
+def calm(name, options, _pair):
+    """Requests while a checkpoint is taken, against the other ones of the same minute."""
+    keys, seconds = options.scaled(4_000_000), 40 if options.scale >= 1 else 8
+    events = [f"BGSAVE@{seconds // 5}s", f"BGREWRITEAOF@{seconds // 2}s",
+              f"BGSAVE@{seconds * 4 // 5}s"]
+    seen = {}
+    for make, peer, *more in ((peers.firnlog, "firnlog-calm", "--retain", "0"),
+                              (peers.redis, "redis-calm")):
+        server = make(options, peer, "--appendfsync", "everysec", *more)
+        try:
+            loads.feed_keys(server, keys)
+            runs = [_open_loop(options, server, events, keys, seconds)
+                    for _ in range(min(options.slices, 3))]
+        finally:
+            server.remove()
+        inside = [event for run in runs for event in run["events"] if event["requests"]]
+        if not inside:
+            options.skip(name, f"no event of {peer} lasted long enough to see a request")
+            return
+        quiet = statistics.median(run["outside_events"]["latency"]["p99.9_ns"] for run in runs)
+        late = max(run["lateness"]["max_ns"] for run in runs) / 1e6
+        seen[peer] = {
+            "ratios": [event["latency"]["p99.9_ns"] / quiet for event in inside],
+            "p99.9": statistics.median(e["latency"]["p99.9_ns"] for e in inside) / 1e6,
+            "quiet": quiet / 1e6,
+            "above": max(0.0, max(e["latency"]["max_ns"] for e in inside) / 1e6 - late),
+        }
+    ours, theirs = seen["firnlog-calm"], seen["redis-calm"]
+    yield Measure(name, "p99.9 while a checkpoint is taken, × outside",
+                  f"{ours['p99.9']:.1f} ms, {ours['quiet']:.1f} outside",
+                  f"{theirs['p99.9']:.1f} ms, {theirs['quiet']:.1f} outside",
+                  statistics.median(ours["ratios"]), spread(ours["ratios"]), at_most=True, goal=1.5)
+    yield Measure(name, "ms that the longest wait is above the generator's own lateness",
+                  f"{ours['above']:.1f} ms", f"{theirs['above']:.1f} ms", ours["above"],
+                  f"{ours['above']:.1f}", at_most=True, goal=15)
+
+
+def overwrites(name, options, _pair):
+    """10 M SETs over 1 M keys, history off, rewrites on: what is written, kept and reached."""
+    operations, keys = options.scaled(10_000_000), options.scaled(1_000_000)
+    payload, rates, written, kept = operations * 116, {}, {}, {}
+    for make, peer, *more in (
+            (peers.firnlog, "firnlog-over", "--retain", "0"),
+            (peers.redis, "redis-over", "--auto-aof-rewrite-percentage", "100")):
+        server = make(options, peer, "--appendfsync", "everysec", *more)
+        try:
+            loads.feed_keys(server, keys)
+            watch = _Watch(lambda it=server: _on_disk(it.directory), 0.2)
+            before = _written(server)
+            run = options.generator.run(server, 50, 16, operations, keys, loads.SET())
+            time.sleep(2)  # what is dirty reaches the disk
+            os.sync()
+            written[peer] = (_written(server) - before) / payload
+            kept[peer] = watch.end() / (keys * 116)
+            rates[peer] = run["rate"]
+        finally:
+            server.remove()
+    ratio = rates["firnlog-over"] / rates["redis-over"]
+    yield Measure(name, "rate of overwrites, rewrites on, × Redis",
+                  f"{rates['firnlog-over'] / 1e3:.0f} k/s", f"{rates['redis-over'] / 1e3:.0f} k/s",
+                  ratio, f"{ratio:.2f}", goal=1.8)
+    yield Measure(name, "bytes written a byte of payload, × Redis",
+                  f"{written['firnlog-over']:.2f}", f"{written['redis-over']:.2f}",
+                  written["firnlog-over"] / written["redis-over"],
+                  f"{written['firnlog-over'] / written['redis-over']:.2f}", at_most=True, goal=1)
+    yield Measure(name, "the most on the disk, × live", f"{kept['firnlog-over']:.1f}",
+                  f"{kept['redis-over']:.1f}", kept["firnlog-over"], f"{kept['firnlog-over']:.1f}",
+                  at_most=True, goal=4)
+
+
+def saving_memory(name, options, _pair):
+    """Anonymous memory while a checkpoint of 4 M keys is taken, above what there was before."""
+    server = peers.firnlog(options, "firnlog-saving", "--appendfsync", "everysec")
+    try:
+        loads.feed_keys(server, options.scaled(4_000_000))
+        more = []
+        for _ in range(min(options.slices, 3)):
+            before = server.anonymous_bytes()
+            watch = _Watch(server.anonymous_bytes, 0.005)
+            server.ask("SAVE")
+            more.append(max(0, watch.end() - before) / MIB)
+    finally:
+        server.remove()
+    yield Measure(name, "MiB of anonymous memory more while saving", f"{max(more):.1f} MiB", "–",
+                  max(more), spread(more, 1), at_most=True, goal=64)
+
+
+def flushall(name, options, _pair):
+    """FLUSHALL of 10 M keys, until it answers."""
+    keys, took = options.scaled(10_000_000), {}
+    for make, peer in ((peers.firnlog, "firnlog-flush"), (peers.redis, "redis-flush")):
+        server = make(options, peer, "--appendfsync", "everysec")
+        try:
+            loads.feed_keys(server, keys)
+            began = time.perf_counter()
+            server.ask("FLUSHALL", seconds=120)
+            took[peer] = (time.perf_counter() - began) * 1e3
+        finally:
+            server.remove()
+    yield Measure(name, f"ms for FLUSHALL of {keys:,} keys", f"{took['firnlog-flush']:.1f} ms",
+                  f"{took['redis-flush']:.0f} ms", took["firnlog-flush"],
+                  f"{took['firnlog-flush']:.1f}", at_most=True, goal=50)
+
+
+ROWS = {
+    "calm": calm,
+    "overwrites": overwrites,
+    "saving-memory": saving_memory,
+    "flushall": flushall,
+}
