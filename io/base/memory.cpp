@@ -16,8 +16,8 @@ std::size_t bytes_aside = 0;
 std::atomic<void*> aside{nullptr};
 
 void* map(std::size_t bytes, int flags) noexcept {
-    auto* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    auto* const at =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     return at == MAP_FAILED ? nullptr : at;
 }
 

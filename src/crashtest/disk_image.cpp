@@ -13,9 +13,7 @@
 namespace firnlog::crashtest {
 namespace {
 
-std::byte* map_zeros(std::uint64_t bytes) {
-    return static_cast<std::byte*>(map_memory(bytes));
-}
+std::byte* map_zeros(std::uint64_t bytes) { return static_cast<std::byte*>(map_memory(bytes)); }
 
 // Whole pages go back to the kernel, which shows zeros in their place.
 void make_zero(std::byte* memory, std::uint64_t offset, std::uint64_t bytes) {
