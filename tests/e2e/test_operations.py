@@ -72,7 +72,7 @@ class CommandLine(Folder):
         self.refused("--databases", "0", saying="databases")
 
     def test_what_would_break_a_promise_is_refused_with_the_reason(self):
-        self.refused("--maxmemory", "100mb", saying="maxmemory.*evict")
+        self.refused("--maxmemory-policy", "allkeys-lru", saying="maxmemory-policy.*evict")
         self.refused("--cluster-enabled", "yes", saying="cluster-enabled")
         self.refused("--replicaof", "127.0.0.1 6379", saying="replica")
 
