@@ -3,6 +3,9 @@
 #include <sys/sysinfo.h>
 
 #include <mutex>
+#include <new>
+
+#include "io/base/thread.hpp"
 
 namespace firnlog::engine {
 
@@ -74,13 +77,23 @@ void Engine::watch_memory() {
     reader.look_for_cold.store(bytes > memory / 2, std::memory_order_relaxed);
 }
 
-void Engine::start_worker() {
-    worker_ = std::thread([this] {
+Result<void> Engine::start_worker() {
+    auto started = start_thread([this] {
         constexpr std::int64_t kIdleUs = 20'000;
         constexpr std::int64_t kBusyUs = 200;
-        while (!stopping_.load(std::memory_order_acquire))
-            if (!work()) supply.wait(walk.busy() ? kBusyUs : kIdleUs);
+        while (!stopping_.load(std::memory_order_acquire)) {
+            bool more = false;
+            try {
+                more = work();
+            } catch (const std::bad_alloc&) {
+                // What it was about to do waits for memory.
+            }
+            if (!more) supply.wait(walk.busy() ? kBusyUs : kIdleUs);
+        }
     });
+    if (!started) return fail(started);
+    worker_ = std::move(*started);
+    return {};
 }
 
 void Engine::stop_worker() {

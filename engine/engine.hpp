@@ -80,7 +80,7 @@ class Engine {
     Result<void> prepare();
     // The worker thread: segments, sealing, memory of dropped databases, the walk. Not in a
     // simulation, which calls work() as a step of its own.
-    void start_worker();
+    Result<void> start_worker();
     void stop_worker();
     bool work();
 

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "io/base/ensure.hpp"
+#include "io/base/memory.hpp"
 #include "io/grace.hpp"
 #include "io/mailbox.hpp"
 #include "io/uring_op.hpp"
@@ -55,9 +56,8 @@ class RecvBuffers {
         count_ = count;
         bytes_ = bytes;
         const std::size_t size = ring_bytes() + std::size_t{count} * bytes;
-        void* const at =
-            ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (at == MAP_FAILED) return fail_errno("make memory for what is received");
+        void* const at = map_memory(size);
+        if (at == nullptr) return fail_errno("make memory for what is received", ENOMEM);
         memory_ = static_cast<std::byte*>(at);
         shared_ = static_cast<io_uring_buf_ring*>(at);
         io_uring_buf_reg reg{};

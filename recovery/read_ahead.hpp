@@ -22,7 +22,7 @@ class ReadAhead {
         std::vector<LogReader::Frame> frames;  // up to `end`, or to the first that is not valid
     };
 
-    // launch::deferred: by whoever takes it, when it does.
+    // launch::deferred: by whoever takes it, when it does; so too where no thread can be started.
     ReadAhead(io::Files& files, const engine::StoreId& store_id, std::launch how)
         : files_(files), store_id_(store_id), how_(how) {}
 
@@ -32,6 +32,10 @@ class ReadAhead {
     void give_back(File file) { spare_ = file.reader.release(); }
 
   private:
+    // By the thread that reads.
+    [[nodiscard]] File read_up_to(const LogFile& file, engine::Lsn end,
+                                  std::vector<std::byte> memory) const;
+
     io::Files& files_;
     const engine::StoreId store_id_;
     const std::launch how_;

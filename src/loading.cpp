@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <memory>
+#include <new>
 
+#include "io/base/thread.hpp"
+#include "src/logger.hpp"
 #include "src/resp/parser.hpp"
 #include "src/resp/receive_buffer.hpp"
 #include "src/text/fold.hpp"
@@ -67,11 +70,44 @@ bool answer(Client& client, std::string_view bytes, std::uint64_t done, std::uin
     return open;
 }
 
+// What has come from clients, or new ones, for a little while.
+void look(const std::vector<int>& listeners, std::vector<std::unique_ptr<Client>>& clients,
+          std::uint64_t done, std::uint64_t all) {
+    std::vector<pollfd> polled;
+    polled.reserve(listeners.size() + clients.size());
+    for (const int fd : listeners) polled.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+    for (const auto& client : clients)
+        polled.push_back({.fd = client->fd, .events = POLLIN, .revents = 0});
+    if (::poll(polled.data(), polled.size(), kPollMs) <= 0) return;
+    const auto listening = listeners.size();
+    for (std::size_t i = clients.size(); i-- > 0;) {
+        if (polled[listening + i].revents == 0) continue;
+        char bytes[16 * 1024];
+        const auto got = ::recv(clients[i]->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (got > 0 && answer(*clients[i], {bytes, static_cast<std::size_t>(got)}, done, all))
+            continue;
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+        ::close(clients[i]->fd);
+        clients.erase(clients.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    for (std::size_t i = 0; i < listening; ++i) {
+        if ((polled[i].revents & POLLIN) == 0 || clients.size() >= kClientsMax) continue;
+        auto client = std::make_unique<Client>();
+        clients.reserve(clients.size() + 1);
+        client->fd = ::accept4(polled[i].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (client->fd >= 0) clients.push_back(std::move(client));
+    }
+}
+
 }  // namespace
 
 Loading::Loading(const std::vector<Listener>& listeners) {
     for (const auto& listener : listeners) listeners_.push_back(listener.fd);
-    thread_ = std::thread([this] { run(); });
+    // Without it clients are answered when everything is loaded.
+    if (auto started = start_thread([this] { run(); }))
+        thread_ = std::move(*started);
+    else
+        logger::warning(started.error().text());
 }
 
 Loading::~Loading() {
@@ -91,33 +127,13 @@ std::vector<Loading::Early> Loading::stop() {
 
 void Loading::run() {
     std::vector<std::unique_ptr<Client>> clients;
-    std::vector<pollfd> polled;
     while (!stopping_.load(std::memory_order_acquire)) {
-        polled.clear();
-        for (const int fd : listeners_)
-            polled.push_back({.fd = fd, .events = POLLIN, .revents = 0});
-        for (const auto& client : clients)
-            polled.push_back({.fd = client->fd, .events = POLLIN, .revents = 0});
-        if (::poll(polled.data(), polled.size(), kPollMs) <= 0) continue;
-        const auto done = done_.load(std::memory_order_relaxed);
-        const auto all = all_.load(std::memory_order_relaxed);
-        const auto listening = listeners_.size();
-        for (std::size_t i = clients.size(); i-- > 0;) {
-            if (polled[listening + i].revents == 0) continue;
-            char bytes[16 * 1024];
-            const auto got = ::recv(clients[i]->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-            if (got > 0 && answer(*clients[i], {bytes, static_cast<std::size_t>(got)}, done, all))
-                continue;
-            if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-            ::close(clients[i]->fd);
-            clients.erase(clients.begin() + static_cast<std::ptrdiff_t>(i));
-        }
-        for (std::size_t i = 0; i < listening; ++i) {
-            if ((polled[i].revents & POLLIN) == 0 || clients.size() >= kClientsMax) continue;
-            const int fd = ::accept4(polled[i].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-            if (fd < 0) continue;
-            clients.push_back(std::make_unique<Client>());
-            clients.back()->fd = fd;
+        try {
+            look(listeners_, clients, done_.load(std::memory_order_relaxed),
+                 all_.load(std::memory_order_relaxed));
+        } catch (const std::bad_alloc&) {
+            for (const auto& client : clients) ::close(client->fd);
+            clients.clear();
         }
     }
     for (const auto& client : clients)

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "engine/engine.hpp"
+#include "io/base/thread.hpp"
 #include "src/connection.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
@@ -19,6 +20,7 @@ constexpr std::size_t kReplyBytesMax = (std::size_t{512} << 20) + 32;
 constexpr std::string_view kNoPast =
     "ERR the past is read where its store is served; firnlog log and firnlog restore read it from "
     "the directory";
+constexpr std::string_view kNoThread = "OOM there is no memory for a thread that reads the past";
 constexpr std::string_view kTooMany = "ERR too many clients read the past now, try again later";
 
 // No file of the past goes while it lives.
@@ -60,18 +62,21 @@ void Recall::queue(Asked asked) {
     auto& home = *asked.home;
     const auto client = asked.client;
     const auto blocked = asked.blocked;
+    bool full = false;
     {
         const std::lock_guard guard(mutex_);
         // The connection ends with the server.
         if (stopping()) return;
-        if (queue_.size() < kQueuedMax) {
+        if (!thread_.joinable())
+            if (auto started = start_thread([this] { work(); })) thread_ = std::move(*started);
+        if (thread_.joinable() && queue_.size() < kQueuedMax) {
             queue_.push_back(std::move(asked));
-            if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
             filled_.notify_one();
             return;
         }
+        full = thread_.joinable();
     }
-    refuse(home, client, blocked, kTooMany);
+    refuse(home, client, blocked, full ? kTooMany : kNoThread);
 }
 
 void Recall::work() {

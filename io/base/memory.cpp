@@ -24,21 +24,20 @@ void* map(std::size_t bytes, int flags) noexcept {
 // Where the kernel keeps count of what it has promised, this counts.
 void* map_aside() noexcept { return map(bytes_aside, 0); }
 
-// False if it was given up before.
-bool give_up() noexcept {
+}  // namespace
+
+bool give_up_aside() noexcept {
     auto* const at = aside.exchange(nullptr);
     if (at == nullptr) return false;
     ::munmap(at, bytes_aside);
     return true;
 }
 
-}  // namespace
-
 void set_memory_aside(std::size_t bytes) {
     bytes_aside = bytes;
     aside.store(map_aside());
     std::set_new_handler([] {
-        if (!give_up()) throw std::bad_alloc();
+        if (!give_up_aside()) throw std::bad_alloc();
     });
 }
 
@@ -60,14 +59,14 @@ void give_back_freed() noexcept {
 void* resize_memory(void* at, std::size_t bytes) noexcept {
     for (;;) {
         if (auto* const now = std::realloc(at, bytes)) return now;
-        if (!give_up()) return nullptr;
+        if (!give_up_aside()) return nullptr;
     }
 }
 
 void* map_memory(std::size_t bytes) noexcept {
     for (;;) {
         if (auto* const at = map(bytes, MAP_NORESERVE)) return at;
-        if (!give_up()) return nullptr;
+        if (!give_up_aside()) return nullptr;
     }
 }
 

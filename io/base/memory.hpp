@@ -28,6 +28,9 @@ bool set_aside_again() noexcept;
 // kept it. Takes a while.
 void give_back_freed() noexcept;
 
+// For what allocates by ways of its own and may try again; false if it was given up before.
+bool give_up_aside() noexcept;
+
 // realloc, tried again as operator new is; nullptr if there is nothing left.
 [[nodiscard]] void* resize_memory(void* at, std::size_t bytes) noexcept;
 

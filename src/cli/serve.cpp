@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "io/base/memory.hpp"
+#include "io/base/thread.hpp"
 #include "io/guarded_copy.hpp"
 #include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
@@ -230,8 +231,8 @@ class Crew {
   public:
     Crew(Server& server, std::size_t count) : ready_(static_cast<std::ptrdiff_t>(count) + 1) {
         seats_.resize(count);
-        for (std::size_t i = 0; i < count; ++i)
-            threads_.emplace_back([this, &server, i] {
+        for (std::size_t i = 0; i < count; ++i) {
+            auto started = start_thread([this, &server, i] {
                 auto seat = take_seat(server, i + 1);
                 if (seat)
                     seats_[i] = seat->reactor.get();
@@ -247,6 +248,13 @@ class Crew {
                 seat->io.reset();
                 seat->reactor.reset();
             });
+            if (started) {
+                threads_.push_back(std::move(*started));
+                continue;
+            }
+            logger::warning(started.error().text());
+            ready_.count_down();
+        }
     }
     // All of them, or null where one could not be made.
     const std::vector<Reactor*>& seats() {
@@ -317,8 +325,9 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         // Nothing ends there, and there is nothing to take a checkpoint of.
         server.active_expire.store(false);
         engine.walk.pause(true);
-    } else {
-        engine.start_worker();
+    } else if (auto started = engine.start_worker(); !started) {
+        crew.leave();
+        return could_not(started.error().text());
     }
     for (const auto& listener : listeners) {
         first->reactor->listen(listener.fd);
@@ -485,8 +494,14 @@ int serve(Arguments arguments) {
         std::fprintf(stderr, "firnlog serve: %s\n", config.error().message().c_str());
         return 1;
     }
-    if (past->from.empty()) return serve_config(std::move(*config));
-    return serve_past(std::move(*config), past->from, past->moment.value_or(recovery::Moment{}));
+    try {
+        if (past->from.empty()) return serve_config(std::move(*config));
+        return serve_past(std::move(*config), past->from,
+                          past->moment.value_or(recovery::Moment{}));
+    } catch (const std::bad_alloc&) {
+        // The index is the part that grows.
+        return could_not("there is not enough memory to serve this store");
+    }
 }
 
 }  // namespace firnlog::server::cli

@@ -1,6 +1,9 @@
 """Memory that runs out: what grows is refused, everything else goes on, and nothing is half done."""
 
 import resource
+import subprocess
+import tempfile
+import time
 import unittest
 
 import harness
@@ -95,6 +98,9 @@ class Memory(unittest.TestCase):
             for _ in range(20):
                 self.assertTrue(client.ask("SET", "more", "x").startswith(OOM))
             self.holds(client, count)
+            # The past is read by a thread, for which there may be no memory.
+            reply = client.ask("FIRN", "HISTORY", name(3))
+            self.assertTrue(name(3) in reply or reply.startswith(b"-OOM"), reply)
             # A connection that comes now is served, and what is there can be taken away.
             with server.connect() as other:
                 self.assertEqual(other.ask("DEL", name(count - 1)), b":1\r\n")
@@ -111,6 +117,56 @@ class Memory(unittest.TestCase):
             with server.connect() as again:
                 self.assertEqual(again.ask("DBSIZE"), b":%d\r\n" % count)
                 self.holds(again, count, step=7)
+
+    def test_a_start_without_enough_memory_serves_or_says_so(self):
+        """Threads, the ring and the index each found no memory in one of these, and the process was
+        aborted: a thread's stack is no allocation, and mimalloc's operator new asks no handler."""
+        with harness.firnlog("--appendfsync", "no", "--threads", "2") as server:
+            with server.connect() as client:
+                for begin in range(0, 200_000, GROUP):
+                    client.pipeline([("SET", name(i), b"%d" % i) for i in range(begin, begin + GROUP)])
+            server.kill()
+            served = refused = 0
+            # The allocator asks for its first 32 MiB before main().
+            for limit in range(40, 160, 4):
+                code = self.start_within(server, limit * MIB)
+                self.assertIn(code, (0, 1), (limit, server.log()[-2000:]))
+                served += code == 0
+                refused += code == 1
+            self.assertGreater(served, 0)
+            self.assertGreater(refused, 0)
+            server.start()
+            with server.connect() as client:
+                self.assertEqual(client.ask("DBSIZE"), b":200000\r\n")
+                self.holds(client, 200_000, step=11)
+
+    def start_within(self, server, limit):
+        """Starts it with so much memory, asks it for a key and stops it: its exit code."""
+        def bounded():
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+        with tempfile.TemporaryFile() as log:
+            process = subprocess.Popen(server.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       preexec_fn=bounded)
+            until = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < until:
+                try:
+                    with server.connect() as client:
+                        reply = client.ask("GET", name(7))
+                except (OSError, harness.Closed):
+                    reply = b"-LOADING"
+                if not reply.startswith(b"-LOADING"):
+                    self.assertEqual(reply, b"$1\r\n7\r\n", limit)
+                    process.terminate()
+                    break
+                time.sleep(0.02)
+            try:
+                code = process.wait(60)
+            finally:
+                process.kill()
+            log.seek(0)
+            self.assertNotIn(b"crashed", log.read(), limit)
+            return code
 
     def test_what_flushall_frees_can_be_written_again(self):
         with harness.firnlog("--appendfsync", "no", "--threads", "2") as server, \

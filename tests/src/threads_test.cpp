@@ -24,7 +24,7 @@ constexpr std::size_t kCallers = 5;
 class Crew {
   public:
     explicit Crew(SecondServer& server) : server_(server) {
-        server.engine().start_worker();
+        BOOST_REQUIRE(server.engine().start_worker().has_value());
         for (std::size_t i = 0; i < kReactors; ++i) threads_.emplace_back([this, i] { run(i); });
     }
     // Without finishing anything: as a crash would.
