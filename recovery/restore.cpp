@@ -92,19 +92,9 @@ class Restorer {
 };
 
 // What `ttl` makes of an expiry; nothing for what was due at the moment already: it is gone there.
-std::optional<std::int64_t> wished_expiry(Ttl ttl, const Place& place, std::int64_t now_us,
-                                          std::int64_t expires_ms) {
-    if (expires_ms <= place.us / 1000) return std::nullopt;
-    switch (ttl) {
-        case Ttl::drop:
-            return -1;
-        case Ttl::shift:
-            return std::min(expires_ms + std::max<std::int64_t>(0, now_us - place.us) / 1000,
-                            engine::kExpiryMsMax);
-        case Ttl::keep:
-            break;
-    }
-    return expires_ms;
+std::optional<std::int64_t> wished_expiry(const TtlRule& ttl, std::int64_t expires_ms) {
+    if (expires_ms <= ttl.then_us / 1000) return std::nullopt;
+    return ttl.apply(expires_ms);
 }
 
 Opening<void> Restorer::take(const std::string& name, std::uint64_t bytes) {
@@ -208,11 +198,12 @@ Opening<void> Restorer::shift_stripe(engine::Engine& engine, BatchWriter& writer
         std::size_t bytes = 0;
         std::int64_t expires_ms = 0;
     };
+    const TtlRule rule{.ttl = options_.ttl, .then_us = result_.plan.place.us, .now_us = now_us_};
     std::vector<Expiring> expiring;
     map.for_each([&](const engine::Entry& entry) {
         const auto* expiry = entry.expires() ? map.expiry(entry.tag()) : nullptr;
         if (expiry == nullptr) return;
-        const auto wished = wished_expiry(options_.ttl, result_.plan.place, now_us_, expiry->at_ms);
+        const auto wished = wished_expiry(rule, expiry->at_ms);
         if (!wished) return;
         if (entry.type() == engine::Type::string) {
             expiring.push_back({entry.address(), entry.size_hint(), *wished});
@@ -298,9 +289,10 @@ Opening<Restored> restore_keys(io::Files& from, io::Files& to, io::Clock& clock,
         std::max(options.engine.databases, (*past)->engine().options.databases);
     auto store = open(to, clock, open_options);
     if (!store) return tl::unexpected(store.error());
-    const auto now_us = clock.wall().us;
-    CopyWish wish{.wants = options.wants, .expiry = [&](std::int64_t expires_ms) {
-                      return wished_expiry(options.ttl, result.plan.place, now_us, expires_ms);
+    const TtlRule rule{
+        .ttl = options.ttl, .then_us = result.plan.place.us, .now_us = clock.wall().us};
+    CopyWish wish{.wants = options.wants, .expiry = [&rule](std::int64_t expires_ms) {
+                      return wished_expiry(rule, expires_ms);
                   }};
     CopyCounts counts;
     {

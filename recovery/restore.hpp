@@ -18,14 +18,9 @@
 
 #include "io/io.hpp"
 #include "recovery/past.hpp"
+#include "recovery/ttl.hpp"
 
 namespace firnlog::recovery {
-
-enum class Ttl : std::uint8_t {
-    keep,   // expires when it would have: perhaps at once
-    drop,   // never
-    shift,  // as long after now as it would have after the moment
-};
 
 struct RestoreOptions {
     Moment moment;

@@ -46,13 +46,14 @@ void refuse(Reactor& home, std::uint64_t client, std::uint64_t blocked, std::str
 
 Recall::~Recall() { stop(); }
 
-Flow Recall::ask(Call& call, Job job) {
+Flow Recall::ask(Call& call, Job job, Kind kind) {
     if (files_ == nullptr) return call.error(kNoPast);
     Asked asked{.home = &call.reactor,
                 .client = call.client.id,
                 .blocked = call.reactor.block(call.client),
                 .protocol = call.client.protocol,
-                .job = std::move(job)};
+                .job = std::move(job),
+                .kind = kind};
     call.reactor.when_durable(server_.engine().log.tail.batch_end(),
                               [this, asked = std::move(asked)](Reactor&) { queue(asked); });
     return Flow::blocked;
@@ -62,32 +63,34 @@ void Recall::queue(Asked asked) {
     auto& home = *asked.home;
     const auto client = asked.client;
     const auto blocked = asked.blocked;
+    auto& queue = queues_[static_cast<std::size_t>(asked.kind.lane)];
     bool full = false;
     {
         const std::lock_guard guard(mutex_);
         // The connection ends with the server.
         if (stopping()) return;
-        if (!thread_.joinable())
-            if (auto started = start_thread([this] { work(); })) thread_ = std::move(*started);
-        if (thread_.joinable() && queue_.size() < kQueuedMax) {
-            queue_.push_back(std::move(asked));
-            filled_.notify_one();
+        if (!queue.thread.joinable())
+            if (auto started = start_thread([this, &queue] { work(queue); }))
+                queue.thread = std::move(*started);
+        if (queue.thread.joinable() && queue.asked.size() < kQueuedMax) {
+            queue.asked.push_back(std::move(asked));
+            queue.filled.notify_one();
             return;
         }
-        full = thread_.joinable();
+        full = queue.thread.joinable();
     }
     refuse(home, client, blocked, full ? kTooMany : kNoThread);
 }
 
-void Recall::work() {
+void Recall::work(Queue& queue) {
     for (;;) {
         Asked asked;
         {
             std::unique_lock guard(mutex_);
-            filled_.wait(guard, [this] { return stopping() || !queue_.empty(); });
+            queue.filled.wait(guard, [&] { return stopping() || !queue.asked.empty(); });
             if (stopping()) return;
-            asked = std::move(queue_.front());
-            queue_.pop_front();
+            asked = std::move(queue.asked.front());
+            queue.asked.pop_front();
         }
         run(asked);
     }
@@ -113,9 +116,11 @@ void Recall::run(const Asked& asked) {
     if (answer->error.empty() && answer->reply.lost())
         answer->error = "ERR the reply has more than 512 MiB, or there is no memory for it";
     if (stopping()) return;
-    asked.home->post([client = asked.client, blocked = asked.blocked, answer](Reactor& home) {
+    asked.home->post([client = asked.client, blocked = asked.blocked, writes = asked.kind.writes,
+                      answer](Reactor& home) {
         if (!answer->error.empty()) return refuse(home, client, blocked, answer->error);
-        home.unblock(client, blocked, [&answer](Connection&, resp::Writer& out) {
+        home.unblock(client, blocked, [&](Connection& to, resp::Writer& out) {
+            if (writes) to.last_write_lsn = home.server().engine().log.tail.batch_end();
             out.out().append(answer->reply.view());
         });
     });
@@ -125,10 +130,13 @@ void Recall::stop() {
     {
         const std::lock_guard guard(mutex_);
         stopping_.store(true, std::memory_order_relaxed);
-        queue_.clear();
-        filled_.notify_one();
+        for (auto& queue : queues_) {
+            queue.asked.clear();
+            queue.filled.notify_one();
+        }
     }
-    if (thread_.joinable()) thread_.join();
+    for (auto& queue : queues_)
+        if (queue.thread.joinable()) queue.thread.join();
 }
 
 }  // namespace firnlog::server

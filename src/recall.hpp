@@ -1,15 +1,17 @@
 #pragma once
-// Recall: the past is read for clients on one thread of its own, never on a reactor.
+// Recall: the past is read for clients on threads of its own, never on a reactor.
 //
 //   command ──park──> durable up to here ──> queue (bounded) ──> job: files read ──post──> reply
-//   reactor                                                      this thread               reactor
+//   reactor                                                      lane's thread             reactor
 //
 // A job waits until what its client could have seen is durable, so that it finds it in the files.
 // While one runs nothing of the past goes (Walk::pin). Its reply is written here as a whole and
-// only copied on the reactor; a client that has gone meanwhile is missed.
+// only copied on the reactor; a client that has gone meanwhile is missed. There are two lanes with
+// a thread each, so that who asks for one key does not wait for who restores all of them.
 //
-// ask() belongs to reactors, stop() to whoever ends the server; `mutex_` guards the queue.
+// ask() belongs to reactors, stop() to whoever ends the server; `mutex_` guards the queues.
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -38,11 +40,17 @@ class Recall {
     // Writes a reply, or tells the text of the error that is the reply. It looks at stopping() now
     // and then.
     using Job = std::function<tl::expected<void, std::string>(io::Files&, resp::Writer&)>;
+    enum class Lane : std::uint8_t { brief, lengthy };
+    struct Kind {
+        Lane lane = Lane::brief;
+        bool writes = false;  // into the store that is served, on the client's reactor
+    };
     // Parks the client until the job has run; the flow is the command's.
-    Flow ask(Call& call, Job job);
+    Flow ask(Call& call, Job job, Kind kind);
+    Flow ask(Call& call, Job job) { return ask(call, std::move(job), Kind{}); }
 
-    // Lets the job under way come to its end early, forgets the others, and joins. The reactors are
-    // there still.
+    // Lets the jobs under way come to their ends early, forgets the others, and joins. The reactors
+    // are there still.
     void stop();
     [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 
@@ -53,18 +61,22 @@ class Recall {
         std::uint64_t blocked = 0;
         resp::Protocol protocol = resp::Protocol::resp2;
         Job job;
+        Kind kind;
+    };
+    struct Queue {
+        std::condition_variable filled;
+        std::deque<Asked> asked;
+        std::thread thread;  // from the first job on
     };
     void queue(Asked asked);
-    void work();
+    void work(Queue& queue);
     void run(const Asked& asked);
 
     Server& server_;
     io::Files* files_ = nullptr;
     std::atomic<bool> stopping_{false};
     std::mutex mutex_;
-    std::condition_variable filled_;
-    std::deque<Asked> queue_;
-    std::thread thread_;  // from the first job on
+    std::array<Queue, 2> queues_;  // by lane
 };
 
 }  // namespace firnlog::server

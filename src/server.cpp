@@ -7,6 +7,7 @@
 #include "src/recall.hpp"
 #include "src/saving.hpp"
 #include "src/slowlog.hpp"
+#include "src/undo.hpp"
 
 namespace firnlog::server {
 namespace {
@@ -34,6 +35,7 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       slowlog_(std::make_unique<SlowLog>()),
       latency_(std::make_unique<LatencyMonitor>(clock)),
       saving_(std::make_unique<Saving>(*this)),
+      undo_(std::make_unique<Undo>(*this)),
       recall_(std::make_unique<Recall>(*this)) {
     publish(std::move(config));
 }

@@ -26,6 +26,7 @@ class SlowLog;
 class LatencyMonitor;
 class Saving;
 class Recall;
+class Undo;
 
 class Server {
   public:
@@ -76,6 +77,7 @@ class Server {
     LatencyMonitor& latency() { return *latency_; }
     Saving& saving() { return *saving_; }
     Recall& recall() { return *recall_; }
+    Undo& undo() { return *undo_; }
 
     // Connections that MONITOR; read before each command.
     std::atomic<std::size_t> monitors{0};
@@ -105,6 +107,7 @@ class Server {
     std::unique_ptr<SlowLog> slowlog_;
     std::unique_ptr<LatencyMonitor> latency_;
     std::unique_ptr<Saving> saving_;
+    std::unique_ptr<Undo> undo_;  // the jobs of the next work on it
     std::unique_ptr<Recall> recall_;
 };
 

@@ -128,6 +128,7 @@ struct KeySpec {
     int step = 1;
     int keynum =
         0;  // not 0: keys follow that argument, as many as it says; first is relative to it
+    std::string_view word = {};  // the first key stands behind this word, or there is none
 };
 
 enum KeyFlag : std::uint32_t {

@@ -109,13 +109,15 @@ struct LegacyRange {
 };
 LegacyRange legacy_range(const Command& command) {
     const auto specs = command.keys;
-    if (specs.size() == 1 && specs[0].keynum == 0)
+    if (specs.size() == 1 && specs[0].keynum == 0 && specs[0].word.empty())
         return {specs[0].first, specs[0].last, specs[0].step};
     // Ranges that lie side by side make one; whatever else there is cannot be said this way.
     LegacyRange range;
     int end = 0;
     for (const auto& spec : specs) {
-        if (spec.keynum != 0 || spec.step != 1 || (end != 0 && end != spec.first - 1)) continue;
+        if (spec.keynum != 0 || !spec.word.empty() || spec.step != 1 ||
+            (end != 0 && end != spec.first - 1))
+            continue;
         if (range.first == 0 || spec.first < range.first) range.first = spec.first;
         range.last = spec.last < 0 || range.last < 0 ? std::min(spec.last, range.last)
                                                      : std::max(spec.last, range.last);
@@ -138,10 +140,17 @@ void write_key_spec(resp::Writer& out, const KeySpec& spec) {
     out.bulk("begin_search");
     out.map(2);
     out.bulk("type");
-    out.bulk("index");
+    out.bulk(spec.word.empty() ? "index" : "keyword");
     out.bulk("spec");
-    out.map(1);
-    write_number(out, "index", counted ? spec.keynum : spec.first);
+    if (spec.word.empty()) {
+        out.map(1);
+        write_number(out, "index", counted ? spec.keynum : spec.first);
+    } else {
+        out.map(2);
+        out.bulk("keyword");
+        out.bulk(spec.word);
+        write_number(out, "startfrom", spec.first - 1);
+    }
     out.bulk("find_keys");
     out.map(2);
     out.bulk("type");

@@ -231,6 +231,10 @@ bool find_keys(const Command& command, std::span<const std::string_view> args,
     }
     for (const auto& spec : command.keys) {
         if (spec.first == 0 || (spec.flags & kKeyNotKey) != 0) continue;
+        const auto before = static_cast<std::size_t>(spec.first) - 1;
+        if (!spec.word.empty() &&
+            (before >= args.size() || !text::equal_folded(args[before], spec.word)))
+            continue;
         const bool found = spec.keynum == 0 ? find_range(spec, args.size(), places)
                                             : find_counted(spec, args, places);
         if (!found) return false;

@@ -135,6 +135,10 @@ constexpr KeySpec kReadsKey[] = {
     {.flags = kKeyRO | kKeyAccess, .first = 2, .last = 2, .step = 1},
 };
 
+constexpr KeySpec kRestoresKey[] = {
+    {.flags = kKeyOW | kKeyUpdate, .first = 3, .last = 3, .step = 1, .word = "KEY"},
+};
+
 constexpr Command kFirnRows[] = {
     {.name = "firn|clock",
      .syntax = "<CONFIRM | STATUS>",
@@ -238,6 +242,19 @@ constexpr Command kFirnRows[] = {
      .flags = kWrite | kDenyOom | kFast,
      .categories = kWriteCategory | kFastCategory,
      .handler = mark},
+    {.name = "firn|restore",
+     .syntax = "<<KEY key | MATCH pattern> <AT time | BEFORE time | LSN lsn | MARK name> [ALLDBS] "
+               "[DELETE-NEW] [TTL <KEEP | DROP | SHIFT>] [DRYRUN] | STATUS | CANCEL>",
+     .summary = "Makes a key, or all that match, again what they were at a moment",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(N) where N is what a start at that moment reads and what is restored, on a "
+                   "thread of its own",
+     .arity = -3,
+     .flags = kWrite | kDenyOom | kNoScript | kBlocking | kNoMulti | kMovableKeys,
+     .categories = kKeyspace | kWriteCategory | kDangerous | kSlow,
+     .keys = kRestoresKey,
+     .handler = firn_restore},
     {.name = "firn|walk",
      .syntax = "<PAUSE | RESUME | STATUS>",
      .summary = "Holds the job that takes checkpoints, lets it go on, or tells how far it is",

@@ -1,8 +1,10 @@
 #include "src/commands/info_section.hpp"
 #include "src/saving.hpp"
+#include "src/undo.hpp"
 
 // INFO's section of the log: the fields that tools for Redis read, where a walk stands for a save
-// and for a rewrite of the AOF; then our own, of the log, the walk, the window and the last start.
+// and for a rewrite of the AOF; then our own, of the log, the walk, the window, the last start and
+// the last restore.
 namespace firnlog::server {
 namespace {
 
@@ -84,6 +86,16 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("recovery_torn_at", start.torn_at);
 }
 
+// Of the restore under way, or of the last one.
+void restore_fields(const InfoFacts& facts, InfoLines& lines) {
+    const auto told = facts.server.undo().told();
+    lines.add("restore_state", name_of(told.state));
+    lines.add("restore_usec", told.took_us);
+    lines.add("restore_keys_all", told.keys_all);
+    lines.add("restore_keys_seen", told.keys_seen);
+    lines.add("restore_keys_restored", told.counts.restored);
+}
+
 }  // namespace
 
 void persistence_section(const InfoFacts& facts, InfoLines& lines) {
@@ -142,6 +154,7 @@ void persistence_section(const InfoFacts& facts, InfoLines& lines) {
     lines.add("aof_pending_bio_fsync", 0);
     lines.add("aof_delayed_fsync", 0);
     log_fields(facts, lines);
+    restore_fields(facts, lines);
 }
 
 }  // namespace firnlog::server

@@ -37,29 +37,6 @@ tl::expected<std::size_t, std::string> parse_count(std::string_view word) {
     return static_cast<std::size_t>(*count);
 }
 
-// Reads a moment at args[at]: AT, BEFORE, LSN or MARK and a value, or a time alone. `at` is behind
-// it then.
-tl::expected<recovery::Moment, std::string> take_moment(const Call& call, std::size_t& at) {
-    const auto now_us = call.server.clock().wall().us;
-    const auto word = call.arg(at++);
-    const bool names = equal_folded(word, "at") || equal_folded(word, "before") ||
-                       equal_folded(word, "lsn") || equal_folded(word, "mark");
-    auto moment = !names             ? recovery::parse_moment("AT", word, now_us)
-                  : at < call.argc() ? recovery::parse_moment(word, call.arg(at++), now_us)
-                                     : tl::expected<recovery::Moment, std::string>(tl::unexpected(
-                                           std::string("a moment's value is missing")));
-    if (!moment) return tl::unexpected("ERR " + moment.error());
-    return moment;
-}
-
-std::string text_of_refusal(const recovery::Refusal& refusal) {
-    return (refusal.error.code == Code::damaged ? "CORRUPT " : "ERR ") + refusal.text;
-}
-
-std::string text_of_lsn(engine::Timeline timeline, engine::Lsn lsn) {
-    return std::to_string(timeline) + ":" + std::to_string(lsn.value);
-}
-
 void write_line(resp::Writer& out, const recovery::Line& line) {
     using recovery::Event;
     const auto text = [&](std::string_view name, bool there, std::string_view value) {
@@ -170,6 +147,27 @@ Written write_wanted(engine::Engine& engine, const Wanted& wanted, resp::Writer&
 }
 
 }  // namespace
+
+tl::expected<recovery::Moment, std::string> take_moment(const Call& call, std::size_t& at) {
+    const auto now_us = call.server.clock().wall().us;
+    const auto word = call.arg(at++);
+    const bool names = equal_folded(word, "at") || equal_folded(word, "before") ||
+                       equal_folded(word, "lsn") || equal_folded(word, "mark");
+    auto moment = !names             ? recovery::parse_moment("AT", word, now_us)
+                  : at < call.argc() ? recovery::parse_moment(word, call.arg(at++), now_us)
+                                     : tl::expected<recovery::Moment, std::string>(tl::unexpected(
+                                           std::string("a moment's value is missing")));
+    if (!moment) return tl::unexpected("ERR " + moment.error());
+    return moment;
+}
+
+std::string text_of_refusal(const recovery::Refusal& refusal) {
+    return (refusal.error.code == Code::damaged ? "CORRUPT " : "ERR ") + refusal.text;
+}
+
+std::string text_of_lsn(engine::Timeline timeline, engine::Lsn lsn) {
+    return std::to_string(timeline) + ":" + std::to_string(lsn.value);
+}
 
 Flow firn_log(Call& call) {
     recovery::ListOptions options;
