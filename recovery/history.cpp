@@ -225,6 +225,14 @@ Opening<Place> History::last_end(Lsn limit, std::int64_t us_max) const {
         if (!visited) return tl::unexpected(visited.error());
     }
     if (!place && is_whole()) place = birth();
+    // The log before a checkpoint may be given back to its last byte.
+    if (!place)
+        for (const auto& base : bases_of(limit))
+            if (!place && base.taken_us <= us_max)
+                place = Place{.lsn = base.hi,
+                              .timeline = timeline_of(base.hi),
+                              .commit_us = base.taken_us,
+                              .us = base.taken_us};
     if (!place) return refuse("the moment is older than the oldest one that can be opened");
     // A timeline's beginning is one too, though nothing may have been written in it yet.
     for (const auto& entry : manifest_.timelines)

@@ -42,6 +42,8 @@ class History {
     // The directory as the next start would find it.
     [[nodiscard]] io::Files& files() { return settled_; }
     [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
+    // Whether the log goes on behind it without a gap; else its end is only where it must be over.
+    [[nodiscard]] bool goes_on(const Piece& piece) const { return piece.end > begin(); }
     // [begin, end): the log that is there without a gap.
     [[nodiscard]] engine::Lsn begin() const {
         return run_ == pieces_.size() ? end_

@@ -16,48 +16,6 @@ namespace names = engine::names;
 using engine::FileNumber;
 using engine::Lsn;
 
-Opening<RestorePlan> plan_of(const History& history, io::Clock& clock,
-                             const RestoreOptions& options) {
-    RestorePlan plan{.source = history.manifest()};
-    const auto place = history.find(options.moment, clock.wall().us);
-    if (!place) return tl::unexpected(place.error());
-    plan.place = *place;
-    const auto oldest = history.oldest_place();
-    if (!oldest) return tl::unexpected(oldest.error());
-    plan.oldest = *oldest;
-    const auto newest = history.find({}, clock.wall().us);
-    if (!newest) return tl::unexpected(newest.error());
-    plan.newest = *newest;
-    const engine::Moves moves(plan.source.moves);
-    std::set<FileNumber> named;
-    auto from = plan.source.timelines.front().begin;
-    const auto bases = history.bases_of(place->lsn);
-    for (const auto& base : bases) {
-        plan.checkpoints.push_back(base.number);
-        plan.bytes += base.bytes;
-        for (const auto number : base.files) named.insert(moves(number));
-    }
-    for (const auto number : plan.source.packed)
-        if (named.contains(number)) plan.packed.push_back(number);
-    // Without a birth the log is of use from the oldest base on.
-    if (!history.is_whole() && !bases.empty()) from = bases.back().lo;
-    const auto& pieces = history.pieces();
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        const auto& piece = pieces[i];
-        if (piece.file.base() >= place->lsn) continue;
-        if (piece.end <= from && !named.contains(piece.file.number)) continue;
-        // The last one may be written to by its server.
-        if (piece.end > place->lsn || i + 1 == pieces.size()) {
-            plan.cut = piece.file.number;
-            plan.bytes += place->lsn - piece.file.base();
-        } else {
-            plan.whole.push_back(piece.file.number);
-            plan.bytes += piece.file.bytes;
-        }
-    }
-    return plan;
-}
-
 class Restorer {
   public:
     Restorer(History& history, io::Files& to, io::Clock& clock, io::Io& io,
@@ -74,7 +32,6 @@ class Restorer {
   private:
     Opening<void> take_files();
     Opening<void> take(const std::string& name, std::uint64_t bytes);
-    Opening<void> write_last(FileNumber number);
     Opening<void> write_manifest();
     Opening<void> shift_expiries();
     Opening<void> shift_stripe(engine::Engine& engine, BatchWriter& writer, std::uint32_t database,
@@ -118,8 +75,11 @@ Opening<void> Restorer::take_files() {
         const auto number = piece.file.number;
         if (std::ranges::count(plan.whole, number) != 0)
             if (auto taken = take(names::log_file(number), piece.file.bytes); !taken) return taken;
-        if (plan.cut == number)
-            if (auto written = write_last(number); !written) return written;
+        if (plan.cut == number) {
+            const auto written = write_last_file(history_, plan, to_, names::log_file(number));
+            if (!written) return tl::unexpected(written.error());
+            progress_.bytes_done += *written;
+        }
     }
     for (const auto number : plan.packed)
         if (auto taken = take(names::packed_file(number), 0); !taken) return taken;
@@ -130,40 +90,9 @@ Opening<void> Restorer::take_files() {
     return {};
 }
 
-Opening<void> Restorer::write_last(FileNumber number) {
-    const auto piece = std::ranges::find(history_.pieces(), number,
-                                         [](const auto& item) { return item.file.number; });
-    LogReader reader(history_.manifest().store_id, piece->file);
-    if (auto loaded = reader.load(history_.files()); !loaded) return refuse(loaded.error());
-    const auto moment = result_.plan.place.lsn;
-    // The moment may be a later timeline's beginning.
-    const auto end = std::min(moment, piece->end);
-    CutTo cut{.number = number,
-              .end = engine::kSegmentHeaderBytes + (end - piece->file.base()),
-              .frame_offset = 0};
-    while (reader.end() < end) {
-        const auto frame = reader.next();
-        if (!frame)
-            return tl::unexpected(Refusal{.error = {.code = Code::damaged,
-                                                    .offset = reader.end_offset(),
-                                                    .file = number,
-                                                    .doing = "read the log"},
-                                          .text = "damaged: " + names::log_file(number) +
-                                                  " offset " + std::to_string(reader.end_offset()) +
-                                                  ": no valid frame"});
-        if (reader.end() > end) cut.frame_offset = frame->offset;
-    }
-    if (auto written = write_cut(to_, names::log_file(number), reader, cut); !written)
-        return refuse(written.error());
-    progress_.bytes_done += cut.end;
-    return {};
-}
-
 Opening<void> Restorer::write_manifest() {
-    auto manifest = history_.manifest();
+    auto manifest = manifest_of(history_, result_.plan);
     const auto moment = result_.plan.place.lsn;
-    std::erase_if(manifest.timelines, [&](const auto& entry) { return entry.begin > moment; });
-    manifest.timelines.back().end = moment;
     // The source may reach the next number by a crash, and other restores of it have one of their
     // own: this one must be nobody else's, for what both write goes by the same store's id.
     constexpr std::uint32_t kStepMask = (1U << 24) - 1;
@@ -176,16 +105,6 @@ Opening<void> Restorer::write_manifest() {
                                   .begin = begin,
                                   .end = begin,
                                   .started_us = now_us_});
-    manifest.clean = true;
-    manifest.retired.clear();
-    manifest.adopted.clear();
-    manifest.high_us = result_.plan.place.commit_us;
-    std::erase_if(manifest.checkpoints, [&](const engine::CheckpointEntry& entry) {
-        return std::ranges::count(result_.plan.checkpoints, entry.number) == 0;
-    });
-    std::erase_if(manifest.packed, [&](FileNumber number) { return !manifest.names(number); });
-    std::erase_if(manifest.moves,
-                  [&](const engine::Move& move) { return !manifest.names(move.from); });
     if (auto written = engine::write_manifest(to_, manifest); !written)
         return refuse(written.error());
     return {};
@@ -259,7 +178,7 @@ Opening<void> Restorer::shift_expiries() {
 }
 
 Opening<Restored> Restorer::run() {
-    auto plan = plan_of(history_, clock_, options_);
+    auto plan = plan_of(history_, clock_, options_.moment);
     if (!plan) return tl::unexpected(plan.error());
     result_.plan = std::move(*plan);
     if (auto taken = take_files(); !taken) return tl::unexpected(taken.error());
@@ -280,7 +199,7 @@ Opening<Restored> restore_keys(io::Files& from, io::Files& to, io::Clock& clock,
                                  .give_up = options.give_up});
     if (!past) return tl::unexpected(past.error());
     Restored result;
-    auto plan = plan_of((*past)->history(), clock, options);
+    auto plan = plan_of((*past)->history(), clock, options.moment);
     if (!plan) return tl::unexpected(plan.error());
     result.plan = std::move(*plan);
     OpenOptions open_options;
@@ -308,10 +227,97 @@ Opening<Restored> restore_keys(io::Files& from, io::Files& to, io::Clock& clock,
 
 }  // namespace
 
+Opening<RestorePlan> plan_of(const History& history, io::Clock& clock, const Moment& moment) {
+    RestorePlan plan{.source = history.manifest()};
+    const auto place = history.find(moment, clock.wall().us);
+    if (!place) return tl::unexpected(place.error());
+    plan.place = *place;
+    const auto oldest = history.oldest_place();
+    if (!oldest) return tl::unexpected(oldest.error());
+    plan.oldest = *oldest;
+    const auto newest = history.find({}, clock.wall().us);
+    if (!newest) return tl::unexpected(newest.error());
+    plan.newest = *newest;
+    const engine::Moves moves(plan.source.moves);
+    std::set<FileNumber> named;
+    auto from = plan.source.timelines.front().begin;
+    const auto bases = history.bases_of(place->lsn);
+    for (const auto& base : bases) {
+        plan.checkpoints.push_back(base.number);
+        plan.bytes += base.bytes;
+        for (const auto number : base.files) named.insert(moves(number));
+    }
+    for (const auto number : plan.source.packed)
+        if (named.contains(number)) plan.packed.push_back(number);
+    // Without a birth the log is of use from the oldest base on.
+    if (!history.is_whole() && !bases.empty()) from = bases.back().lo;
+    const auto& pieces = history.pieces();
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        const auto& piece = pieces[i];
+        if (piece.file.base() >= place->lsn) continue;
+        if (piece.end <= from && !named.contains(piece.file.number)) continue;
+        // The last one may be written to by its server.
+        if (piece.end > place->lsn || i + 1 == pieces.size()) {
+            plan.cut = piece.file.number;
+            plan.bytes += place->lsn - piece.file.base();
+        } else {
+            plan.whole.push_back(piece.file.number);
+            plan.bytes += piece.file.bytes;
+        }
+    }
+    return plan;
+}
+
+engine::Manifest manifest_of(const History& history, const RestorePlan& plan) {
+    auto manifest = history.manifest();
+    const auto moment = plan.place.lsn;
+    std::erase_if(manifest.timelines, [&](const auto& entry) { return entry.begin > moment; });
+    manifest.timelines.back().end = moment;
+    manifest.clean = true;
+    manifest.retired.clear();
+    manifest.adopted.clear();
+    manifest.high_us = plan.place.commit_us;
+    std::erase_if(manifest.checkpoints, [&](const engine::CheckpointEntry& entry) {
+        return std::ranges::count(plan.checkpoints, entry.number) == 0;
+    });
+    std::erase_if(manifest.packed, [&](FileNumber number) { return !manifest.names(number); });
+    std::erase_if(manifest.moves,
+                  [&](const engine::Move& move) { return !manifest.names(move.from); });
+    return manifest;
+}
+
+Opening<std::uint64_t> write_last_file(History& history, const RestorePlan& plan, io::Files& to,
+                                       const std::string& name) {
+    const auto number = *plan.cut;
+    const auto piece = std::ranges::find(history.pieces(), number,
+                                         [](const auto& item) { return item.file.number; });
+    LogReader reader(history.manifest().store_id, piece->file);
+    if (auto loaded = reader.load(history.files()); !loaded) return refuse(loaded.error());
+    // The moment may be a later timeline's beginning.
+    const auto end = std::min(plan.place.lsn, piece->end);
+    CutTo cut{.number = number,
+              .end = engine::kSegmentHeaderBytes + (end - piece->file.base()),
+              .frame_offset = 0};
+    while (reader.end() < end) {
+        const auto frame = reader.next();
+        if (!frame)
+            return tl::unexpected(Refusal{.error = {.code = Code::damaged,
+                                                    .offset = reader.end_offset(),
+                                                    .file = number,
+                                                    .doing = "read the log"},
+                                          .text = "damaged: " + names::log_file(number) +
+                                                  " offset " + std::to_string(reader.end_offset()) +
+                                                  ": no valid frame"});
+        if (reader.end() > end) cut.frame_offset = frame->offset;
+    }
+    if (auto written = write_cut(to, name, reader, cut); !written) return refuse(written.error());
+    return cut.end;
+}
+
 Opening<RestorePlan> plan_restore(io::Files& from, io::Clock& clock,
                                   const RestoreOptions& options) {
     return with_history(from, [&](const std::unique_ptr<History>& history) {
-        return plan_of(*history, clock, options);
+        return plan_of(*history, clock, options.moment);
     });
 }
 

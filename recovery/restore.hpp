@@ -53,6 +53,15 @@ struct Restored {
     std::uint64_t shifted = 0;  // keys whose expiry was moved or dropped
 };
 
+// What belongs to the moment; a backup takes the same.
+[[nodiscard]] Opening<RestorePlan> plan_of(const History& history, io::Clock& clock,
+                                           const Moment& moment);
+// The source's manifest, had it stopped cleanly at the moment.
+[[nodiscard]] engine::Manifest manifest_of(const History& history, const RestorePlan& plan);
+// Writes the file that the moment lies in, up to there. Returns how many bytes of it count.
+[[nodiscard]] Opening<std::uint64_t> write_last_file(History& history, const RestorePlan& plan,
+                                                     io::Files& to, const std::string& name);
+
 [[nodiscard]] Opening<RestorePlan> plan_restore(io::Files& from, io::Clock& clock,
                                                 const RestoreOptions& options);
 

@@ -23,6 +23,7 @@ constexpr Verb kVerbs[] = {
     {"check", "read every byte of a store and tell whether it is sound", cli::check},
     {"repair", "save what can be saved of a damaged store into a new directory", cli::repair},
     {"restore", "make a new store of an old one as it was at any moment", cli::restore},
+    {"backup", "add a backup of a store to a directory of them", cli::backup},
     {"log", "list what happened when in a store", cli::log},
     {"history", "tell how far the past of a store reaches", cli::history},
     {"crashtest", "kill any RESP server again and again, and see what it kept", cli::crashtest},

@@ -4,10 +4,10 @@
 
 #include <cstdio>
 
-#include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
 #include "recovery/listing.hpp"
 #include "src/cli/moment_option.hpp"
+#include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/text/glob.hpp"
 #include "src/text/numbers.hpp"
@@ -58,6 +58,11 @@ bool asks_for_help(Arguments arguments) {
 int could_not(const char* verb, const std::string& why) {
     std::fprintf(stderr, "firnlog %s: %s\n", verb, why.c_str());
     return 1;
+}
+
+int failed(const char* verb, const recovery::Refusal& refusal) {
+    (void)could_not(verb, refusal.text);
+    return refusal.exit_code();
 }
 
 // "mark NAME", "lsn 4711", "before TIME", "at TIME" or a time alone.
@@ -186,13 +191,10 @@ int log(Arguments arguments) {
         options->list.matches = [pattern = *options->match](std::string_view key) {
             return text::glob(pattern, key);
         };
-    auto files = io::open_posix_files(options->dir, false);
-    if (!files) return could_not("log", options->dir + ": " + files.error().text());
-    const auto listed = recovery::list_log(**files, options->list);
-    if (!listed) {
-        (void)could_not("log", listed.error().text);
-        return listed.error().exit_code();
-    }
+    auto source = Source::open(options->dir);
+    if (!source) return failed("log", source.error());
+    const auto listed = recovery::list_log(source->files(), options->list);
+    if (!listed) return failed("log", listed.error());
     for (const auto& line : listed->lines) print(line);
     std::fflush(stdout);
     if (listed->left_out != 0)
@@ -205,10 +207,11 @@ int history(Arguments arguments) {
     if (asks_for_help(arguments)) return help(kHistoryHelp, true);
     if (arguments.size() != 1 || arguments.front().starts_with("-"))
         return help(kHistoryHelp, false);
-    auto files = io::open_posix_files(arguments.front(), false);
-    if (!files) return could_not("history", arguments.front() + ": " + files.error().text());
+    auto source = Source::open(arguments.front());
+    if (!source) return failed("history", source.error());
     const auto told = recovery::with_history(
-        **files, [](const std::unique_ptr<recovery::History>& history) -> recovery::Opening<void> {
+        source->files(),
+        [](const std::unique_ptr<recovery::History>& history) -> recovery::Opening<void> {
             const auto oldest = history->oldest_place();
             if (!oldest) return tl::unexpected(oldest.error());
             const auto newest = history->find({}, io::SystemClock().wall().us);
@@ -217,8 +220,7 @@ int history(Arguments arguments) {
             return {};
         });
     if (told) return 0;
-    (void)could_not("history", told.error().text);
-    return told.error().exit_code();
+    return failed("history", told.error());
 }
 
 }  // namespace firnlog::server::cli

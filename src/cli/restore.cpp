@@ -6,11 +6,11 @@
 #include <cstdio>
 
 #include "io/guarded_copy.hpp"
-#include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
 #include "io/uring.hpp"
 #include "src/cli/aside.hpp"
 #include "src/cli/moment_option.hpp"
+#include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/digest.hpp"
 #include "src/text/glob.hpp"
@@ -166,27 +166,40 @@ recovery::RestoreOptions restore_options(const Options& options) {
     return made;
 }
 
+// A backup is read first: one that is damaged is not restored by half.
+recovery::Opening<Source> open_source(const Options& options) {
+    auto source = Source::open(options.from);
+    if (!source || source->backup() == nullptr || !options.digest) return source;
+    const auto verified = recovery::verify_backup(source->directory(), *source->backup());
+    if (!verified) return tl::unexpected(verified.error());
+    if (!verified->faults.empty())
+        return recovery::refuse({.code = Code::damaged, .doing = "read a backup"},
+                                "damaged: " + verified->faults.front());
+    return source;
+}
+
 int dry_run(const Options& options) {
-    auto from = io::open_posix_files(options.from, false);
-    if (!from) return could_not(options.from + ": " + from.error().text());
+    auto from = open_source(options);
+    if (!from) return failed(from.error());
     io::SystemClock clock;
-    const auto plan = recovery::plan_restore(**from, clock, restore_options(options));
+    const auto plan = recovery::plan_restore(from->files(), clock, restore_options(options));
     if (!plan) return failed(plan.error());
     print(*plan, options);
-    const int code = print_state(**from, clock, *plan, options);
+    const int code = print_state(from->files(), clock, *plan, options);
     if (code == 0) tell("dry run", "nothing was written");
     return code;
 }
 
 int run(const Options& options) {
-    auto from = io::open_posix_files(options.from, false);
-    if (!from) return could_not(options.from + ": " + from.error().text());
+    auto from = open_source(options);
+    if (!from) return failed(from.error());
     auto aside = Aside::make(options.to);
     if (!aside) return could_not(aside.error());
     auto ring = io::make_uring();
     io::SystemClock clock;
     const auto restored =
-        ring ? recovery::restore(**from, aside->files(), clock, **ring, restore_options(options))
+        ring ? recovery::restore(from->files(), aside->files(), clock, **ring,
+                                 restore_options(options))
              : recovery::Opening<recovery::Restored>(tl::unexpected(
                    recovery::Refusal{.error = ring.error(), .text = ring.error().text()}));
     if (!restored) {

@@ -24,6 +24,7 @@
 #include "recovery/past.hpp"
 #include "src/address.hpp"
 #include "src/cli/moment_option.hpp"
+#include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/config.hpp"
@@ -383,8 +384,11 @@ std::optional<int> set_up(Config& config) {
 // A store as it was at a moment, beside whoever serves it: nothing is written anywhere.
 int serve_past(Config config, const std::string& from, const recovery::Moment& moment) {
     if (const auto code = set_up(config)) return *code;
-    auto files = io::open_posix_files(from, false);
-    if (!files) return could_not(from + ": " + files.error().text());
+    auto source = cli::Source::open(from);
+    if (!source) {
+        (void)could_not(source.error().text);
+        return source.error().exit_code();
+    }
     const auto listeners = open_listeners(config);
     if (!listeners) return could_not(listeners.error().text);
     io::SystemClock clock;
@@ -393,7 +397,7 @@ int serve_past(Config config, const std::string& from, const recovery::Moment& m
                                   .databases = static_cast<std::uint32_t>(config.databases),
                                   .progress = {},
                                   .give_up = [] { return signals.load() != 0; }};
-    auto past = recovery::open_past(**files, options);
+    auto past = recovery::open_past(source->files(), options);
     if (!past) {
         logger::warning(from + ": " + past.error().text);
         return past.error().exit_code();

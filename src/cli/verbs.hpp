@@ -13,6 +13,7 @@ int serve(Arguments arguments);
 int check(Arguments arguments);
 int repair(Arguments arguments);
 int restore(Arguments arguments);
+int backup(Arguments arguments);
 int log(Arguments arguments);
 int history(Arguments arguments);
 int crashtest(Arguments arguments);

@@ -1,0 +1,275 @@
+#include "recovery/backup.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "io/guarded_copy.hpp"
+#include "io/posix_files.hpp"
+#include "io/system_clock.hpp"
+#include "src/cli/verbs.hpp"
+#include "src/text/numbers.hpp"
+
+// firnlog backup: one more moment in a directory of backups, and what is to be done with those.
+
+namespace firnlog::server::cli {
+namespace {
+
+constexpr std::string_view kHelp =
+    R"(usage: firnlog backup --from DIR --to DEST [--name NAME] [--keep AGE] [--keep-last N]
+       firnlog backup list DEST
+       firnlog backup verify DEST [NAME]
+       firnlog backup delete DEST NAME...
+       firnlog backup delete DEST [--keep AGE] [--keep-last N]
+
+Adds a backup of the store in DIR, as it is now and with its past, to the directory DEST. DIR is
+only read, and a server may run on it: writers go on. On the same file system files are linked and
+nothing but the log's last file is copied; a second backup takes only what is new. The backup has
+its name when all of it is there and was read; one that was cut short is gone on with by the next.
+
+  --name NAME      what it is called; without it, by the time: 20261126T041000Z
+  --keep AGE       delete those that are older: 36h, 7d, 4w; the newest stays
+  --keep-last N    delete all but the newest N; with --keep, what either of them keeps stays
+
+verify reads every byte of one backup, or of all of them, and tells what is not what was written.
+firnlog restore, log, history and serve --from take DEST/NAME, or DEST for the newest.
+
+Exit codes: 0 done, 1 could not, 3 damaged.
+)";
+
+struct Options {
+    std::string from;
+    std::string to;
+    std::string name;
+    std::vector<std::string> words;  // without an option
+    recovery::Retention retention;
+};
+
+int could_not(const std::string& why) {
+    std::fprintf(stderr, "firnlog backup: %s\n", why.c_str());
+    return 1;
+}
+
+int failed(const recovery::Refusal& refusal) {
+    (void)could_not(refusal.text);
+    return refusal.exit_code();
+}
+
+int help(bool asked) {
+    std::fwrite(kHelp.data(), 1, kHelp.size(), asked ? stdout : stderr);
+    return asked ? 0 : 1;
+}
+
+void tell(const char* what, const std::string& text) {
+    std::printf("%-10s %s\n", what, text.c_str());
+}
+
+// "7d": how long that is. The grammar of moments has it as "-7d", before now.
+tl::expected<std::int64_t, std::string> parse_age(const std::string& text) {
+    constexpr std::int64_t kNow = std::int64_t{1} << 52;
+    const auto before = recovery::parse_time("-" + text, kNow);
+    if (!before || *before >= kNow)
+        return tl::unexpected("--keep " + text + ": an age is like 36h, 7d or 4w");
+    return kNow - *before;
+}
+
+// The error says what is wrong; an empty one asks for the help.
+tl::expected<Options, std::string> parse(Arguments arguments) {
+    Options options;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const auto& argument = arguments[i];
+        if (!argument.starts_with("--")) {
+            options.words.push_back(argument);
+            continue;
+        }
+        if (i + 1 == arguments.size()) return tl::unexpected(std::string());
+        const auto& value = arguments[++i];
+        if (argument == "--from") {
+            options.from = value;
+        } else if (argument == "--to") {
+            options.to = value;
+        } else if (argument == "--name") {
+            options.name = value;
+        } else if (argument == "--keep") {
+            const auto age = parse_age(value);
+            if (!age) return tl::unexpected(age.error());
+            options.retention.keep_us = *age;
+        } else if (argument == "--keep-last") {
+            const auto count = text::parse_i64(value);
+            if (!count || *count < 1)
+                return tl::unexpected("--keep-last " + value + ": it is a number from 1 on");
+            options.retention.keep_last = static_cast<std::uint64_t>(*count);
+        } else {
+            return tl::unexpected(std::string());
+        }
+    }
+    return options;
+}
+
+// A line that is written over and over, where somebody looks.
+class Percents {
+  public:
+    explicit Percents(const char* what) : what_(what), tells_(::isatty(2) != 0) {}
+    ~Percents() {
+        if (tells_) std::fprintf(stderr, "\r%*s\r", 40, "");
+    }
+    Percents(const Percents&) = delete;
+    Percents& operator=(const Percents&) = delete;
+    void tell(std::uint64_t done, std::uint64_t all) const {
+        if (tells_ && all != 0)
+            std::fprintf(stderr, "\r%s: %3d percent", what_,
+                         static_cast<int>(std::min<std::uint64_t>(done * 100 / all, 100)));
+    }
+
+  private:
+    const char* const what_;
+    const bool tells_;
+};
+
+std::string milliseconds(std::int64_t us) { return std::to_string(us / 1000) + " ms"; }
+
+int apply_retention(io::Files& files, const recovery::Retention& retention) {
+    const auto found = recovery::list_backups(files);
+    if (!found) return could_not(found.error().text());
+    const auto names = recovery::outlived(found->whole, retention, io::SystemClock().wall().us);
+    if (names.empty()) return 0;
+    const auto deleted = recovery::delete_backups(files, names);
+    if (!deleted) return failed(deleted.error());
+    for (const auto& name : names) tell("deleted", name);
+    tell("freed",
+         std::to_string(deleted->bytes) + " bytes in " + std::to_string(deleted->files) + " files");
+    return 0;
+}
+
+int take(const Options& options) {
+    auto from = io::open_posix_files(options.from, false);
+    if (!from) return could_not(options.from + ": " + from.error().text());
+    auto to = io::open_posix_files(options.to, true);
+    if (!to) return could_not(options.to + ": " + to.error().text());
+    io::SystemClock clock;
+    const auto name =
+        options.name.empty() ? recovery::backup_name_of_time(clock.wall().us) : options.name;
+    const auto taken = [&] {
+        const Percents percents("backing up");
+        return recovery::take_backup(**from, **to, clock,
+                                     {.name = name,
+                                      .progress =
+                                          [&](const recovery::Progress& now) {
+                                              percents.tell(now.bytes_done, now.bytes_all);
+                                          },
+                                      .give_up = {}});
+    }();
+    if (!taken) return failed(taken.error());
+    tell("backup", options.to + "/" + name);
+    tell("moment", recovery::text_of(taken->place));
+    tell("oldest", recovery::text_of(taken->oldest));
+    tell("files", std::to_string(taken->files) + ", " + std::to_string(taken->bytes) + " bytes");
+    tell("took", std::to_string(taken->kept) + " were there, " + std::to_string(taken->linked) +
+                     " linked, " + std::to_string(taken->cloned) + " cloned, " +
+                     std::to_string(taken->copied) + " copied (" +
+                     std::to_string(taken->bytes_copied) + " bytes)");
+    tell("time", milliseconds(taken->held_us) + " until the store was done with, " +
+                     milliseconds(taken->took_us) + " until all was read");
+    return apply_retention(**to, options.retention);
+}
+
+int list(const std::string& at) {
+    auto files = io::open_posix_files(at, false);
+    if (!files) return could_not(at + ": " + files.error().text());
+    const auto found = recovery::list_backups(**files);
+    if (!found) return could_not(at + ": " + found.error().text());
+    for (const auto& backup : found->whole) {
+        const auto& manifest = backup.manifest;
+        std::printf("%s  made %s  moment %s  %zu files, %llu bytes\n", backup.name.c_str(),
+                    recovery::text_of_time(manifest.made_us).c_str(),
+                    recovery::text_of({.lsn = manifest.lsn,
+                                       .timeline = manifest.timeline,
+                                       .commit_us = manifest.commit_us})
+                        .c_str(),
+                    manifest.files.size(), static_cast<unsigned long long>(manifest.bytes()));
+    }
+    for (const auto& part : found->parts)
+        std::printf("%s  is being made, or was cut short\n", part.name.c_str());
+    for (const auto& damaged : found->damaged)
+        std::printf("%s  damaged: %s\n", damaged.name.c_str(), damaged.error.text().c_str());
+    return found->damaged.empty() ? 0 : 3;
+}
+
+int verify_one(io::Files& files, const recovery::Backup& backup) {
+    const auto verified = [&] {
+        const Percents percents("reading");
+        return recovery::verify_backup(files, backup, [&](std::uint64_t done, std::uint64_t all) {
+            percents.tell(done, all);
+            return true;
+        });
+    }();
+    if (!verified) return failed(verified.error());
+    for (const auto& fault : verified->faults)
+        std::printf("damaged: %s: %s\n", backup.name.c_str(), fault.c_str());
+    if (!verified->faults.empty()) return 3;
+    std::printf("%s  sound: %llu files, %llu bytes read\n", backup.name.c_str(),
+                static_cast<unsigned long long>(verified->files),
+                static_cast<unsigned long long>(verified->bytes));
+    return 0;
+}
+
+int verify(const std::string& at, const std::string& name) {
+    auto files = io::open_posix_files(at, false);
+    if (!files) return could_not(at + ": " + files.error().text());
+    if (!name.empty()) {
+        const auto backup = recovery::find_backup(**files, name);
+        return backup ? verify_one(**files, *backup) : failed(backup.error());
+    }
+    const auto found = recovery::list_backups(**files);
+    if (!found) return could_not(at + ": " + found.error().text());
+    if (found->whole.empty() && found->damaged.empty())
+        return could_not(at + ": there is no backup here");
+    int code = 0;
+    for (const auto& damaged : found->damaged) {
+        std::printf("damaged: %s.backup offset %llu: %s\n", damaged.name.c_str(),
+                    static_cast<unsigned long long>(damaged.error.offset),
+                    damaged.error.text().c_str());
+        code = 3;
+    }
+    for (const auto& backup : found->whole) code = std::max(code, verify_one(**files, backup));
+    return code;
+}
+
+int remove(const Options& options) {
+    const auto& at = options.words[1];
+    auto files = io::open_posix_files(at, false);
+    if (!files) return could_not(at + ": " + files.error().text());
+    if (options.words.size() == 2) return apply_retention(**files, options.retention);
+    const std::vector<std::string> names(options.words.begin() + 2, options.words.end());
+    const auto deleted = recovery::delete_backups(**files, names);
+    if (!deleted) return failed(deleted.error());
+    for (const auto& name : names) tell("deleted", name);
+    tell("freed",
+         std::to_string(deleted->bytes) + " bytes in " + std::to_string(deleted->files) + " files");
+    return 0;
+}
+
+}  // namespace
+
+int backup(Arguments arguments) {
+    if (!arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h"))
+        return help(true);
+    const auto options = parse(arguments);
+    if (!options) return options.error().empty() ? help(false) : could_not(options.error());
+    io::install_sigbus_guard();
+    const auto& words = options->words;
+    const bool retains = options->retention.keep_us || options->retention.keep_last;
+    if (words.empty())
+        return options->from.empty() || options->to.empty() ? help(false) : take(*options);
+    // A verb has a directory, and no option but delete's.
+    if (words.size() < 2 || !options->from.empty() || !options->to.empty() ||
+        !options->name.empty() || (retains && words.front() != "delete"))
+        return help(false);
+    if (words.front() == "list" && words.size() == 2) return list(words[1]);
+    if (words.front() == "verify" && words.size() <= 3)
+        return verify(words[1], words.size() == 3 ? words[2] : "");
+    if (words.front() == "delete" && (words.size() > 2) != retains) return remove(*options);
+    return help(false);
+}
+
+}  // namespace firnlog::server::cli

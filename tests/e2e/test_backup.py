@@ -1,0 +1,244 @@
+"""firnlog backup: of a live server under load, over kills of it and of the server, and back again."""
+
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import harness
+
+
+def run(*arguments):
+    return subprocess.run([harness.FIRNLOG, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=300)
+
+
+def line(result, what):
+    """What the line of that name says."""
+    found = re.search(rf"^{what} +(.*)$", result.stdout, re.M)
+    assert found, (what, result)
+    return found[1]
+
+
+def copied_bytes(result):
+    return int(re.search(r"\((\d+) bytes\)", line(result, "took"))[1])
+
+
+class Load:
+    """Writes as fast as one connection can, until it is left."""
+
+    def __init__(self, server):
+        self.server, self.over = server, threading.Event()
+        self.thread = threading.Thread(target=self.write)
+
+    def write(self):
+        try:
+            with self.server.connect() as client:
+                for number in range(1 << 30):
+                    if self.over.is_set():
+                        return
+                    client.pipeline([("SET", "load:%d" % (number * 50 + i), "y" * 500)
+                                     for i in range(50)])
+        except (harness.Closed, OSError):
+            pass  # the server was killed
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+class Backup(unittest.TestCase):
+    def setUp(self):
+        # Beside the servers' folders, so that files can be linked.
+        self.folder = tempfile.mkdtemp(prefix="firnlog-e2e-backup-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.backups = os.path.join(self.folder, "backups")
+
+    def take(self, source, name, *options):
+        result = run("backup", "--from", source, "--to", self.backups, "--name", name, *options)
+        self.assertEqual(result.returncode, 0, result)
+        return result
+
+    def digest(self, name, *options):
+        result = run("restore", "--from", os.path.join(self.backups, name), "--dry-run", *options)
+        self.assertEqual(result.returncode, 0, result)
+        return line(result, "digest")
+
+    def marked(self, client, name):
+        for command in (("MULTI",), ("FIRN", "MARK", name), ("FIRN", "DIGEST")):
+            client.ask(*command)
+        return client.value("EXEC")[1].decode()
+
+    def test_a_backup_under_load_is_restored_when_the_store_is_gone(self):
+        to = os.path.join(self.folder, "restored")
+        with harness.firnlog("--segment-bytes-max", "4mb", "--appendfsync", "everysec") as server:
+            with server.connect() as client:
+                client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(12000)])
+                client.ask("HSET", "h", "f", "v")
+                good = self.marked(client, "good")
+                with Load(server):
+                    time.sleep(0.2)
+                    first = self.take(server.folder, "one")
+                    client.ask("SAVE")
+                    second = self.take(server.folder, "two")
+                # Full files are the same files: only the last one was copied.
+                for result in (first, second):
+                    self.assertRegex(line(result, "took"), r" 0 cloned, [01] copied")
+                self.assertRegex(line(first, "took"), r"^0 were there, [1-9]")
+                self.assertRegex(line(second, "took"), r"^[1-9]")
+                moment = line(second, "moment").split(",")[0].removeprefix("lsn ")
+                # The live store tells the same of that moment.
+                told = run("restore", "--from", server.folder, "--dry-run", "--lsn", moment)
+                live = line(told, "digest")
+        shutil.rmtree(server.folder, ignore_errors=True)
+        self.assertEqual(self.digest("two"), live)
+        self.assertEqual(self.digest("", ), live)  # the newest
+        for name in ("one", "two"):
+            self.assertEqual(self.digest(name, "--mark", "good"), good)
+        result = run("restore", "--from", os.path.join(self.backups, "two"), "--to", to,
+                     "--mark", "good")
+        self.assertEqual(result.returncode, 0, result)
+        with harness.firnlog("--segment-bytes-max", "4mb", folder=to) as second:
+            with second.connect() as client:
+                self.assertEqual(client.value("FIRN", "DIGEST").decode(), good)
+                # It goes on by itself, and the backup it shares files with stays as it is.
+                client.pipeline([("SET", "k%d" % i, "new" * 400) for i in range(12000)])
+                client.ask("SAVE")
+        verified = run("backup", "verify", self.backups)
+        self.assertEqual(verified.returncode, 0, verified)
+        self.assertEqual(self.digest("two"), live)
+
+    def test_what_changed_since_is_all_that_a_second_backup_moves(self):
+        other = tempfile.mkdtemp(prefix="firnlog-e2e-backup-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, other, ignore_errors=True)
+        # Another file system has to be given every byte.
+        if os.stat(other).st_dev == os.stat(self.folder).st_dev:
+            self.skipTest("/dev/shm is no file system of its own")
+        self.backups = other
+        with harness.firnlog("--segment-bytes-max", "4mb") as server, server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(60000)])
+            client.ask("SAVE")
+            first = self.take(server.folder, "one")
+            client.pipeline([("SET", "k%d" % i, "y" * 1000) for i in range(600)])
+            second = self.take(server.folder, "two")
+            self.assertGreater(copied_bytes(first), 60_000_000)
+            # 1 % changed. The log's last file is copied whole: 4 MiB of 64 at the most.
+            self.assertLess(copied_bytes(second), 5_000_000)
+            deleted = run("backup", "delete", self.backups, "one")
+            self.assertEqual(deleted.returncode, 0, deleted)
+            self.assertEqual(self.digest("two"), client.value("FIRN", "DIGEST").decode())
+
+    def test_a_backup_killed_anywhere_is_gone_on_with(self):
+        seed = int(os.environ.get("FIRNLOG_SEED", "0")) or random.randrange(1 << 30)
+        rng = random.Random(seed)
+        with harness.firnlog("--segment-bytes-max", "4mb") as server, server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(20000)])
+            before = self.marked(client, "before")
+            self.take(server.folder, "one")
+            killed = 0
+            with Load(server):
+                for number in range(12):
+                    child = subprocess.Popen(
+                        [harness.FIRNLOG, "backup", "--from", server.folder, "--to", self.backups,
+                         "--name", "n%d" % number], stdout=subprocess.DEVNULL)
+                    time.sleep(rng.random() * 0.06)
+                    child.kill()
+                    killed += child.wait() != 0
+            self.assertGreater(killed, 0)
+            now = self.marked(client, "now")
+            self.take(server.folder, "last")
+            with self.subTest(seed=seed):
+                verified = run("backup", "verify", self.backups)
+                self.assertEqual(verified.returncode, 0, verified)
+                self.assertEqual(self.digest("one", "--mark", "before"), before)
+                self.assertEqual(self.digest("last", "--mark", "now"), now)
+        names = os.listdir(self.backups) + os.listdir(os.path.join(self.backups, "files"))
+        self.assertEqual([n for n in names if n.endswith((".new", ".part"))], [])
+
+    def test_a_server_killed_and_started_again_goes_on_in_the_same_directory(self):
+        with harness.firnlog("--segment-bytes-max", "4mb", "--appendfsync", "no") as server:
+            digests = {}
+            for number in range(4):
+                with server.connect() as client:
+                    client.pipeline([("SET", "k%d" % i, "%d" % number * 1000)
+                                     for i in range(3000)])
+                    digests["b%d" % number] = client.value("FIRN", "DIGEST").decode()
+                    if number == 2:
+                        client.ask("SAVE")
+                self.take(server.folder, "b%d" % number)
+                server.kill()
+                server.start()
+            for name, digest in digests.items():
+                self.assertEqual(self.digest(name), digest)
+
+    def test_a_flipped_byte_is_found_and_nothing_is_restored_of_it(self):
+        with harness.firnlog("--segment-bytes-max", "4mb") as server, server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(8000)])
+            self.take(server.folder, "one")
+        victim = sorted(pathlib.Path(self.backups, "files").iterdir())[0]
+        whole = victim.read_bytes()
+        at = 1_500_000
+        victim.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
+        verified = run("backup", "verify", self.backups, "one")
+        self.assertEqual(verified.returncode, 3, verified)
+        self.assertIn("files/%s offset 1048576 to 2097152" % victim.name, verified.stdout)
+        to = os.path.join(self.folder, "restored")
+        result = run("restore", "--from", self.backups, "--to", to)
+        self.assertEqual(result.returncode, 3, result)
+        self.assertIn(victim.name, result.stderr)
+        self.assertFalse(os.path.exists(to) or os.path.exists(to + ".tmp"))
+        victim.unlink()
+        self.assertEqual(run("backup", "verify", self.backups).returncode, 3)
+        victim.write_bytes(whole)
+        self.assertEqual(run("backup", "verify", self.backups).returncode, 0)
+
+    def test_the_readers_of_a_store_read_a_backup(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.pipeline([("SET", "a", "1"), ("FLUSHALL",), ("SET", "b", "2")])
+            self.take(server.folder, "one")
+        at = os.path.join(self.backups, "one")
+        self.assertIn(" flush", run("log", at, "--kind", "flush").stdout)
+        self.assertIn("oldest", run("history", at).stdout)
+        with harness.firnlog("--from", at, "--readonly", folder=self.folder) as second:
+            with second.connect() as client:
+                self.assertEqual(client.value("GET", "b"), b"2")
+
+    def test_retention_and_what_cannot_be_is_refused_in_words(self):
+        with harness.firnlog() as server, server.connect() as client:
+            for number in range(4):
+                client.ask("SET", "k", number)
+                self.take(server.folder, "n%d" % number, "--keep-last", 2)
+            listed = run("backup", "list", self.backups).stdout
+            self.assertEqual(re.findall(r"^(\w+) ", listed, re.M), ["n2", "n3"])
+            for arguments, why in (
+                (("--from", server.folder, "--to", self.backups, "--name", "n3"),
+                 "there is a backup 'n3' already"),
+                (("--from", server.folder, "--to", server.folder), "no place for backups"),
+                (("--from", self.folder, "--to", self.backups), "not a store"),
+                (("--from", server.folder, "--to", self.backups, "--name", "a/b"), "name"),
+                (("--from", server.folder, "--to", self.backups, "--keep", "soon"), "an age is"),
+                (("delete", self.backups, "none"), "there is no backup 'none'"),
+                (("verify", self.folder), "there is no backup here"),
+                (("list",), "usage"),
+                ((), "usage"),
+            ):
+                result = run("backup", *arguments)
+                self.assertEqual(result.returncode, 1, (arguments, result))
+                self.assertIn(why, result.stderr)
+            self.assertEqual(run("backup", "delete", self.backups, "--keep-last", 1).returncode, 0)
+            self.assertEqual(run("backup", "delete", self.backups, "n3").returncode, 0)
+            self.assertEqual(os.listdir(os.path.join(self.backups, "files")), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,375 @@
+// G11, G14, G18: a backup is one moment, equal to the model there; whoever dies while making one,
+// at whatever operation, leaves the others as they were and the new one whole or absent.
+
+#include "recovery/backup.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/recovery/lived.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::Cut;
+using sim::World;
+
+constexpr std::uint32_t kDatabases = 4;
+
+// A directory of backups on a disk of its own, beside the store's.
+struct Shelf {
+    explicit Shelf(std::uint64_t seed = 99, sim::Disk disk = {})
+        : world{{.seed = seed, .phase = "backup"}, std::move(disk)} {}
+
+    Opening<BackupTaken> take(Lived& lived, const std::string& name) {
+        return take_backup(lived.world.files(), world.files(), lived.world.clock(),
+                           {.name = name, .progress = {}, .give_up = {}});
+    }
+    // Whatever a test does with a backup, it is sound and equal to the model at its moment.
+    Backup sound(const std::string& name) {
+        auto backup = find_backup(world.files(), name);
+        BOOST_REQUIRE_MESSAGE(backup.has_value(), (backup ? "" : backup.error().text));
+        const auto verified = verify_backup(world.files(), *backup);
+        BOOST_REQUIRE_MESSAGE(verified.has_value(), (verified ? "" : verified.error().text));
+        BOOST_REQUIRE_MESSAGE(verified->faults.empty(), verified->faults.front());
+        return std::move(*backup);
+    }
+    std::uint64_t digest_at(const Backup& backup, engine::Lsn lsn) {
+        const auto files = open_backup(world.files(), backup);
+        const auto past =
+            open_past(*files, {.moment = {.what = Moment::What::lsn, .us = 0, .lsn = lsn},
+                               .now_us = backup.manifest.made_us,
+                               .databases = kDatabases,
+                               .progress = {},
+                               .give_up = {}});
+        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+        return digest(read_all((*past)->engine(), kDatabases));
+    }
+    void is_at(const std::string& name, const Version& version) {
+        const auto backup = sound(name);
+        BOOST_REQUIRE(digest_at(backup, backup.manifest.lsn) == version.digest);
+    }
+    // Names in the directory and its folder that are no backup's.
+    std::vector<std::string> leftovers() {
+        std::set<std::string> ours{"lock"};
+        const auto found = list_backups(world.files());
+        BOOST_REQUIRE(found.has_value());
+        for (const auto& backup : found->whole) {
+            ours.insert(backup.name + ".backup");
+            for (const auto& file : backup.manifest.files)
+                ours.insert("files/" + file.stored_name());
+        }
+        std::vector<std::string> left;
+        for (const auto& name : world.disk().names())
+            if (!ours.contains(name)) left.push_back(name);
+        return left;
+    }
+
+    World world;
+};
+
+bool write_some(Lived& lived, int count) {
+    for (int i = 0; i < count; ++i)
+        if (!lived.subject->set("more:" + std::to_string(lived.rng.below(50)),
+                                std::string(lived.rng.between(10, 3000), 'm')))
+            return false;
+    return lived.subject->sync();
+}
+
+const Version& newest(const Lived& lived) { return lived.subject->versions().back(); }
+
+void require(const Opening<BackupTaken>& taken) {
+    BOOST_REQUIRE_MESSAGE(taken.has_value(), (taken ? "" : taken.error().text));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(backup_)
+
+BOOST_AUTO_TEST_CASE(a_backup_is_the_model_at_its_moment_and_at_every_earlier_one) {
+    for (std::uint64_t seed = 1; seed < 7; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Lived lived(seed, 2, seed % 2 == 0);
+            Shelf shelf;
+            BOOST_REQUIRE(lived.subject->sync());
+            const auto taken = shelf.take(lived, "one");
+            require(taken);
+            const auto then = newest(lived);
+            BOOST_TEST(taken->place.lsn.value == then.end.value);
+            BOOST_REQUIRE(write_some(lived, 40));
+            shelf.is_at("one", then);
+            const auto backup = shelf.sound("one");
+            for (int n = 0; n < 5; ++n) {
+                const auto& version = lived.versions[lived.rng.below(lived.versions.size())];
+                if (version.end < taken->oldest.lsn) continue;
+                BOOST_REQUIRE(shelf.digest_at(backup, version.end) == version.digest);
+            }
+            BOOST_TEST(shelf.leftovers().empty());
+        }
+}
+
+BOOST_AUTO_TEST_CASE(the_second_backup_takes_only_what_is_new_and_neither_needs_the_other) {
+    for (const auto* gone : {"one", "two"}) {
+        Lived lived(3, 1);
+        Shelf shelf;
+        BOOST_REQUIRE(write_some(lived, 200));
+        const auto one = shelf.take(lived, "one");
+        require(one);
+        const auto then = newest(lived);
+        BOOST_REQUIRE(write_some(lived, 3));
+        const auto now = newest(lived);
+        const auto two = shelf.take(lived, "two");
+        require(two);
+        BOOST_TEST(two->kept + 1 == two->files);
+        BOOST_TEST(two->copied == 1U);
+        BOOST_TEST(two->bytes_copied < two->bytes / 4);
+        BOOST_REQUIRE(delete_backups(shelf.world.files(), {gone}).has_value());
+        BOOST_TEST(shelf.leftovers().empty());
+        BOOST_TEST(!find_backup(shelf.world.files(), gone).has_value());
+        if (std::string_view(gone) == "one")
+            shelf.is_at("two", now);
+        else
+            shelf.is_at("one", then);
+    }
+}
+
+// What a crash leaves at each operation, whatever of the unsynced bytes and names it takes.
+BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_the_others_and_the_new_one_whole_or_absent) {
+    std::uint64_t crashes = 0;
+    std::uint64_t whole = 0;
+    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
+    const auto first = seed_or(1);
+    for (auto seed = first; seed < first + (prove ? 20 : 1); ++seed) {
+        Lived lived(seed, 1);
+        Shelf shelf;
+        require(shelf.take(lived, "one"));
+        const auto then = newest(lived);
+        BOOST_REQUIRE(write_some(lived, 60));
+        const auto now = newest(lived);
+        const auto before = shelf.world.operations();
+        Shelf dry(99, shelf.world.disk().copy());
+        require(dry.take(lived, "two"));
+        const auto operations = dry.world.operations();
+        BOOST_REQUIRE(before != 0 && operations > 20);
+        for (std::uint64_t at = 1; at <= operations; ++at)
+            for (const auto cut : sim::kCuts)
+                BOOST_TEST_CONTEXT("seed " << seed << " operation " << at << " cut "
+                                           << static_cast<int>(cut)) {
+                    Shelf dying(99, shelf.world.disk().copy());
+                    dying.world.crash_at(at);
+                    (void)dying.take(lived, "two");
+                    BOOST_REQUIRE(dying.world.crashed());
+                    sim::Rng rng{at};
+                    dying.world.restart(cut, rng);
+                    ++crashes;
+                    dying.is_at("one", then);
+                    const auto two = find_backup(dying.world.files(), "two");
+                    if (two) {
+                        ++whole;
+                        dying.is_at("two", now);
+                        continue;
+                    }
+                    BOOST_REQUIRE(two.error().error.code == Code::missing);
+                    // The next one goes on with it, and leaves nothing behind.
+                    require(dying.take(lived, "three"));
+                    dying.is_at("three", now);
+                    BOOST_REQUIRE(dying.leftovers().empty());
+                }
+    }
+    // Behind the rename that makes it one, some.
+    BOOST_TEST(whole > 0U);
+    BOOST_TEST(whole < crashes);
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_that_fails_leaves_the_others_and_the_next_backup_is_whole) {
+    Lived lived(4, 1);
+    Shelf shelf;
+    require(shelf.take(lived, "one"));
+    const auto then = newest(lived);
+    BOOST_REQUIRE(write_some(lived, 60));
+    const auto now = newest(lived);
+    std::uint64_t struck = 0;
+    for (const auto error : {ENOSPC, EIO})
+        for (const bool sticky : {true, false})
+            for (std::uint64_t nth = 1;; ++nth) {
+                Shelf failing(99, shelf.world.disk().copy());
+                failing.world.fail({.error = error, .any = true, .nth = nth, .sticky = sticky});
+                const auto taken = failing.take(lived, "two");
+                const bool reached = failing.world.faults_struck() != 0;
+                failing.world.heal();
+                if (!reached) break;
+                BOOST_TEST_CONTEXT("errno " << error << " at " << nth) {
+                    ++struck;
+                    failing.is_at("one", then);
+                    const auto two = find_backup(failing.world.files(), "two");
+                    // What was told to be taken is there.
+                    BOOST_REQUIRE(!taken || two);
+                    if (two) failing.is_at("two", now);
+                    require(failing.take(lived, "three"));
+                    failing.is_at("three", now);
+                    BOOST_REQUIRE(failing.leftovers().empty());
+                }
+            }
+    BOOST_TEST(struck > 100U);
+}
+
+BOOST_AUTO_TEST_CASE(what_the_store_lets_go_of_meanwhile_is_had_or_not_needed) {
+    std::uint64_t retries = 0;
+    for (std::uint64_t seed = 1; seed < 9; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            // No past: each checkpoint gives log back, and files go under our hands.
+            Lived lived(seed, 0, false);
+            BOOST_REQUIRE(write_some(lived, 100));
+            Shelf shelf;
+            int left = 3;
+            std::uint64_t told = 0;
+            const auto taken =
+                take_backup(lived.world.files(), shelf.world.files(), lived.world.clock(),
+                            {.name = "one",
+                             .progress =
+                                 [&](const Progress&) {
+                                     if (++told % 2 != 0 || left == 0) return;
+                                     --left;
+                                     BOOST_REQUIRE(write_some(lived, 60));
+                                     BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
+                                     BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
+                                 },
+                             .give_up = {}});
+            require(taken);
+            const auto& versions = lived.subject->versions();
+            const auto of_it = std::ranges::find(versions, taken->place.lsn, &Version::end);
+            BOOST_REQUIRE(of_it != versions.end());
+            shelf.is_at("one", *of_it);
+            BOOST_TEST(shelf.leftovers().empty());
+            retries += taken->files != taken->linked + taken->copied ? 1 : 0;
+        }
+    BOOST_TEST(retries > 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_flipped_bit_anywhere_is_found_with_its_place) {
+    Lived lived(5, 1);
+    Shelf shelf;
+    require(shelf.take(lived, "one"));
+    sim::Rng rng{5};
+    const auto backup = shelf.sound("one");
+    for (const auto& file : backup.manifest.files) {
+        const auto name = "files/" + file.stored_name();
+        for (int n = 0; n < 6; ++n) {
+            Shelf rotten(99, shelf.world.disk().copy());
+            const auto offset = rng.below(file.bytes);
+            rotten.world.disk().flip(name, offset);
+            const auto verified = verify_backup(rotten.world.files(), backup);
+            BOOST_REQUIRE(verified.has_value() && verified->faults.size() == 1);
+            const auto piece = offset / engine::kStoredPieceBytes * engine::kStoredPieceBytes;
+            BOOST_TEST(
+                verified->faults.front().starts_with(name + " offset " + std::to_string(piece)),
+                verified->faults.front());
+        }
+    }
+    const auto list_bytes = shelf.world.disk().content("one.backup").size();
+    for (std::size_t offset = 0; offset < list_bytes; ++offset) {
+        Shelf rotten(99, shelf.world.disk().copy());
+        rotten.world.disk().flip("one.backup", offset);
+        const auto found = find_backup(rotten.world.files(), "one");
+        BOOST_REQUIRE(!found.has_value());
+        BOOST_REQUIRE(found.error().exit_code() == 3);
+    }
+    // While one cannot be read nobody knows what it needs: its files stay.
+    Shelf rotten(99, shelf.world.disk().copy());
+    rotten.world.disk().flip("one.backup", 20);
+    require(rotten.take(lived, "two"));
+    BOOST_REQUIRE(delete_backups(rotten.world.files(), {"two"}).has_value());
+    rotten.world.disk().flip("one.backup", 20);
+    rotten.sound("one");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_damaged_in_the_store_does_not_become_a_backup) {
+    World world({.seed = 10});
+    {
+        Subject subject(world, *open(world.files(), world.clock(), small_options()));
+        for (int i = 0; i < 40; ++i)
+            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(8'000, 'x')) &&
+                          subject.sync());
+        BOOST_REQUIRE(subject.stop_cleanly());
+    }
+    sim::Rng rng{1};
+    world.restart(Cut::none, rng);
+    world.disk().flip("0000000001.log", 9'000);
+    Shelf shelf;
+    const auto taken =
+        take_backup(world.files(), shelf.world.files(), world.clock(), {.name = "one"});
+    BOOST_REQUIRE(!taken.has_value());
+    BOOST_TEST(taken.error().exit_code() == 3);
+    BOOST_TEST(taken.error().text.find("0000000001.log offset") != std::string::npos,
+               taken.error().text);
+    BOOST_TEST(!find_backup(shelf.world.files(), "one").has_value());
+}
+
+// Both go on with the same file numbers, and with other bytes in them.
+BOOST_AUTO_TEST_CASE(stores_that_went_different_ways_share_a_directory_and_do_not_mix) {
+    Lived lived(6, 0);
+    BOOST_REQUIRE(write_some(lived, 50));
+    World other({.seed = 7});
+    RestoreOptions options;
+    options.ttl = Ttl::keep;
+    options.engine = small_options().engine;
+    BOOST_REQUIRE(restore(lived.world.files(), other.files(), other.clock(), other.io(), options)
+                      .has_value());
+    Subject fork(other, *open(other.files(), other.clock(), small_options()));
+    for (auto* subject : {lived.subject.get(), &fork}) {
+        const std::string value(700, subject == &fork ? 'f' : 'o');
+        for (int i = 0; i < 300; ++i) BOOST_REQUIRE(subject->set("k" + std::to_string(i), value));
+        BOOST_REQUIRE(subject->sync() && subject->checkpoint([] { return true; }));
+    }
+    Shelf shelf;
+    require(shelf.take(lived, "one"));
+    require(take_backup(other.files(), shelf.world.files(), other.clock(), {.name = "fork"}));
+    require(shelf.take(lived, "again"));
+    shelf.is_at("one", newest(lived));
+    shelf.is_at("again", newest(lived));
+    const auto of_fork = shelf.sound("fork");
+    BOOST_TEST(shelf.digest_at(of_fork, of_fork.manifest.lsn) ==
+               digest(read_all(fork.engine(), kDatabases)));
+}
+
+BOOST_AUTO_TEST_CASE(two_do_not_change_a_directory_at_once_and_names_are_names) {
+    Lived lived(7, 0);
+    Shelf shelf;
+    require(shelf.take(lived, "one"));
+    BOOST_TEST(static_cast<int>(shelf.take(lived, "one").error().error.code) ==
+               static_cast<int>(Code::exists));
+    {
+        const auto lock = shelf.world.files().lock("lock");
+        BOOST_REQUIRE(lock.has_value());
+        auto& second = shelf.world.start();
+        const auto taken =
+            take_backup(lived.world.files(), second.files(), lived.world.clock(), {.name = "two"});
+        BOOST_TEST(static_cast<int>(taken.error().error.code) == static_cast<int>(Code::busy));
+    }
+    for (const auto* name : {"", ".hidden", "a/b", "..", "a b", "\xc3\xa9", "a\n"})
+        BOOST_TEST(!shelf.take(lived, name).has_value());
+    BOOST_TEST(!shelf.take(lived, std::string(kBackupNameBytesMax + 1, 'a')).has_value());
+    // A store's own directory is no place for them.
+    const auto taken =
+        take_backup(lived.world.files(), lived.world.files(), lived.world.clock(), {.name = "two"});
+    BOOST_TEST(static_cast<int>(taken.error().error.code) == static_cast<int>(Code::usage));
+}
+
+BOOST_AUTO_TEST_CASE(what_either_rule_keeps_stays_and_the_newest_always_does) {
+    constexpr std::int64_t kDay = 86'400'000'000;
+    std::vector<Backup> all;
+    for (int day = 0; day < 10; ++day)
+        all.push_back({.name = "day" + std::to_string(day), .manifest = {.made_us = day * kDay}});
+    const auto now = 9 * kDay;
+    const auto gone = [&](Retention retention, std::int64_t at) {
+        return outlived(all, retention, at).size();
+    };
+    BOOST_TEST(gone({}, now) == 0U);
+    BOOST_TEST(gone({.keep_us = 3 * kDay}, now) == 6U);
+    BOOST_TEST(gone({.keep_last = 2}, now) == 8U);
+    BOOST_TEST(gone({.keep_us = 3 * kDay, .keep_last = 2}, now) == 6U);
+    BOOST_TEST(gone({.keep_us = 3 * kDay, .keep_last = 7}, now) == 3U);
+    BOOST_TEST(gone({.keep_us = kDay}, now + 100 * kDay) == 9U);
+    BOOST_TEST(outlived(all, {.keep_last = 9}, now).front() == "day0");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
