@@ -52,7 +52,8 @@ void SlicedWork::slice() {
     auto& server = home_.server();
     const auto began = server.clock().mono().us;
     // What holds up the clients' writes holds up these.
-    if (server.paused_until_us.load(std::memory_order_relaxed) > began)
+    if (server.paused_until_us.load(std::memory_order_relaxed) > began ||
+        !server.memory_bound.refusal().empty())
         return end(tl::unexpected(engine::Stop::wait));
     std::vector<KeyspaceEvent> events;
     for (bool more = true; more;) {
