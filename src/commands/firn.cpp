@@ -251,7 +251,7 @@ constexpr Command kFirnRows[] = {
      .complexity = "O(N) where N is what a start at that moment reads and what is restored, on a "
                    "thread of its own",
      .arity = -3,
-     .flags = kWrite | kDenyOom | kNoScript | kBlocking | kNoMulti | kMovableKeys,
+     .flags = kWrite | kNoScript | kBlocking | kNoMulti | kMovableKeys,
      .categories = kKeyspace | kWriteCategory | kDangerous | kSlow,
      .keys = kRestoresKey,
      .handler = firn_restore},
