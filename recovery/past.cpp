@@ -181,6 +181,12 @@ Past::Past(std::unique_ptr<History> history, std::unique_ptr<io::Clock> clock,
 // The engine closes its files through the history.
 Past::~Past() { engine_.reset(); }
 
+Opening<Place> find_moment(io::Files& files, const Moment& moment, std::int64_t now_us) {
+    return with_history(files, [&](const std::unique_ptr<History>& history) {
+        return history->find(moment, now_us);
+    });
+}
+
 Opening<std::unique_ptr<Past>> open_past(io::Files& files, const PastOptions& options) {
     return with_history(files, [&](std::unique_ptr<History> history) {
         return PastOpener(std::move(history), options).run();

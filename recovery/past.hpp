@@ -51,6 +51,10 @@ class Past {
     Facts facts_;
 };
 
+// Where the moment lies. Refused as by History.
+[[nodiscard]] Opening<Place> find_moment(io::Files& files, const Moment& moment,
+                                         std::int64_t now_us);
+
 // `files` outlives it. Refused as by History.
 [[nodiscard]] Opening<std::unique_ptr<Past>> open_past(io::Files& files,
                                                        const PastOptions& options);

@@ -27,6 +27,7 @@
 namespace firnlog::server {
 
 class Reactor;
+struct Asof;
 struct Command;
 
 struct Transaction {
@@ -74,6 +75,10 @@ class Connection {
     // FIRN DURABILITY; without it CONFIG's appendfsync holds.
     std::optional<engine::Durability> durability;
     engine::Lsn last_write_lsn;  // end of the last batch this connection wrote
+    // FIRN ASOF: what it asks for is answered as of then. Shared with its reads in flight.
+    std::shared_ptr<Asof> asof;
+    bool asof_gone =
+        false;  // it was put out of the past, and has not said yet where it wants to be
     bool no_evict = false;
     bool no_touch = false;
 

@@ -9,6 +9,7 @@
 #include "src/commands/replies.hpp"
 #include "src/latency.hpp"
 #include "src/monitor.hpp"
+#include "src/pasts.hpp"
 #include "src/pubsub.hpp"
 #include "src/reactor.hpp"
 #include "src/resp/ahead.hpp"
@@ -45,6 +46,13 @@ bool may_grow(const Transaction& transaction, const Command& command) {
            });
 }
 
+// What a connection may say that was put out of the past: not a word that the present would answer
+// while it believes to ask the past.
+bool allowed_when_gone(const Command& command) {
+    return command.group == "connection" || command.name == "firn|asof" ||
+           command.name == "discard";
+}
+
 }  // namespace
 
 std::string unknown_command_text(std::span<const std::string_view> args) {
@@ -74,6 +82,10 @@ std::string wrong_arity_text(const Command& command) {
 
 Dispatcher::Dispatcher(Server& server, Reactor& reactor)
     : server_(server), reactor_(reactor), session_(server.engine()) {}
+
+engine::Session& Dispatcher::session_of(Connection& client) {
+    return client.asof == nullptr ? session_ : client.asof->session;
+}
 
 std::size_t Dispatcher::look_ahead(std::uint32_t database, std::string_view unread) {
     constexpr std::size_t kGroup = 16;
@@ -169,6 +181,8 @@ bool Dispatcher::refuse(Connection& client, resp::Writer& out, const Command& co
             "option in the configuration file, and then restart the server.");
     if (server_.engine().options.past && (command.flags & kWrite) != 0)
         return error(kPastIsReadOnly);
+    if (client.asof_gone && !allowed_when_gone(command)) return error(kAsofGone);
+    if (client.asof != nullptr && (command.flags & kWrite) != 0) return error(kAsofIsReadOnly);
     if (client.transaction.open && (command.flags & kNoMulti) != 0)
         return error("ERR Command not allowed inside a transaction");
     if (const auto why = server_.memory_bound.refusal();
@@ -209,22 +223,23 @@ Flow Dispatcher::queue(Connection& client, resp::Writer& out, const Command& com
     return Flow::done;
 }
 
-void Dispatcher::begin_session(Connection& client, const Command& command) {
-    if (command.name == "exec" && client.transaction.open) return begin_exec(client);
-    if ((command.flags & kAllStripes) != 0) return session_.begin_all(client.database);
-    session_.begin(keys_, client.database);
+void Dispatcher::begin_session(engine::Session& session, Connection& client,
+                               const Command& command) {
+    if (command.name == "exec" && client.transaction.open) return begin_exec(session, client);
+    if ((command.flags & kAllStripes) != 0) return session.begin_all(client.database);
+    session.begin(keys_, client.database);
 }
 
-void Dispatcher::begin_exec(Connection& client) {
+void Dispatcher::begin_exec(engine::Session& session, Connection& client) {
     for (const auto& queued : client.transaction.queue) {
-        if (needs_all_stripes(*queued.command)) return session_.begin_all(client.database);
+        if (needs_all_stripes(*queued.command)) return session.begin_all(client.database);
         places_.clear();
         if (!find_keys(*queued.command, queued.kept.args(), places_)) continue;
         for (const auto place : places_) keys_.push_back(queued.kept.args()[place.index]);
     }
     // EXEC looks whether watched keys have expired.
     for (const auto& key : client.transaction.watched_keys) keys_.push_back(key);
-    session_.begin(keys_, client.database);
+    session.begin(keys_, client.database);
 }
 
 Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& command,
@@ -232,26 +247,33 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
                      std::optional<engine::Durability> policy) {
     const auto began = ended_ns_ != 0 ? ended_ns_ : nanoseconds_now();
     failed_ = false;
-    begin_session(client, command);
-    session_.warm = std::move(client.warm);
+    // It lives until the command has ended, though that may be FIRN ASOF OFF.
+    const auto asof = client.asof;
+    auto& session = session_of(client);
+    if (asof != nullptr) asof->past->used_us.store(reactor_.now_us(), std::memory_order_relaxed);
+    begin_session(session, client, command);
+    session.warm = std::move(client.warm);
     client.warm.clear();
     Call call{.server = server_,
               .reactor = reactor_,
               .client = client,
               .command = command,
               .args = args,
-              .session = session_,
+              .session = session,
               .out = out};
     const auto flow = answer(call);
-    const bool changed = session_.has_effects();
-    const auto gate = session_.end();
-    session_.may_wait(false);
+    const bool changed = session.has_effects();
+    auto gate = session.end();
+    // Whatever else than a read is answered there tells of the present.
+    if (asof != nullptr && (command.flags & kReadonly) == 0)
+        gate = server_.engine().log.tail.batch_end();
+    session.may_wait(false);
     if (changed) client.last_write_lsn = gate;
     if (flow == Flow::again) {
-        ensure(session_.only_expired(), "a command that runs again has changed nothing");
+        ensure(session.only_expired(), "a command that runs again has changed nothing");
         client.out.drop_reply();
         // What was read for it stays, or two cold places would take turns for ever.
-        client.warm = std::move(session_.warm);
+        client.warm = std::move(session.warm);
         events.clear();
         monitor_lines_.clear();
         return flow;
@@ -275,7 +297,7 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     reactor_.statistics().commands.add();
     if (flow != Flow::blocked) finish(client, policy, gate);
     publish_events();
-    session_.reset();
+    session.reset();
     return flow;
 }
 

@@ -23,7 +23,7 @@ class Dispatcher {
     Dispatcher(Server& server, Reactor& reactor);
 
     // Runs one command of a connection. Flow::again: the caller keeps the arguments and calls
-    // again; session().cold() tells what to read first.
+    // again; session_of(client).cold() tells what to read first.
     Flow dispatch(Connection& client, std::span<const std::string_view> args);
 
     // Runs the commands that MULTI queued, in order, each answering into `exec.out`; EXEC's handler
@@ -31,6 +31,8 @@ class Dispatcher {
     void run_queued(Call& exec);
 
     [[nodiscard]] engine::Session& session() { return session_; }
+    // The one that the connection's commands run in: of the store, or of the moment it is in.
+    [[nodiscard]] engine::Session& session_of(Connection& client);
     // Around commands that are run one behind the other: where one has ended the next begins, and
     // the clock is read once for both. It ends before the bytes of what was looked at ahead go
     // away.
@@ -79,8 +81,8 @@ class Dispatcher {
     Flow answer(Call& call);
     Flow run(Connection& client, resp::Writer& out, const Command& command,
              std::span<const std::string_view> args, std::optional<engine::Durability> policy);
-    void begin_session(Connection& client, const Command& command);
-    void begin_exec(Connection& client);
+    void begin_session(engine::Session& session, Connection& client, const Command& command);
+    void begin_exec(engine::Session& session, Connection& client);
     void count(const Command& command, std::int64_t nanoseconds);
     void note_for_monitors(const Connection& client, const Command& command,
                            std::span<const std::string_view> args);

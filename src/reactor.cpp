@@ -157,7 +157,7 @@ void Reactor::run_received(Connection& connection) {
     std::size_t ahead = 0;
     while (!connection.closing && !connection.ended && !connection.blocked &&
            connection.again == nullptr) {
-        if (ahead == 0 && !connection.parser.amid_command())
+        if (ahead == 0 && connection.asof == nullptr && !connection.parser.amid_command())
             ahead = dispatcher_.look_ahead(connection.database, connection.in.unread());
         if (ahead > 0) --ahead;
         switch (connection.parser.next(connection.in)) {
@@ -198,7 +198,7 @@ void Reactor::run_one(Connection& connection, std::span<const std::string_view> 
         case Flow::again:
             if (connection.again == nullptr || connection.again->args().data() != args.data())
                 connection.again = std::make_unique<KeptCommand>(args);
-            if (!dispatcher_.session().cold().empty())
+            if (!dispatcher_.session_of(connection).cold().empty())
                 read_cold(connection);
             else
                 again_.push_back(connection.id);
@@ -228,11 +228,14 @@ void Reactor::go_on(Connection& connection) {
 }
 
 void Reactor::read_cold(Connection& connection) {
-    for (const auto& cold : dispatcher_.session().cold())
-        if (read_record(server_.engine(), io_, cold, [this, id = connection.id](engine::Warm warm) {
-                cold_read_done(id, std::move(warm));
-            }))
-            ++connection.reads_in_flight;
+    auto& session = dispatcher_.session_of(connection);
+    for (const auto& cold : session.cold()) {
+        // A moment of the past is not closed under a read.
+        auto done = [this, id = connection.id, asof = connection.asof](engine::Warm warm) {
+            cold_read_done(id, std::move(warm));
+        };
+        if (read_record(session.engine(), io_, cold, std::move(done))) ++connection.reads_in_flight;
+    }
     if (connection.reads_in_flight != 0) return;
     again_.push_back(connection.id);
     resume_ = true;

@@ -1,11 +1,13 @@
 #include "src/recall.hpp"
 
+#include <chrono>
 #include <memory>
 #include <new>
 
 #include "engine/engine.hpp"
 #include "io/base/thread.hpp"
 #include "src/connection.hpp"
+#include "src/pasts.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
 
@@ -16,6 +18,9 @@ namespace {
 constexpr std::size_t kQueuedMax = 16;
 // The longest string there is, and its header.
 constexpr std::size_t kReplyBytesMax = (std::size_t{512} << 20) + 32;
+
+// How often the open moments are looked after.
+constexpr auto kTend = std::chrono::seconds(1);
 
 constexpr std::string_view kNoPast =
     "ERR the past is read where its store is served; firnlog log and firnlog restore read it from "
@@ -53,7 +58,7 @@ Flow Recall::ask(Call& call, Job job, Kind kind) {
                 .blocked = call.reactor.block(call.client),
                 .protocol = call.client.protocol,
                 .job = std::move(job),
-                .kind = kind};
+                .kind = std::move(kind)};
     call.reactor.when_durable(server_.engine().log.tail.batch_end(),
                               [this, asked = std::move(asked)](Reactor&) { queue(asked); });
     return Flow::blocked;
@@ -82,17 +87,27 @@ void Recall::queue(Asked asked) {
     refuse(home, client, blocked, full ? kTooMany : kNoThread);
 }
 
+// False: there is none, and the open moments want to be looked after; or the end has come.
+bool Recall::wait_for_one(Queue& queue, Asked& asked) {
+    const auto filled = [&] { return stopping() || !queue.asked.empty(); };
+    std::unique_lock guard(mutex_);
+    if (!filled()) {
+        if (server_.pasts().any())
+            queue.filled.wait_for(guard, kTend, filled);
+        else
+            queue.filled.wait(guard, filled);
+    }
+    if (stopping() || queue.asked.empty()) return false;
+    asked = std::move(queue.asked.front());
+    queue.asked.pop_front();
+    return true;
+}
+
 void Recall::work(Queue& queue) {
-    for (;;) {
+    while (!stopping()) {
         Asked asked;
-        {
-            std::unique_lock guard(mutex_);
-            queue.filled.wait(guard, [&] { return stopping() || !queue.asked.empty(); });
-            if (stopping()) return;
-            asked = std::move(queue.asked.front());
-            queue.asked.pop_front();
-        }
-        run(asked);
+        if (wait_for_one(queue, asked)) run(asked);
+        server_.pasts().tend();
     }
 }
 
@@ -116,11 +131,11 @@ void Recall::run(const Asked& asked) {
     if (answer->error.empty() && answer->reply.lost())
         answer->error = "ERR the reply has more than 512 MiB, or there is no memory for it";
     if (stopping()) return;
-    asked.home->post([client = asked.client, blocked = asked.blocked, writes = asked.kind.writes,
-                      answer](Reactor& home) {
+    asked.home->post([client = asked.client, blocked = asked.blocked,
+                      at_reply = asked.kind.at_reply, answer](Reactor& home) {
         if (!answer->error.empty()) return refuse(home, client, blocked, answer->error);
         home.unblock(client, blocked, [&](Connection& to, resp::Writer& out) {
-            if (writes) to.last_write_lsn = home.server().engine().log.tail.batch_end();
+            if (at_reply) at_reply(to);
             out.out().append(answer->reply.view());
         });
     });

@@ -43,7 +43,8 @@ class Recall {
     enum class Lane : std::uint8_t { brief, lengthy };
     struct Kind {
         Lane lane = Lane::brief;
-        bool writes = false;  // into the store that is served, on the client's reactor
+        // What becomes of the client when its reply, which is no error, is written.
+        std::function<void(Connection&)> at_reply = {};
     };
     // Parks the client until the job has run; the flow is the command's.
     Flow ask(Call& call, Job job, Kind kind);
@@ -70,6 +71,7 @@ class Recall {
     };
     void queue(Asked asked);
     void work(Queue& queue);
+    [[nodiscard]] bool wait_for_one(Queue& queue, Asked& asked);
     void run(const Asked& asked);
 
     Server& server_;

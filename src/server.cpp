@@ -3,6 +3,7 @@
 #include <array>
 
 #include "src/latency.hpp"
+#include "src/pasts.hpp"
 #include "src/pubsub.hpp"
 #include "src/recall.hpp"
 #include "src/saving.hpp"
@@ -36,6 +37,7 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       latency_(std::make_unique<LatencyMonitor>(clock)),
       saving_(std::make_unique<Saving>(*this)),
       undo_(std::make_unique<Undo>(*this)),
+      pasts_(std::make_unique<Pasts>(*this)),
       recall_(std::make_unique<Recall>(*this)) {
     publish(std::move(config));
 }

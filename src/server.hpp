@@ -27,6 +27,7 @@ class LatencyMonitor;
 class Saving;
 class Recall;
 class Undo;
+class Pasts;
 
 class Server {
   public:
@@ -78,6 +79,7 @@ class Server {
     Saving& saving() { return *saving_; }
     Recall& recall() { return *recall_; }
     Undo& undo() { return *undo_; }
+    Pasts& pasts() { return *pasts_; }
 
     // Connections that MONITOR; read before each command.
     std::atomic<std::size_t> monitors{0};
@@ -107,7 +109,8 @@ class Server {
     std::unique_ptr<SlowLog> slowlog_;
     std::unique_ptr<LatencyMonitor> latency_;
     std::unique_ptr<Saving> saving_;
-    std::unique_ptr<Undo> undo_;  // the jobs of the next work on it
+    std::unique_ptr<Undo> undo_;  // the jobs of the last work on these two
+    std::unique_ptr<Pasts> pasts_;
     std::unique_ptr<Recall> recall_;
 };
 

@@ -1,10 +1,11 @@
 #include "src/undo.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "engine/ops/keys.hpp"
-#include "src/commands/past.hpp"
 #include "src/config.hpp"
+#include "src/pasts.hpp"
 #include "src/recall.hpp"
 #include "src/server.hpp"
 #include "src/sliced_work.hpp"
@@ -398,10 +399,15 @@ tl::expected<UndoTold, std::string> Undo::run_many(io::Files& files, Reactor& ho
         return recall.stopping() || cancelled_.load(std::memory_order_relaxed);
     };
     tl::expected<UndoTold, std::string> done = UndoTold{};
-    if (auto past = recovery::open_past(files, wish.past))
-        done = run(**past, home, wish);
-    else
-        done = tl::unexpected(text_of_refusal(past.error()));
+    try {
+        if (auto past = server_.pasts().open(files, wish.past, Pasts::Stay::passing))
+            done = run((*past)->past(), home, wish);
+        else
+            done = tl::unexpected(std::move(past.error()));
+    } catch (const std::bad_alloc&) {
+        // It is told as any that failed.
+        done = tl::unexpected(std::string("OOM there is no memory to restore"));
+    }
     const std::lock_guard guard(mutex_);
     if (done) {
         told_ = *done;

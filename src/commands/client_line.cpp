@@ -1,6 +1,8 @@
 #include "src/commands/client_line.hpp"
 
 #include "src/commands/durability.hpp"
+#include "src/commands/past.hpp"
+#include "src/pasts.hpp"
 #include "src/text/fold.hpp"
 
 namespace firnlog::server {
@@ -86,6 +88,10 @@ std::string line_of(const Connection& client, std::int64_t now_us) {
     field("redir", -1);
     field("resp", static_cast<int>(client.protocol));
     field("durability", client.durability ? name_of(*client.durability) : "default");
+    if (client.asof != nullptr) {
+        const auto& place = client.asof->past->place();
+        field("asof", text_of_lsn(place.timeline, place.lsn));
+    }
     return line;
 }
 

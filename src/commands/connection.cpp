@@ -95,6 +95,8 @@ Flow reset(Call& call) {
     call.out.speak(client.protocol);
     client.name.clear();
     client.durability.reset();
+    client.asof.reset();
+    client.asof_gone = false;
     client.replies = Connection::Replies::on;
     client.authenticated = call.server.config().requirepass.empty();
     limit_input(client, call.server.config());

@@ -51,7 +51,7 @@ std::optional<std::int64_t> parse_number(std::string_view text) {
 
 Flow dbsize(Call& call) {
     call.session.saw_everything();
-    const auto& keyspace = call.server.engine().keyspace();
+    const auto& keyspace = call.session.engine().keyspace();
     return call.integer(keyspace.counts_of(call.session.database()).keys);
 }
 

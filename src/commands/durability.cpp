@@ -129,7 +129,7 @@ Flow waitaof(Call& call) {
     const auto timeout = parse_timeout(call.arg(3));
     if (!timeout) return call.error(timeout.error());
 
-    auto& log = call.session.engine().log;
+    auto& log = call.server.engine().log;
     const bool durable = is_durable(log, call.client);
     if (((durable || *local == 0) && *replicas == 0) || call.in_exec) {
         write_acknowledged(call.out, durable);

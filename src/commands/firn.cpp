@@ -18,7 +18,7 @@ namespace firnlog::server {
 namespace {
 
 Flow lsn(Call& call) {
-    const auto& log = call.session.engine().log;
+    const auto& log = call.server.engine().log;
     // Read in this order, each is at least the next.
     const auto durable = log.durable();
     const auto written = log.written();
@@ -69,7 +69,7 @@ Flow mark(Call& call) {
 }
 
 Flow clock(Call& call) {
-    auto& now = call.session.engine().now;
+    auto& now = call.server.engine().now;
     if (text::equal_folded(call.arg(2), "confirm")) {
         now.confirm();
         return call.ok();
@@ -95,7 +95,7 @@ Flow digest(Call& call) {
 }
 
 Flow walk(Call& call) {
-    auto& walk = call.session.engine().walk;
+    auto& walk = call.server.engine().walk;
     const auto word = call.arg(2);
     if (text::equal_folded(word, "pause") || text::equal_folded(word, "resume")) {
         walk.pause(text::equal_folded(word, "pause"));
@@ -140,6 +140,16 @@ constexpr KeySpec kRestoresKey[] = {
 };
 
 constexpr Command kFirnRows[] = {
+    {.name = "firn|asof",
+     .syntax = "<AT time | BEFORE time | LSN lsn | MARK name | OFF>",
+     .summary = "Takes the connection into the past, where every read answers as of then, or back",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(N) where N is what a start at that moment reads, on a thread of its own",
+     .arity = -3,
+     .flags = kNoScript | kBlocking | kNoMulti,
+     .categories = kConnection | kSlow,
+     .handler = firn_asof},
     {.name = "firn|clock",
      .syntax = "<CONFIRM | STATUS>",
      .summary = "Confirms that the wall clock is right after it jumped, or tells what it does",

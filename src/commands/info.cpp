@@ -105,7 +105,7 @@ Flow info(Call& call) {
     const auto sections = chosen_sections(call.args.subspan(1));
     // It counts keys, so it waits as DBSIZE does. After a failure nothing more becomes durable, and
     // INFO is what says so.
-    const auto& log = call.session.engine().log;
+    const auto& log = call.server.engine().log;
     if (log.failed() == 0) call.session.saw_everything();
     // Within EXEC nobody waits for other threads: clients and errors are this thread's alone.
     if (call.in_exec && call.server.reactors().size() > 1) {

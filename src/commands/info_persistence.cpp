@@ -1,4 +1,5 @@
 #include "src/commands/info_section.hpp"
+#include "src/pasts.hpp"
 #include "src/saving.hpp"
 #include "src/undo.hpp"
 
@@ -86,7 +87,7 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("recovery_torn_at", start.torn_at);
 }
 
-// Of the restore under way, or of the last one.
+// Of the restore under way, or of the last one, and of the moments that are open.
 void restore_fields(const InfoFacts& facts, InfoLines& lines) {
     const auto told = facts.server.undo().told();
     lines.add("restore_state", name_of(told.state));
@@ -94,6 +95,10 @@ void restore_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("restore_keys_all", told.keys_all);
     lines.add("restore_keys_seen", told.keys_seen);
     lines.add("restore_keys_restored", told.counts.restored);
+    const auto pasts = facts.server.pasts().told();
+    lines.add("pasts_open", pasts.open);
+    lines.add("pasts_connections", pasts.connections);
+    lines.add("pasts_gone", pasts.gone);
 }
 
 }  // namespace

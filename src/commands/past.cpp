@@ -10,6 +10,7 @@
 #include "recovery/past.hpp"
 #include "src/commands/replies.hpp"
 #include "src/connection.hpp"
+#include "src/pasts.hpp"
 #include "src/recall.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
@@ -234,11 +235,11 @@ Flow firn_get(Call& call) {
         .progress = {},
         .give_up = [&recall] { return recall.stopping(); }};
     return recall.ask(call,
-                      [options = std::move(options), wanted = std::move(wanted)](
-                          io::Files& files, resp::Writer& out) -> Written {
-                          const auto past = recovery::open_past(files, options);
-                          if (!past) return tl::unexpected(text_of_refusal(past.error()));
-                          return write_wanted((*past)->engine(), wanted, out);
+                      [&pasts = call.server.pasts(), options = std::move(options),
+                       wanted = std::move(wanted)](io::Files& files, resp::Writer& out) -> Written {
+                          const auto past = pasts.open(files, options, Pasts::Stay::passing);
+                          if (!past) return tl::unexpected(past.error());
+                          return write_wanted((*past)->past().engine(), wanted, out);
                       });
 }
 

@@ -14,6 +14,7 @@ namespace firnlog::server {
 Flow firn_log(Call& call);
 Flow firn_history(Call& call);
 Flow firn_get(Call& call);
+Flow firn_asof(Call& call);
 Flow firn_restore(Call& call);
 
 // Reads a moment at args[at]: AT, BEFORE, LSN or MARK and a value, or a time alone. `at` is behind

@@ -2,6 +2,8 @@
 
 #include "src/commands/past.hpp"
 #include "src/connection.hpp"
+#include "src/pasts.hpp"
+#include "src/reactor.hpp"
 #include "src/recall.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
@@ -100,15 +102,20 @@ Flow status(Call& call) {
     return Flow::done;
 }
 
+// What WAITAOF waits for.
+void note_write(Connection& client) {
+    client.last_write_lsn = client.reactor.server().engine().log.tail.batch_end();
+}
+
 Flow restore_key(Call& call, UndoWish wish) {
     auto& undo = call.server.undo();
     return call.server.recall().ask(
         call,
-        [&undo, home = &call.reactor, wish = std::move(wish)](
+        [&undo, &pasts = call.server.pasts(), home = &call.reactor, wish = std::move(wish)](
             io::Files& files, resp::Writer& out) -> tl::expected<void, std::string> {
-            const auto past = recovery::open_past(files, wish.past);
-            if (!past) return tl::unexpected(text_of_refusal(past.error()));
-            auto told = undo.run(**past, *home, wish);
+            const auto past = pasts.open(files, wish.past, Pasts::Stay::passing);
+            if (!past) return tl::unexpected(past.error());
+            auto told = undo.run((*past)->past(), *home, wish);
             if (!told) return tl::unexpected(std::move(told.error()));
             if (told->counts.too_large != 0)
                 return tl::unexpected(
@@ -119,7 +126,7 @@ Flow restore_key(Call& call, UndoWish wish) {
             write_places(out, *told, true);
             return {};
         },
-        {.lane = Recall::Lane::brief, .writes = true});
+        {.lane = Recall::Lane::brief, .at_reply = note_write});
 }
 
 Flow restore_match(Call& call, UndoWish wish) {
@@ -135,7 +142,7 @@ Flow restore_match(Call& call, UndoWish wish) {
             write_counts(out, told->counts);
             return {};
         },
-        {.lane = Recall::Lane::lengthy, .writes = true});
+        {.lane = Recall::Lane::lengthy, .at_reply = note_write});
 }
 
 }  // namespace

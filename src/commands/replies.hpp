@@ -15,6 +15,12 @@ namespace firnlog::server {
 inline constexpr std::string_view kPastIsReadOnly =
     "READONLY a moment of the past is served here, nothing changes in it";
 
+inline constexpr std::string_view kAsofIsReadOnly =
+    "READONLY this connection is in the past, where nothing changes: FIRN ASOF OFF leaves it";
+inline constexpr std::string_view kAsofGone =
+    "ASOFGONE the moment is not open any more, for it was not used or the past has no room left: "
+    "FIRN ASOF OFF, or another moment";
+
 inline constexpr std::string_view kWrongType =
     "WRONGTYPE Operation against a key holding the wrong kind of value";
 inline constexpr std::string_view kCorruptValue =

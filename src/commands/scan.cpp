@@ -91,7 +91,7 @@ Flow scan(Call& call) {
     if (!cursor) return Flow::done;
     const auto options = parse_options(call, 2, Over::keys);
     if (!options) return Flow::done;
-    const auto scanned = engine::keys::scan(call.server.engine(), call.session,
+    const auto scanned = engine::keys::scan(call.session.engine(), call.session,
                                             call.session.database(), *cursor, options->count);
     if (!scanned) return call.stop(scanned.error());
     write_cursor(call, scanned->cursor);
@@ -111,7 +111,7 @@ Flow keys(Call& call) {
     constexpr std::size_t kKeysAStep = 4096;
     const auto pattern = call.arg(1);
     const bool all = pattern == "*";
-    auto& engine = call.server.engine();
+    auto& engine = call.session.engine();
     // Running again from the beginning for each thing that is cold would never come to an end.
     call.session.may_wait(true);
     std::vector<std::string> matching;
@@ -130,7 +130,7 @@ Flow keys(Call& call) {
 }
 
 Flow randomkey(Call& call) {
-    const auto key = engine::keys::random(call.server.engine(), call.session,
+    const auto key = engine::keys::random(call.session.engine(), call.session,
                                           call.session.database(), random_bits(call));
     if (!key) return call.stop(key.error());
     if (*key)

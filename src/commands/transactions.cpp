@@ -68,6 +68,8 @@ Flow discard_command(Call& call) {
 Flow watch(Call& call) {
     auto& transaction = call.client.transaction;
     if (transaction.open) return call.error("ERR WATCH inside MULTI is not allowed");
+    // In the past nothing changes.
+    if (call.session.engine().options.past) return call.ok();
     const auto keys = call.args.subspan(1);
     // A key that has expired goes now, so that its going is no change later.
     for (const auto key : keys)
