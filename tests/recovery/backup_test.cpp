@@ -354,9 +354,10 @@ BOOST_AUTO_TEST_CASE(two_do_not_change_a_directory_at_once_and_names_are_names) 
 
 BOOST_AUTO_TEST_CASE(what_either_rule_keeps_stays_and_the_newest_always_does) {
     constexpr std::int64_t kDay = 86'400'000'000;
-    std::vector<Backup> all;
-    for (int day = 0; day < 10; ++day)
-        all.push_back({.name = "day" + std::to_string(day), .manifest = {.made_us = day * kDay}});
+    std::vector<Backup> all(10);
+    for (std::size_t day = 0; day < all.size(); ++day)
+        all[day] = {.name = "day" + std::to_string(day),
+                    .manifest = {.made_us = static_cast<std::int64_t>(day) * kDay}};
     const auto now = 9 * kDay;
     const auto gone = [&](Retention retention, std::int64_t at) {
         return outlived(all, retention, at).size();
