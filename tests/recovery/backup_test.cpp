@@ -30,7 +30,8 @@ struct Shelf {
         BOOST_REQUIRE_MESSAGE(backup.has_value(), (backup ? "" : backup.error().text));
         const auto verified = verify_backup(world.files(), *backup);
         BOOST_REQUIRE_MESSAGE(verified.has_value(), (verified ? "" : verified.error().text));
-        BOOST_REQUIRE_MESSAGE(verified->faults.empty(), verified->faults.front());
+        BOOST_REQUIRE_MESSAGE(verified->faults.empty(),
+                              (verified->faults.empty() ? "" : verified->faults.front()));
         return std::move(*backup);
     }
     std::uint64_t digest_at(const Backup& backup, engine::Lsn lsn) {
