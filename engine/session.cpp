@@ -415,7 +415,8 @@ void Session::remove_element(Oid oid, std::string_view element) {
 
 void Session::patch_element(Oid oid, std::string_view element, std::size_t offset,
                             std::string_view bytes) {
-    auto* value = reinterpret_cast<char*>(scratch_.take(bytes.size() + kVarintBytesMax));
+    passing_.reset();
+    auto* value = reinterpret_cast<char*>(passing_.take(bytes.size() + kVarintBytesMax));
     auto* at = reinterpret_cast<char*>(put_varint(reinterpret_cast<std::byte*>(value), offset));
     std::memcpy(at, bytes.data(), bytes.size());
     const auto size = static_cast<std::size_t>(at - value) + bytes.size();

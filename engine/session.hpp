@@ -154,6 +154,7 @@ class Session {
     void unbind(std::string_view key);
     void put_element(Oid oid, std::string_view element, std::string_view value);
     void remove_element(Oid oid, std::string_view element);
+    // `bytes` come from elsewhere than pass().
     void patch_element(Oid oid, std::string_view element, std::size_t offset,
                        std::string_view bytes);
     // An element of the key's object changed: whoever WATCHes the key is to know.

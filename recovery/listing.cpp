@@ -58,8 +58,10 @@ class Lister {
     void end_batch(Lsn at);
     void bind(const Record& record);
     void element(const Record& record);
+    bool lengthens(const Record& record);
     void catalog(const Record& record);
-    void add(Event event, std::optional<std::uint32_t> database, std::string_view key,
+    // True if it has a line now, which is the last one.
+    bool add(Event event, std::optional<std::uint32_t> database, std::string_view key,
              const Record& record, std::string_view field = {});
     [[nodiscard]] bool is_wanted(Event event, std::optional<std::uint32_t> database,
                                  std::string_view key) const;
@@ -83,11 +85,19 @@ class Lister {
     std::unordered_map<std::uint32_t, engine::Kid> kids_;  // by database
     engine::Kid next_kid_ = engine::kFirstFreshKid;
     std::unordered_map<std::uint64_t, Named> objects_;
+    // The field set last, of the batch at hand: a long value comes in pieces, one behind another.
+    struct Value {
+        engine::Oid oid;
+        std::string field;
+        std::uint64_t bytes = 0;
+        bool told = false;  // by the last line
+    };
+    Value value_;
 };
 
-void Lister::add(Event event, std::optional<std::uint32_t> database, std::string_view key,
+bool Lister::add(Event event, std::optional<std::uint32_t> database, std::string_view key,
                  const Record& record, std::string_view field) {
-    if (!listing_ || !is_wanted(event, database, key)) return;
+    if (!listing_ || !is_wanted(event, database, key)) return false;
     auto line = line_;
     line.event = event;
     line.database = database;
@@ -98,6 +108,7 @@ void Lister::add(Event event, std::optional<std::uint32_t> database, std::string
     bytes_ += key.size() + field.size();
     lines_.push_back(std::move(line));
     while (lines_.size() > options_.count || bytes_ > options_.bytes_max) drop_oldest();
+    return !lines_.empty();
 }
 
 bool Lister::is_wanted(Event event, std::optional<std::uint32_t> database,
@@ -116,6 +127,7 @@ void Lister::drop_oldest() {
 }
 
 void Lister::end_batch(Lsn at) {
+    value_ = {};
     for (auto line = lines_.rbegin(); line != lines_.rend() && line->after.value == 0; ++line)
         line->after = at;
 }
@@ -131,25 +143,39 @@ void Lister::bind(const Record& record) {
             .kid = record.kid, .type = type, .key = std::string(record.key)};
     auto shown = record;
     shown.value = {};
-    add(Event::bind, database_of(record.kid), record.key, shown);
+    (void)add(Event::bind, database_of(record.kid), record.key, shown);
 }
 
 void Lister::element(const Record& record) {
     const auto found = objects_.find(record.oid.value);
-    // Bound before the log that is left, or not yet: an object built aside.
-    if (found == objects_.end()) {
-        add(record.kind == Kind::element_gone ? Event::fielddel : Event::field, std::nullopt, {},
-            record, record.key);
+    // Else bound before the log that is left, or not yet: an object built aside.
+    const auto* object = found == objects_.end() ? nullptr : &found->second;
+    if (object != nullptr && object->type != engine::Type::hash) {
+        (void)add(Event::part, database_of(object->kid), object->key, record);
         return;
     }
-    const auto& object = found->second;
-    const auto database = database_of(object.kid);
-    if (object.type != engine::Type::hash) {
-        add(Event::part, database, object.key, record);
-        return;
-    }
-    add(record.kind == Kind::element_gone ? Event::fielddel : Event::field, database, object.key,
-        record, record.key);
+    if (record.kind == Kind::patch && lengthens(record)) return;
+    const auto event = record.kind == Kind::element_gone ? Event::fielddel : Event::field;
+    const bool told = object == nullptr
+                          ? add(event, std::nullopt, {}, record, record.key)
+                          : add(event, database_of(object->kid), object->key, record, record.key);
+    value_ = {};
+    if (record.kind != Kind::element) return;
+    value_ = {.oid = record.oid,
+              .field = std::string(record.key),
+              .bytes = record.value.size(),
+              .told = told};
+}
+
+// The next piece of the field's value at hand: there is a line for all of them.
+bool Lister::lengthens(const Record& record) {
+    const auto patch = engine::decode_patch(record.value);
+    if (!patch || record.oid != value_.oid || record.key != value_.field ||
+        patch->offset != value_.bytes)
+        return false;
+    value_.bytes += patch->bytes.size();
+    if (value_.told) lines_.back().bytes = value_.bytes;
+    return true;
 }
 
 void Lister::catalog(const Record& record) {
@@ -159,7 +185,7 @@ void Lister::catalog(const Record& record) {
                 pointings.size() * sizeof(engine::Keyspace::Pointing));
     for (const auto& [database, kid] : pointings) {
         const bool fresh = kid >= next_kid_;
-        add(fresh ? Event::flush : Event::swap, database, {}, record);
+        (void)add(fresh ? Event::flush : Event::swap, database, {}, record);
     }
     for (const auto& [database, kid] : pointings)
         if (const auto old = kids_.find(database); old != kids_.end())
@@ -173,7 +199,7 @@ void Lister::catalog(const Record& record) {
 
 void Lister::record(const Record& record) {
     const auto add_key = [&](Event event) {
-        add(event, database_of(record.kid), record.key, record);
+        (void)add(event, database_of(record.kid), record.key, record);
     };
     switch (record.kind) {
         case Kind::string:
@@ -195,7 +221,8 @@ void Lister::record(const Record& record) {
         case Kind::catalog:
             return catalog(record);
         case Kind::mark:
-            return add(Event::mark, std::nullopt, record.key, record);
+            (void)add(Event::mark, std::nullopt, record.key, record);
+            return;
         case Kind::object:
         case Kind::erased:
             return;

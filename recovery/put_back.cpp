@@ -29,11 +29,7 @@ Whereabouts whereabouts_of(const Item& item) {
     std::visit(
         [&found](const auto& body) {
             body.for_each([&found](const auto& piece) {
-                std::uint64_t bits = 0;
-                if constexpr (requires { piece.address(); })
-                    bits = piece.address().bits();
-                else
-                    bits = piece.address.bits();
+                auto bits = piece.address.bits();
                 bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9;
                 bits = (bits ^ (bits >> 27)) * 0x94d049bb133111eb;
                 found.sum += bits ^ (bits >> 31);
@@ -61,10 +57,14 @@ bool same_value(Session& live, const Item& item, const OldKey& old) {
 
 Expected<void> write(Session& live, const OldKey& old, std::int64_t expires_ms) {
     if (!is_hash(old.type)) return strings::set(live, old.key, old.value, expires_ms);
-    if (auto room = live.reserve(old.bytes(), old.fields.size() + 1); !room) return room;
+    std::vector<hashes::Pair> pairs;
+    pairs.reserve(old.fields.size());
+    for (const auto& [field, value] : old.fields) pairs.push_back({.field = field, .value = value});
+    const auto cost = hashes::cost_of(pairs);
+    if (auto room = live.reserve(old.key.size() + cost.bytes, cost.records + 1); !room) return room;
     const auto oid = live.make_oid(old.key);
     live.bind(old.key, oid, Type::hash, expires_ms);
-    for (const auto& [field, value] : old.fields) live.put_element(oid, field, value);
+    hashes::put(live, oid, pairs);
     return {};
 }
 

@@ -13,7 +13,11 @@ constexpr std::uint64_t kMagic = 0x314e414d4e524946;  // "FIRNMAN1"
 // packed segments.
 constexpr std::uint64_t kIsCompacted = 1;
 constexpr std::uint64_t kHasCheckpoints = 2;
-constexpr std::uint64_t kIncompatibleKnown = kIsCompacted | kHasCheckpoints;
+// Values of hashes may be cut into pieces (format.md, Element): who does not know it would serve
+// the first piece as the whole. Set in every manifest, because it is written before the first
+// record.
+constexpr std::uint64_t kHashPieces = 4;
+constexpr std::uint64_t kIncompatibleKnown = kIsCompacted | kHasCheckpoints | kHashPieces;
 constexpr std::size_t kHeaderBytes = 40;
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
@@ -217,7 +221,7 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     store(out.data(), kMagic);
     store(out.data() + 12, kFormatVersion);
     store(out.data() + 16,
-          (manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints) |
+          kHashPieces | (manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints) |
               (manifest.has_beginning() && manifest.packed.empty() ? std::uint64_t{0}
                                                                    : kIsCompacted));
     store(out.data() + 32, std::uint64_t{out.size() - kHeaderBytes});

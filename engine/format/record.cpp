@@ -107,6 +107,15 @@ std::size_t encode_record(const Record& record, std::byte* to) noexcept {
     return size;
 }
 
+std::optional<PatchValue> decode_patch(std::string_view value) noexcept {
+    const auto bytes = as_bytes(value);
+    PatchValue patch;
+    const auto* at = get_varint(bytes.data(), bytes.data() + bytes.size(), patch.offset);
+    if (at == nullptr) return std::nullopt;
+    patch.bytes = value.substr(static_cast<std::size_t>(at - bytes.data()));
+    return patch;
+}
+
 std::uint32_t seal_record(std::byte* at, std::size_t size, bool last, std::uint32_t seed) noexcept {
     if (last) at[5] |= static_cast<std::byte>(RecordFlags::last_of_batch);
     const auto crc = crc32c({at + 4, size - 4}, seed);

@@ -84,6 +84,13 @@ class RecordSeed {
 
 [[nodiscard]] std::size_t record_bytes(const Record& record) noexcept;
 
+// The value of a patch: where its bytes go. Nothing if it is none.
+struct PatchValue {
+    std::uint64_t offset = 0;
+    std::string_view bytes;
+};
+[[nodiscard]] std::optional<PatchValue> decode_patch(std::string_view value) noexcept;
+
 // Writes the record without its checksum; `to` has room for record_bytes(). Returns that size.
 std::size_t encode_record(const Record& record, std::byte* to) noexcept;
 

@@ -34,14 +34,13 @@ std::byte* put(std::byte* at, T value) {
 }
 
 void name_all(const Object& object, std::vector<Named>& into) {
-    if (const auto* hash = std::get_if<HashBody>(&object.body))
-        hash->for_each([&](const Entry& entry) {
-            into.push_back({entry.address(), entry.size_hint()});
-        });
-    else
-        std::get<BigString>(object.body).for_each([&](const BigString::Piece& piece) {
-            into.push_back({piece.address, piece.record_bytes});
-        });
+    std::visit(
+        [&](const auto& body) {
+            body.for_each([&](const auto& piece) {
+                into.push_back({piece.address, piece.record_bytes});
+            });
+        },
+        object.body);
 }
 
 // 0 oid 8 · 8 type 1 · 9 zero 7 · 16 length of the piece 8 · 24 the piece

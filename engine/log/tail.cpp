@@ -28,7 +28,9 @@ Room Tail::room(std::size_t bytes, bool shrinks) {
     const std::uint64_t need = bytes + frames * kFrameHeaderBytes;
     const auto reserve = std::min(kFrameBytesMax, active_ == nullptr ? 0 : active_->bytes / 4);
     if (need <= left() && left() > reserve && !shrinks) return Room::enough;
-    // What is left at the end of a segment may be too short for the next record.
+    // What is left at the end of a segment may be too short for the next record, and how long that
+    // is nobody has said. Segments must be longer than the longest record: of shorter ones no
+    // number is room for a batch of many. segment-bytes-max allows none below 4 MiB.
     const std::uint64_t waste = std::min<std::uint64_t>(bytes, kRecordBytesMax) + kFrameHeaderBytes;
     const auto ready = supply_.ready();
     std::uint64_t have = need <= left() ? left() : left() - std::min(left(), waste);

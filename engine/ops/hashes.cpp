@@ -9,29 +9,36 @@ namespace {
 
 const HashBody& body_of(const Item& item) { return std::get<HashBody>(item.object->body); }
 
-// The record of a field, compared byte by byte. Nothing if another field has its tag.
-Expected<std::optional<Pair>> read_field(Session& session, const Entry& entry,
-                                         std::string_view field) {
-    const auto record = session.read(entry.address(), entry.size_hint());
+// One field with its value, of a long one all pieces put together.
+Expected<Pair> read_pair(Session& session, const Entry& entry) {
+    const auto* pieces = HashBody::long_value(entry);
+    if (pieces == nullptr) {
+        const auto record = session.read(entry.address(), entry.size_hint());
+        if (!record) return tl::unexpected(record.error());
+        return Pair{.field = record->key, .value = record->value};
+    }
+    const auto& first = pieces->pieces.front();
+    const auto record = session.read(first.address, first.record_bytes);
+    const auto out = session.buffer(pieces->bytes);
+    if (auto copied = copy(session, *pieces, out); !copied) return tl::unexpected(copied.error());
     if (!record) return tl::unexpected(record.error());
-    if (record->key != field) return std::nullopt;
-    return Pair{.field = record->key, .value = record->value};
+    return Pair{.field = record->key, .value = {out.data(), out.size()}};
 }
 
-// The records of these entries, in their order. What is cold is found out for all of them at once.
+// These fields, in their order. What is cold is found out for all of them at once.
 template <class Entries>
 Expected<std::vector<Pair>> read_fields(Session& session, const Entries& entries) {
     std::vector<Pair> pairs;
     pairs.reserve(entries.size());
     bool cold = false;
     for (const auto* entry : entries) {
-        const auto record = session.read(entry->address(), entry->size_hint());
-        if (record)
-            pairs.push_back({.field = record->key, .value = record->value});
-        else if (record.error() == Stop::cold)
+        const auto pair = read_pair(session, *entry);
+        if (pair)
+            pairs.push_back(*pair);
+        else if (pair.error() == Stop::cold)
             cold = true;
         else
-            return tl::unexpected(record.error());
+            return tl::unexpected(pair.error());
     }
     if (cold) return tl::unexpected(Stop::cold);
     return pairs;
@@ -57,7 +64,7 @@ std::vector<const Entry*> choose_distinct(const HashBody& body, std::size_t coun
     std::vector<const Entry*> chosen;
     if (count * 3 > body.size()) {
         // Most are wanted: shuffle as far as that.
-        body.for_each([&](const Entry& entry) { chosen.push_back(&entry); });
+        body.fields().for_each([&](const Entry& entry) { chosen.push_back(&entry); });
         for (std::size_t i = 0; i < count; ++i)
             std::swap(chosen[i], chosen[i + dice() % (chosen.size() - i)]);
         chosen.resize(count);
@@ -73,8 +80,8 @@ std::vector<const Entry*> choose_distinct(const HashBody& body, std::size_t coun
 
 }  // namespace
 
-Expected<std::optional<std::string_view>> get(Session& session, std::string_view key,
-                                              std::string_view field) {
+Expected<std::optional<Value>> find(Session& session, std::string_view key,
+                                    std::string_view field) {
     const auto item = session.look(key, Type::hash);
     if (!item) return tl::unexpected(item.error());
     if (!*item) return std::nullopt;
@@ -83,10 +90,52 @@ Expected<std::optional<std::string_view>> get(Session& session, std::string_view
         session.saw((*item)->object->last_change);
         return std::nullopt;
     }
-    const auto pair = read_field(session, *entry, field);
-    if (!pair) return tl::unexpected(pair.error());
-    if (!*pair) return std::nullopt;
-    return (*pair)->value;
+    const auto* pieces = HashBody::long_value(*entry);
+    const auto record = pieces == nullptr ? session.read(entry->address(), entry->size_hint())
+                                          : session.read(pieces->pieces.front().address,
+                                                         pieces->pieces.front().record_bytes);
+    if (!record) return tl::unexpected(record.error());
+    // Another field has its tag.
+    if (record->key != field) return std::nullopt;
+    return Value{.text = record->value, .pieces = pieces};
+}
+
+Expected<void> copy(Session& session, const HashBody::LongValue& value, std::span<char> out) {
+    ensure(out.size() == value.bytes, "a value is copied as a whole");
+    bool cold = false;
+    std::size_t at = 0;
+    for (const auto& piece : value.pieces) {
+        const auto from = at;
+        at += piece.bytes;
+        const auto record = session.pass(piece.address, piece.record_bytes);
+        if (!record && record.error() == Stop::cold) {
+            cold = true;  // what else is cold is found out at once
+            continue;
+        }
+        if (!record) return tl::unexpected(record.error());
+        auto bytes = record->value;
+        if (record->kind == Kind::patch) {
+            const auto patch = decode_patch(bytes);
+            if (!patch || patch->offset != from) return tl::unexpected(Stop::corrupt);
+            bytes = patch->bytes;
+        }
+        if (bytes.size() != piece.bytes) return tl::unexpected(Stop::corrupt);
+        std::ranges::copy(bytes, out.begin() + static_cast<std::ptrdiff_t>(from));
+    }
+    if (cold) return tl::unexpected(Stop::cold);
+    return {};
+}
+
+Expected<std::optional<std::string_view>> get(Session& session, std::string_view key,
+                                              std::string_view field) {
+    const auto value = find(session, key, field);
+    if (!value) return tl::unexpected(value.error());
+    if (!*value) return std::nullopt;
+    if ((*value)->pieces == nullptr) return (*value)->text;
+    const auto out = session.buffer((*value)->size());
+    if (auto copied = copy(session, *(*value)->pieces, out); !copied)
+        return tl::unexpected(copied.error());
+    return std::string_view(out.data(), out.size());
 }
 
 Expected<bool> has(Session& session, std::string_view key, std::string_view field) {
@@ -109,7 +158,7 @@ Expected<std::vector<Pair>> all(Session& session, const Item& item) {
     session.saw(item.object->last_change);
     std::vector<const Entry*> entries;
     entries.reserve(body_of(item).size());
-    body_of(item).for_each([&](const Entry& entry) { entries.push_back(&entry); });
+    body_of(item).fields().for_each([&](const Entry& entry) { entries.push_back(&entry); });
     return read_fields(session, entries);
 }
 
@@ -148,9 +197,9 @@ Expected<std::optional<Pair>> random(Session& session, std::string_view key, std
     session.saw((*item)->object->last_change);
     const auto* entry = body_of(**item).fields().random(dice);
     if (entry == nullptr) return std::nullopt;
-    const auto record = session.read(entry->address(), entry->size_hint());
-    if (!record) return tl::unexpected(record.error());
-    return Pair{.field = record->key, .value = record->value};
+    const auto pair = read_pair(session, *entry);
+    if (!pair) return tl::unexpected(pair.error());
+    return *pair;
 }
 
 Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choice choice) {
@@ -175,19 +224,50 @@ Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choic
         order.push_back(place->second);
     }
     const auto read = read_fields(session, different);
-    if (!read) return read;
+    if (!read) return tl::unexpected(read.error());
     std::vector<Pair> pairs;
     pairs.reserve(order.size());
     for (const auto place : order) pairs.push_back((*read)[place]);
     return pairs;
 }
 
+namespace {
+
+std::size_t piece_of(const Pair& pair) {
+    return HashBody::piece_bytes({.field = pair.field.size(), .value = pair.value.size()});
+}
+
+}  // namespace
+
+Cost cost_of(std::span<const Pair> pairs) {
+    Cost cost;
+    for (const auto& pair : pairs) {
+        const auto records =
+            pair.value.size() <= HashBody::kInlineMax ? 1 : pair.value.size() / piece_of(pair) + 1;
+        cost.records += records;
+        cost.bytes += pair.value.size() + records * (pair.field.size() + kVarintBytesMax);
+    }
+    return cost;
+}
+
+void put(Session& session, Oid oid, std::span<const Pair> pairs) {
+    for (const auto& pair : pairs) {
+        const auto piece = piece_of(pair);
+        if (pair.value.size() <= HashBody::kInlineMax) {
+            session.put_element(oid, pair.field, pair.value);
+            continue;
+        }
+        session.put_element(oid, pair.field, pair.value.substr(0, piece));
+        for (auto at = piece; at < pair.value.size(); at += piece)
+            session.patch_element(oid, pair.field, at, pair.value.substr(at, piece));
+    }
+}
+
 Expected<std::size_t> set(Session& session, std::string_view key, std::span<const Pair> pairs) {
     const auto item = session.look(key, Type::hash);
     if (!item) return tl::unexpected(item.error());
-    std::size_t bytes = key.size();
-    for (const auto& pair : pairs) bytes += pair.field.size() + pair.value.size();
-    if (auto room = session.reserve(bytes, pairs.size() + 1); !room)
+    const auto cost = cost_of(pairs);
+    if (auto room = session.reserve(key.size() + cost.bytes, cost.records + 1); !room)
         return tl::unexpected(room.error());
     Oid oid;
     std::size_t before = 0;
@@ -198,7 +278,7 @@ Expected<std::size_t> set(Session& session, std::string_view key, std::span<cons
         oid = session.make_oid(key);
         session.bind(key, oid, Type::hash);
     }
-    for (const auto& pair : pairs) session.put_element(oid, pair.field, pair.value);
+    put(session, oid, pairs);
     session.touch_key(key);
     return std::get<HashBody>(session.object(oid)->body).size() - before;
 }

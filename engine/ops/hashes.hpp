@@ -1,8 +1,9 @@
 #pragma once
 // Hashes: what commands do to hash values, over a Session whose keys are locked.
 //
-// Each field is a record of its own; nothing is ever rewritten for one field. A hash without fields
-// is no key. Each function that changes something asks for room before its first effect.
+// Each field is a record of its own, or several if its value is long; nothing is ever rewritten for
+// one field. A hash without fields is no key. Each function that changes something asks for room
+// before its first effect.
 
 #include <optional>
 #include <span>
@@ -20,6 +21,17 @@ struct Pair {
 
 Expected<std::optional<std::string_view>> get(Session& session, std::string_view key,
                                               std::string_view field);
+// As get, but a long value is not read yet: that is for copy(), into memory of the caller's.
+struct Value {
+    std::string_view text;
+    const HashBody::LongValue* pieces = nullptr;  // of a long one
+
+    [[nodiscard]] std::size_t size() const {
+        return pieces == nullptr ? text.size() : pieces->bytes;
+    }
+};
+Expected<std::optional<Value>> find(Session& session, std::string_view key, std::string_view field);
+Expected<void> copy(Session& session, const HashBody::LongValue& value, std::span<char> out);
 // Whether the field is there; the value is not read.
 Expected<bool> has(Session& session, std::string_view key, std::string_view field);
 Expected<std::size_t> size(Session& session, std::string_view key);
@@ -45,6 +57,13 @@ struct Choice {
 };
 Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choice choice);
 
+// What setting these takes of a batch, and setting them once that is reserved.
+struct Cost {
+    std::size_t bytes = 0;
+    std::size_t records = 0;
+};
+[[nodiscard]] Cost cost_of(std::span<const Pair> pairs);
+void put(Session& session, Oid oid, std::span<const Pair> pairs);
 // Sets fields, later pairs over earlier ones; returns how many are new. Makes the key.
 Expected<std::size_t> set(Session& session, std::string_view key, std::span<const Pair> pairs);
 // Removes fields; with the last one the key goes. Returns how many were there, and whether it went.

@@ -63,13 +63,12 @@ Expected<void> copy_hash(Session& session, const Item& item, std::string_view to
                          std::uint32_t database) {
     const auto pairs = hashes::all(session, item);
     if (!pairs) return tl::unexpected(pairs.error());
-    std::size_t bytes = to.size();
-    for (const auto& pair : *pairs) bytes += pair.field.size() + pair.value.size();
-    if (auto room = session.reserve(bytes, pairs->size() + 1); !room) return room;
+    const auto cost = hashes::cost_of(*pairs);
+    if (auto room = session.reserve(to.size() + cost.bytes, cost.records + 1); !room) return room;
     const Selected selected(session, database);
     const auto oid = session.make_oid(to);
     session.bind(to, oid, Type::hash, item.expires_ms);
-    for (const auto& pair : *pairs) session.put_element(oid, pair.field, pair.value);
+    hashes::put(session, oid, *pairs);
     return {};
 }
 
@@ -181,8 +180,8 @@ std::size_t held_bytes(const Item& item) {
         return big.size() + (big.size() / BigString::kChunkBytes + 2) * kRecordOverheadMax;
     }
     std::size_t bytes = kRecordOverheadMax;
-    std::get<HashBody>(item.object->body).for_each([&](const Entry& entry) {
-        bytes += entry.size_hint() + kRecordOverheadMax;
+    std::get<HashBody>(item.object->body).for_each([&](const HashBody::Piece& piece) {
+        bytes += piece.record_bytes + kRecordOverheadMax;
     });
     return bytes;
 }

@@ -40,8 +40,8 @@ Expected<void> copy_out(Session& session, const BigString& big, std::size_t from
         auto bytes = record->value;
         if (is_patch) {
             const auto patch = BigString::patch_value(bytes);
-            if (!patch.valid) return tl::unexpected(Stop::corrupt);
-            bytes = patch.bytes;
+            if (!patch) return tl::unexpected(Stop::corrupt);
+            bytes = patch->bytes;
         }
         if (bytes.size() != piece.bytes) return tl::unexpected(Stop::corrupt);
         std::memcpy(out.data() + (begin - from),

@@ -28,14 +28,11 @@ BigString::Piece take_piece(const std::byte* at, const Moves& moves) {
 }
 }  // namespace
 
-BigString::PatchValue BigString::patch_value(std::string_view value) {
-    const auto* begin = reinterpret_cast<const std::byte*>(value.data());
-    const auto* end = begin + value.size();
-    PatchValue patch;
-    const auto* at = get_varint(begin, end, patch.offset);
-    if (at == nullptr) return patch;
-    patch.bytes = value.substr(static_cast<std::size_t>(at - begin));
-    patch.valid = patch.offset + patch.bytes.size() <= kChunkBytes && patch.offset < kChunkBytes;
+std::optional<PatchValue> BigString::patch_value(std::string_view value) {
+    auto patch = decode_patch(value);
+    if (patch &&
+        (patch->offset >= kChunkBytes || patch->offset + patch->bytes.size() > kChunkBytes))
+        patch.reset();
     return patch;
 }
 
@@ -53,9 +50,9 @@ void BigString::apply(const Record& record, Address address, std::size_t bytes, 
         chunk.patches = {};
     } else if (record.kind == Kind::patch) {
         const auto patch = patch_value(record.value);
-        if (!patch.valid) return;
-        piece.offset = static_cast<std::uint16_t>(patch.offset);
-        piece.bytes = static_cast<std::uint16_t>(patch.bytes.size());
+        if (!patch) return;
+        piece.offset = static_cast<std::uint16_t>(patch->offset);
+        piece.bytes = static_cast<std::uint16_t>(patch->bytes.size());
         chunk.patches.push_back(piece);
     } else {
         return;

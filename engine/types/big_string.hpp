@@ -12,6 +12,7 @@
 // Guarded by the lock of the object's home stripe.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/format/record.hpp"
@@ -58,12 +59,8 @@ class BigString {
         return i < chunks_.size() ? &chunks_[i] : nullptr;
     }
 
-    struct PatchValue {
-        std::uint64_t offset = 0;
-        std::string_view bytes;
-        bool valid = false;
-    };
-    [[nodiscard]] static PatchValue patch_value(std::string_view value);
+    // Of a patch's record; nothing if it does not lie within a chunk.
+    [[nodiscard]] static std::optional<PatchValue> patch_value(std::string_view value);
 
   private:
     std::vector<Chunk> chunks_;

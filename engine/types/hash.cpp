@@ -1,67 +1,230 @@
 #include "engine/types/hash.hpp"
 
 #include <algorithm>
+#include <memory>
 
 namespace firnlog::engine {
 
+namespace {
+
+constexpr std::size_t kPageHeadBytes = 16;
+constexpr std::size_t kValueHeadBytes = 8;
+constexpr std::size_t kPieceBytes = 16;
+// So many pieces end a page of an image that could go on, 1 MiB of them.
+constexpr std::size_t kPagePieces = std::size_t{64} * 1024;
+
+// Of a page that need not be whole: the hash at which it has pieces enough, 0 if it never has. What
+// is at the hash or above it is left out of `entries`.
+std::uint64_t cut(std::vector<Entry>& entries) {
+    std::ranges::sort(entries, {}, &Entry::hash);
+    std::size_t pieces = 0;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        if (pieces >= kPagePieces && entries[i].hash != entries[i - 1].hash) {
+            const auto next = entries[i].hash;
+            entries.resize(i);
+            return next;
+        }
+        if (const auto* value = HashBody::long_value(entries[i])) pieces += value->pieces.size();
+    }
+    return 0;
+}
+
+// pieces 4 · zero 4 · for each: address 8, size of its record 4, bytes of the value 4
+void put_value(const HashBody::LongValue& value, std::vector<std::byte>& out) {
+    auto at = out.size();
+    out.resize(at + kValueHeadBytes + value.pieces.size() * kPieceBytes);
+    store(out.data() + at, std::uint64_t{value.pieces.size()});
+    at += kValueHeadBytes;
+    for (const auto& piece : value.pieces) {
+        store(out.data() + at, piece.address.bits());
+        store(out.data() + at + 8, piece.record_bytes);
+        store(out.data() + at + 12, piece.bytes);
+        at += kPieceBytes;
+    }
+}
+
+// All bytes as so many long values; nothing if they make no sense.
+std::optional<std::vector<std::unique_ptr<HashBody::LongValue>>> take_values(Bytes bytes,
+                                                                             std::size_t count,
+                                                                             const Moves& moves) {
+    std::vector<std::unique_ptr<HashBody::LongValue>> values;
+    while (!bytes.empty()) {
+        if (values.size() == count || bytes.size() < kValueHeadBytes) return std::nullopt;
+        const auto pieces = load<std::uint64_t>(bytes.data());
+        bytes = bytes.subspan(kValueHeadBytes);
+        if (pieces < 2 || pieces > bytes.size() / kPieceBytes) return std::nullopt;
+        auto value = std::make_unique<HashBody::LongValue>();
+        value->pieces.reserve(pieces);
+        for (std::size_t at = 0; at < pieces * kPieceBytes; at += kPieceBytes) {
+            const auto place = Address::from_bits(load<std::uint64_t>(bytes.data() + at));
+            if (!place) return std::nullopt;
+            value->pieces.push_back({.address = moves(place),
+                                     .record_bytes = load<std::uint32_t>(bytes.data() + at + 8),
+                                     .bytes = load<std::uint32_t>(bytes.data() + at + 12)});
+            value->bytes += value->pieces.back().bytes;
+        }
+        values.push_back(std::move(value));
+        bytes = bytes.subspan(pieces * kPieceBytes);
+    }
+    if (values.size() != count) return std::nullopt;
+    return values;
+}
+
+}  // namespace
+
+std::size_t HashBody::piece_bytes(Lengths lengths) {
+    const auto by_value = std::clamp<std::size_t>(lengths.value / 128, 16 * 1024, 512 * 1024);
+    return std::max(by_value, 8 * lengths.field);
+}
+
+HashBody::~HashBody() {
+    if (long_values_ == 0) return;
+    fields_.for_each([this](Entry& entry) { drop_long_value(entry); });
+}
+
+std::size_t HashBody::record_bytes(const Entry& entry) {
+    const auto* value = long_value(entry);
+    if (value == nullptr) return entry.size_hint();
+    std::size_t bytes = 0;
+    for (const auto& piece : value->pieces) bytes += piece.record_bytes;
+    return bytes;
+}
+
 void HashBody::apply(const Record& record, Address address, std::size_t bytes, Tag tag) {
+    if (record.kind == Kind::patch) return extend(record, address, bytes, tag);
+    if (record.kind != Kind::element && record.kind != Kind::element_gone) return;
+    auto* entry = fields_.find(tag);
+    if (entry != nullptr) drop_long_value(*entry);
     if (record.kind == Kind::element_gone) {
-        if (fields_.find(tag) != nullptr) fields_.erase(tag);
+        if (entry != nullptr) fields_.erase(tag);
         return;
     }
-    if (record.kind != Kind::element) return;
-    auto* entry = fields_.find(tag);
     if (entry == nullptr) entry = &fields_.insert(tag);
     entry->point_at(Type::string, address, bytes);
-    longest_ = std::max({longest_, static_cast<std::uint32_t>(record.key.size()),
-                         static_cast<std::uint32_t>(record.value.size())});
+    note_length(record.key.size());
+    note_length(record.value.size());
+}
+
+// Another piece. One that is not where the value ends belongs to no value this build ever wrote.
+void HashBody::extend(const Record& record, Address address, std::size_t bytes, Tag tag) {
+    auto* entry = fields_.find(tag);
+    const auto patch = decode_patch(record.value);
+    if (entry == nullptr || !patch) return;
+    auto* value = entry->type() == Type::string ? nullptr : entry->pointer<LongValue>();
+    if (value == nullptr) {
+        if (patch->offset > kRecordValueMax) return;
+        auto made = std::make_unique<LongValue>();
+        // How long the first piece is the entry does not say; the second begins there.
+        made->bytes = patch->offset;
+        made->pieces.push_back({.address = entry->address(),
+                                .record_bytes = static_cast<std::uint32_t>(entry->size_hint()),
+                                .bytes = static_cast<std::uint32_t>(patch->offset)});
+        value = made.release();
+        entry->point_at(Type::big_string, value);
+        ++long_values_;
+        ++pieces_;
+    }
+    if (patch->offset != value->bytes) return;
+    value->pieces.push_back({.address = address,
+                             .record_bytes = static_cast<std::uint32_t>(bytes),
+                             .bytes = static_cast<std::uint32_t>(patch->bytes.size())});
+    value->bytes += patch->bytes.size();
+    ++pieces_;
+    note_length(value->bytes);
+}
+
+void HashBody::note_length(std::size_t bytes) {
+    const auto told = static_cast<std::uint32_t>(std::min<std::size_t>(bytes, UINT32_MAX));
+    longest_ = std::max(longest_, told);
+}
+
+void HashBody::drop_long_value(Entry& entry) {
+    if (entry.type() == Type::string) return;
+    const std::unique_ptr<LongValue> value(entry.pointer<LongValue>());
+    pieces_ -= value->pieces.size();
+    --long_values_;
 }
 
 bool HashBody::move(Tag tag, std::uint64_t, Address from, Address to) {
     auto* entry = fields_.find(tag);
-    if (entry == nullptr || entry->address() != from) return false;
-    entry->move_to(to);
+    if (entry == nullptr) return false;
+    if (entry->type() == Type::string) {
+        if (entry->address() != from) return false;
+        entry->move_to(to);
+        return true;
+    }
+    auto& pieces = entry->pointer<LongValue>()->pieces;
+    const auto found = std::ranges::find(pieces, from, &Piece::address);
+    if (found == pieces.end()) return false;
+    found->address = to;
     return true;
 }
 
-// 0 longest 4 · 4 count 4 · 8 in order 4 · 12 zero 4 · 16 the entries, 16 each
+// 0 longest 4 · 4 count 4 · 8 in order 4 · 12 long values 4 · 16 the entries, 16 each · the long
+// values. A long value's entry has the address of its first piece.
 std::uint64_t HashBody::save(std::uint64_t from, std::vector<std::byte>& out) const {
     std::vector<Entry> entries;
     std::vector<Expiry> expiries;
     // Under the stripe's lock: no more memory is asked for than a page of this map can need.
     entries.reserve(std::min<std::size_t>(fields_.size(), TagMap::kPageEntriesMax));
-    const auto next = fields_.copy_page(from, entries, expiries);
-    auto at = out.size();
-    out.resize(at + 16 + entries.size() * sizeof(Entry));
-    store(out.data() + at, longest_);
-    store(out.data() + at + 4, static_cast<std::uint32_t>(entries.size()));
-    store(out.data() + at + 8, std::uint32_t{fields_.linear()});
-    store(out.data() + at + 12, std::uint32_t{0});
-    at += 16;
-    for (const auto& entry : entries) {
+    auto next = fields_.copy_page(from, entries, expiries);
+    if (pieces_ > kPagePieces && !fields_.linear())
+        if (const auto earlier = cut(entries); earlier != 0) next = earlier;
+    const auto begin = out.size();
+    auto at = begin + kPageHeadBytes;
+    out.resize(at + entries.size() * sizeof(Entry));
+    std::uint32_t long_values = 0;
+    for (auto entry : entries) {
+        if (const auto* value = long_value(entry)) {
+            ++long_values;
+            put_value(*value, out);
+            entry.move_to(value->pieces.front().address);
+        }
         store(out.data() + at, entry.hash);
         store(out.data() + at + 8, entry.rest());
         at += sizeof(Entry);
     }
+    store(out.data() + begin, longest_);
+    store(out.data() + begin + 4, static_cast<std::uint32_t>(entries.size()));
+    store(out.data() + begin + 8, std::uint32_t{fields_.linear()});
+    store(out.data() + begin + 12, long_values);
     return next;
 }
 
 bool HashBody::load(Bytes piece, const Moves& moves) {
-    if (piece.size() < 16) return false;
-    longest_ = std::max(longest_, firnlog::load<std::uint32_t>(piece.data()));
-    const auto count = firnlog::load<std::uint32_t>(piece.data() + 4);
+    if (piece.size() < kPageHeadBytes) return false;
+    const auto longest = firnlog::load<std::uint32_t>(piece.data());
+    const std::size_t count = firnlog::load<std::uint32_t>(piece.data() + 4);
     const bool in_order = firnlog::load<std::uint32_t>(piece.data() + 8) != 0;
-    if (piece.size() != 16 + count * sizeof(Entry)) return false;
+    const std::size_t long_values = firnlog::load<std::uint32_t>(piece.data() + 12);
+    piece = piece.subspan(kPageHeadBytes);
+    if (piece.size() < count * sizeof(Entry)) return false;
+    auto values = take_values(piece.subspan(count * sizeof(Entry)), long_values, moves);
+    if (!values) return false;
     std::vector<Entry> entries;
     entries.reserve(count);
-    for (std::size_t at = 16; at < piece.size(); at += sizeof(Entry)) {
+    std::size_t next = 0;
+    for (std::size_t at = 0; at < count * sizeof(Entry); at += sizeof(Entry)) {
         auto entry = Entry::from_halves(firnlog::load<std::uint64_t>(piece.data() + at),
                                         firnlog::load<std::uint64_t>(piece.data() + at + 8));
-        if (entry.empty() || entry.expires() || entry.type() != Type::string) return false;
-        entry.move_to(moves(entry.address()));
+        if (entry.empty() || entry.expires()) return false;
+        if (entry.type() == Type::big_string) {
+            if (next == values->size()) return false;
+            entry.point_at(Type::big_string, (*values)[next++].get());
+        } else if (entry.type() == Type::string) {
+            entry.move_to(moves(entry.address()));
+        } else {
+            return false;
+        }
         entries.push_back(entry);
     }
+    if (next != values->size()) return false;
+    longest_ = std::max(longest_, longest);
     fields_.fill(entries, in_order);
+    for (auto& value : *values) {
+        ++long_values_;
+        pieces_ += value.release()->pieces.size();
+    }
     return true;
 }
 

@@ -21,19 +21,11 @@ using hashes::Pair;
 // HRANDFIELD with a negative count repeats fields, so the hash's size is no bound for its reply.
 constexpr std::int64_t kRepeatedMax = std::int64_t{1} << 24;
 
-// ---- What a hash may hold. A field is a record's key, and its value is a record's value.
-
-// Nothing: both fit. Else the error was answered.
-bool refuses(Call& call, std::string_view field, std::string_view value) {
-    if (field.size() > engine::kKeyBytesMax) {
-        call.error("ERR the field is longer than 65536 bytes");
-        return true;
-    }
-    if (value.size() > engine::kRecordValueMax) {
-        call.error("ERR the value of a field is longer than 1048576 bytes");
-        return true;
-    }
-    return false;
+// A field is a record's key. True if it is too long for one: the error was answered.
+bool refuses(Call& call, std::string_view field) {
+    if (field.size() <= engine::kKeyBytesMax) return false;
+    call.error("ERR the field is longer than 65536 bytes");
+    return true;
 }
 
 // ---- Setting.
@@ -68,7 +60,7 @@ Flow set_all(Call& call, bool counts) {
     std::vector<Pair> pairs;
     pairs.reserve(call.argc() / 2 - 1);
     for (std::size_t i = 2; i < call.argc(); i += 2) {
-        if (refuses(call, call.arg(i), call.arg(i + 1))) return Flow::done;
+        if (refuses(call, call.arg(i))) return Flow::done;
         pairs.push_back({.field = call.arg(i), .value = call.arg(i + 1)});
     }
     auto flow = Flow::done;
@@ -81,7 +73,7 @@ Flow hset(Call& call) { return set_all(call, true); }
 Flow hmset(Call& call) { return set_all(call, false); }
 
 Flow hsetnx(Call& call) {
-    if (refuses(call, call.arg(2), call.arg(3))) return Flow::done;
+    if (refuses(call, call.arg(2))) return Flow::done;
     const auto known = hashes::has(call.session, call.arg(1), call.arg(2));
     if (!known) return call.stop(known.error());
     if (*known) return call.integer(0);
@@ -94,10 +86,11 @@ Flow hsetnx(Call& call) {
 Flow hincrby(Call& call) {
     const auto amount = text::parse_i64(call.arg(3));
     if (!amount) return call.error(kNotAnInteger);
-    if (refuses(call, call.arg(2), {})) return Flow::done;
-    const auto old = hashes::get(call.session, call.arg(1), call.arg(2));
+    if (refuses(call, call.arg(2))) return Flow::done;
+    const auto old = hashes::find(call.session, call.arg(1), call.arg(2));
     if (!old) return call.stop(old.error());
-    const auto number = *old ? text::parse_i64(**old) : 0;
+    // Of a long value the first piece, which is no number either.
+    const auto number = *old ? text::parse_i64((*old)->text) : 0;
     if (!number) return call.error("ERR hash value is not an integer");
     std::int64_t sum = 0;
     if (__builtin_add_overflow(*number, *amount, &sum))
@@ -116,10 +109,10 @@ Flow hincrbyfloat(Call& call) {
     if (!amount) return call.error("ERR value is not a valid float");
     // Not false for what is infinite.
     if (!(*amount - *amount == 0.0L)) return call.error("ERR value is NaN or Infinity");
-    if (refuses(call, call.arg(2), {})) return Flow::done;
-    const auto old = hashes::get(call.session, call.arg(1), call.arg(2));
+    if (refuses(call, call.arg(2))) return Flow::done;
+    const auto old = hashes::find(call.session, call.arg(1), call.arg(2));
     if (!old) return call.stop(old.error());
-    const auto number = *old ? text::parse_long_double(**old) : 0.0L;
+    const auto number = *old ? text::parse_long_double((*old)->text) : 0.0L;
     if (!number) return call.error("ERR hash value is not a float");
     const auto sum = *number + *amount;
     if (!(sum - sum == 0.0L)) return call.error("ERR increment would produce NaN or Infinity");
@@ -150,17 +143,32 @@ std::optional<std::optional<engine::Item>> find(Call& call, Flow& flow) {
     return std::nullopt;
 }
 
+// A long value is read straight into the reply. An error has written nothing.
+engine::Expected<void> answer(Call& call, const hashes::Value& value) {
+    if (value.pieces == nullptr) {
+        call.out.bulk(value.text);
+        return {};
+    }
+    const auto before = call.out.out().size();
+    const auto room = call.out.bulk_room(value.size());
+    // Lost for want of memory: the connection ends.
+    if (room.size() != value.size()) return {};
+    auto done = hashes::copy(call.session, *value.pieces, room);
+    if (!done) call.out.out().truncate(before);
+    return done;
+}
+
 Flow hget(Call& call) {
     auto flow = Flow::done;
     const auto item = find(call, flow);
     if (!item) return flow;
-    const auto value = hashes::get(call.session, call.arg(1), call.arg(2));
+    const auto value = hashes::find(call.session, call.arg(1), call.arg(2));
     if (!value) return call.stop(value.error());
-    count_lookup(call, call.arg(1), item->has_value());
-    if (*value)
-        call.out.bulk(**value);
-    else
+    if (!*value)
         call.out.null();
+    else if (const auto done = answer(call, **value); !done)
+        return call.stop(done.error());
+    count_lookup(call, call.arg(1), item->has_value());
     return Flow::done;
 }
 
@@ -217,7 +225,7 @@ Flow hstrlen(Call& call) {
     auto flow = Flow::done;
     const auto item = find(call, flow);
     if (!item) return flow;
-    const auto value = hashes::get(call.session, call.arg(1), call.arg(2));
+    const auto value = hashes::find(call.session, call.arg(1), call.arg(2));
     if (!value) return call.stop(value.error());
     count_lookup(call, call.arg(1), item->has_value());
     return call.integer(*value ? static_cast<std::int64_t>((*value)->size()) : 0);

@@ -26,7 +26,7 @@ std::size_t element_bytes(const engine::HashBody& body, std::size_t samples) {
     (void)body.fields().scan(0, samples == 0 ? body.size() : samples, some);
     if (some.empty()) return 0;
     std::size_t bytes = 0;
-    for (const auto* entry : some) bytes += entry->size_hint();
+    for (const auto* entry : some) bytes += engine::HashBody::record_bytes(*entry);
     return bytes * body.size() / some.size();
 }
 

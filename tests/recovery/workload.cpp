@@ -89,6 +89,16 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     if (!subject.patch("big", 65'990, text(40))) return false;
     if (!subject.patch("sparse", 90'000, text(3))) return false;
     if (!subject.sync()) return false;
+    // Values of hashes in pieces: made, copied, over a short one and over a long one, gone.
+    if (!subject.hash_set("hash:long", "f", text(66'000))) return false;
+    if (!subject.hash_set("hash:long", "g", text(30))) return false;
+    if (!subject.copy("hash:long", "hash:copy")) return false;
+    if (!subject.hash_set("hash:long", "f", text(70'000))) return false;
+    if (!subject.sync()) return false;
+    if (!subject.hash_set("hash:long", "f", text(20))) return false;
+    if (!subject.hash_set("hash:long", "g", text(68'000))) return false;
+    if (!subject.hash_remove("hash:long", "g")) return false;
+    if (!subject.sync()) return false;
     world.phase("image");
     if (!subject.checkpoint([&] {
             subject.select(2);
@@ -106,12 +116,17 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
             subject.kick();
         }
     }
+    // The segments that lie ready are taken, so that others are made behind the sync.
+    while (subject.engine().supply.ready().count != 0)
+        if (!subject.set(key(), text(rng.between(2000, 6000)))) return false;
     if (!subject.sync()) return false;
     world.phase("release");
     while (subject.engine().work() && !world.crashed()) {
     }
     world.phase("image");
     if (!subject.checkpoint(change)) return false;
+    // Stays to the end, while what lies around it dies: its pieces are moved one by one.
+    if (!subject.hash_set("hash:kept", "long", text(66'000))) return false;
     // Nearly everything is written anew: what stays in use of a segment is moved to a packed one,
     // and the segment goes with the checkpoint that lets go of the last one that led there.
     for (int round = 0; round < 5; ++round) {
@@ -123,9 +138,14 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
             if (i % 3 == 0 && !subject.set("keep:" + name, text(rng.between(1, 3000))))
                 return false;
             if (i % 5 == 0 && !subject.hash_set("hash:keep", name, text(100))) return false;
+            if (i == 7 && round % 2 == 0 &&
+                !subject.hash_set("hash:" + name, "long", text(rng.between(65'537, 80'000))))
+                return false;
             if (i % 9 == 0 && !subject.patch("big", rng.below(60'000), text(50))) return false;
         }
         if (!subject.remove("keep:0." + std::to_string(3 * round))) return false;
+        if (round == 3 && !subject.hash_set("hash:0.7", "long", text(20))) return false;
+        if (round == 4 && !subject.hash_remove("hash:2.7", "long")) return false;
         if (!subject.sync()) return false;
         while (subject.engine().work() && !world.crashed()) {
         }

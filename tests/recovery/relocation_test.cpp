@@ -1,0 +1,114 @@
+// What is in use outlives the file it was written to: the walk moves it, record by record.
+
+#include <boost/test/unit_test.hpp>
+#include <set>
+#include <string>
+
+#include "tests/recovery/lived.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::World;
+
+// Files in which a long value is less than half.
+OpenOptions roomy_options() {
+    auto options = small_options(false);
+    options.engine.supply.bytes_first = 512 * 1024;
+    options.engine.supply.bytes_max = 512 * 1024;
+    return options;
+}
+
+const engine::HashBody::LongValue* long_value(Subject& subject, std::string_view key,
+                                              std::string_view field) {
+    engine::Session session(subject.engine());
+    session.begin({&key, 1}, 0);
+    const auto item = session.look(key, engine::Type::hash);
+    BOOST_REQUIRE(item.has_value());
+    BOOST_REQUIRE(item->has_value());
+    const auto& body = std::get<engine::HashBody>((*item)->object->body);
+    const auto* entry = body.fields().find(session.tag(field));
+    (void)session.end();
+    BOOST_REQUIRE(entry != nullptr);
+    return engine::HashBody::long_value(*entry);
+}
+
+// The files that the value's pieces lie in.
+std::set<engine::FileNumber> files_of(Subject& subject) {
+    std::set<engine::FileNumber> found;
+    for (const auto& piece : long_value(subject, "hash", "long")->pieces)
+        found.insert(piece.address.file());
+    return found;
+}
+
+std::string text(sim::Rng& rng, std::size_t bytes) {
+    std::string made(bytes, '\0');
+    for (auto& byte : made) byte = static_cast<char>('a' + rng.below(26));
+    return made;
+}
+
+// All around it dies, and the walk has seen it.
+void overwrite(Subject& subject, sim::Rng& rng) {
+    for (int round = 0; round < 5; ++round) {
+        for (int i = 0; i < 150; ++i) {
+            BOOST_REQUIRE(subject.set("filler:" + std::to_string(i % 7), text(rng, 6000)));
+            // The supply goes in step with what is written: full segments are sealed meanwhile.
+            subject.engine().work();
+            subject.kick();
+        }
+        BOOST_REQUIRE(subject.sync());
+        while (subject.engine().work()) {
+        }
+        BOOST_REQUIRE(subject.checkpoint([] { return true; }));
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(relocation)
+
+BOOST_AUTO_TEST_CASE(a_value_in_pieces_outlives_the_files_it_was_written_to) {
+    World world{{.seed = seed_or(1)}};
+    sim::Rng rng{seed_or(1)};
+    auto store = open(world.files(), world.clock(), roomy_options());
+    BOOST_REQUIRE(store.has_value());
+    auto subject = std::make_unique<Subject>(world, std::move(*store));
+    BOOST_REQUIRE(subject->hash_set("hash", "short", "beside it"));
+    BOOST_REQUIRE(subject->hash_set("hash", "long", text(rng, 100'000)));
+    BOOST_REQUIRE(subject->sync());
+    const auto pieces = long_value(*subject, "hash", "long")->pieces.size();
+    BOOST_REQUIRE_GE(pieces, 7U);
+    const auto written_to = files_of(*subject);
+    overwrite(*subject, rng);
+    const auto moved_to = files_of(*subject);
+    for (const auto number : moved_to) {
+        BOOST_TEST(!written_to.contains(number));
+        BOOST_TEST(subject->engine().segments().find(number)->packed);
+    }
+    // More than one of them, so that pieces of one value came apart.
+    BOOST_TEST(moved_to.size() > 1U);
+    for (const auto number : written_to)
+        BOOST_TEST(subject->engine().segments().find(number) == nullptr);
+    BOOST_TEST(digest(read_all(subject->engine(), 4)) == digest(subject->model()));
+
+    // What a start makes of it, and what a new value does to what was moved.
+    const auto model = digest(subject->model());
+    subject.reset();
+    world.crash_now();
+    world.restart(sim::Cut::random, rng);
+    store = open(world.files(), world.clock(), roomy_options());
+    BOOST_REQUIRE(store.has_value());
+    subject = std::make_unique<Subject>(world, std::move(*store));
+    BOOST_TEST(digest(read_all(subject->engine(), 4)) == model);
+    BOOST_TEST(long_value(*subject, "hash", "long")->pieces.size() == pieces);
+    BOOST_TEST((files_of(*subject) == moved_to));
+    BOOST_REQUIRE(subject->hash_set("hash", "long", "short now"));
+    overwrite(*subject, rng);
+    for (const auto number : moved_to)
+        BOOST_TEST(subject->engine().segments().find(number) == nullptr);
+    BOOST_TEST(digest(read_all(subject->engine(), 4)) == digest(subject->model()));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
