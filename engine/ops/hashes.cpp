@@ -17,10 +17,11 @@ Expected<Pair> read_pair(Session& session, const Entry& entry) {
         if (!record) return tl::unexpected(record.error());
         return Pair{.field = record->key, .value = record->value};
     }
-    const auto& first = pieces->pieces.front();
-    const auto record = session.read(first.address, first.record_bytes);
     const auto out = session.buffer(pieces->bytes);
     if (auto copied = copy(session, *pieces, out); !copied) return tl::unexpected(copied.error());
+    // For its name, and after the others: what is cold is asked for once.
+    const auto& first = pieces->pieces.front();
+    const auto record = session.read(first.address, first.record_bytes);
     if (!record) return tl::unexpected(record.error());
     return Pair{.field = record->key, .value = {out.data(), out.size()}};
 }
