@@ -120,6 +120,9 @@ class Generator:
                 yield [b"SET", key, rng.choice(TEXTS)]
         if rng.random() < 0.05:
             yield [b"SET", b"long%d" % rng.randrange(2), rng.randbytes(8) * 9_000]
+        if rng.random() < 0.05:  # a value in pieces
+            key = b"%s%d" % (KEYS["hash"], rng.randrange(KEYS_OF_KIND))
+            yield [b"HSET", key, rng.choice(FIELDS), rng.randbytes(8) * rng.randint(8_000, 9_000)]
 
     def _kind(self, row):
         if row.group == "hash":
