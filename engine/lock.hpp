@@ -30,8 +30,8 @@ class TinyLock {
   private:
     void lock_slowly() noexcept {
         for (int spins = 0; spins < 200; ++spins) {
-            std::uint32_t seen = 0;
-            if (state_.compare_exchange_weak(seen, 1, std::memory_order_acquire)) return;
+            // Looked at before it is taken, for the holder needs the line to give it back.
+            if (state_.load(std::memory_order_relaxed) == 0 && try_lock()) return;
             __builtin_ia32_pause();
         }
         while (state_.exchange(2, std::memory_order_acquire) != 0)

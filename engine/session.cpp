@@ -17,15 +17,7 @@ void Session::begin(std::span<const std::string_view> keys, std::uint32_t databa
     ensure(!begun_, "one command at a time");
     begun_ = true;
     all_ = false;
-    effects_ = 0;
-    expired_ = 0;
-    batch_bytes_ = 0;
-    seen_ = {};
-    now_ms_ = engine_.now.ms();
-    keys_.clear();
-    others_.clear();
-    locked_.clear();
-    cold_.clear();
+    forget();
     auto& keyspace = engine_.keyspace();
     for (const auto key : keys) {
         keys_.push_back(identify(key));
@@ -37,6 +29,20 @@ void Session::begin(std::span<const std::string_view> keys, std::uint32_t databa
     }
 }
 
+void Session::forget() {
+    effects_ = 0;
+    expired_ = 0;
+    batch_bytes_ = 0;
+    seen_ = {};
+    written_ = {};
+    one_batch_ = false;
+    now_ms_ = engine_.now.ms();
+    keys_.clear();
+    others_.clear();
+    locked_.clear();
+    cold_.clear();
+}
+
 Session::Key Session::identify(std::string_view name) {
     for (auto i = next_ahead_; i < ahead_.size(); ++i) {
         if (ahead_[i].name.data() != name.data() || ahead_[i].name.size() != name.size()) continue;
@@ -46,45 +52,49 @@ Session::Key Session::identify(std::string_view name) {
     return {.name = name, .tag = engine_.keyspace().hasher.tag(name), .stripe = stripe_of(name)};
 }
 
-void Session::look_ahead(std::span<const Ahead> keys, std::uint32_t database, bool alone) {
+void Session::look_ahead(std::span<const Ahead> keys, std::uint32_t database) {
     forget_ahead();
     auto& keyspace = engine_.keyspace();
     for (const auto& [key, reads] : keys) {
         ahead_.push_back({.name = key, .tag = keyspace.hasher.tag(key), .stripe = stripe_of(key)});
-        __builtin_prefetch(&keyspace.stripe(ahead_.back().stripe), 1);
+        const auto stripe = ahead_.back().stripe;
+        __builtin_prefetch(&keyspace.stripe(stripe), 1);
+        // Of the keys before; where these lie is looked up under the lock.
+        if (maps_ != nullptr) __builtin_prefetch(maps_ + stripe, 1);
     }
-    // Without the stripe's lock the database's space may go away: so only where nobody else runs.
-    if (!alone) return;
-    const auto& space = keyspace.space_of(database);
-    for (const auto& key : ahead_) __builtin_prefetch(&space.stripes[key.stripe], 1);
-    for (const auto& key : ahead_) space.stripes[key.stripe].prefetch_page(key.tag);
-    for (const auto& key : ahead_) space.stripes[key.stripe].prefetch_slot(key.tag);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-        if (!keys[i].reads) continue;
-        const auto& key = ahead_[i];
-        const auto* entry = space.stripes[key.stripe].find(key.tag);
-        if (entry == nullptr || entry->type() != Type::string) continue;
-        const auto* segment = engine_.segments().find(entry->address().file());
-        if (segment == nullptr) continue;
-        const auto* bytes = segment->place().bytes + entry->address().offset();
-        for (std::size_t at = 0; at < std::min<std::size_t>(entry->size_hint(), 256); at += 64)
-            __builtin_prefetch(bytes + at);
-    }
+    // What each step fetches the next one reads. A stripe that somebody else holds is left out.
+    const auto with_map = [&](const Key& key, auto&& step) {
+        auto& lock = keyspace.stripe(key.stripe).lock;
+        if (!lock.try_lock()) return;
+        if (const auto* space = keyspace.find_space(database)) {
+            maps_ = space->stripes;
+            step(maps_[key.stripe]);
+        }
+        lock.unlock();
+    };
+    for (const auto& key : ahead_)
+        with_map(key, [&](const TagMap& map) { map.prefetch_page(key.tag); });
+    for (const auto& key : ahead_)
+        with_map(key, [&](const TagMap& map) { map.prefetch_slot(key.tag); });
+    for (std::size_t i = 0; i < keys.size(); ++i)
+        if (const auto& key = ahead_[i]; keys[i].reads)
+            with_map(key, [&](const TagMap& map) { prefetch_record(map.find(key.tag)); });
+}
+
+void Session::prefetch_record(const Entry* entry) const {
+    if (entry == nullptr || entry->type() != Type::string) return;
+    const auto* segment = engine_.segments().find(entry->address().file());
+    if (segment == nullptr) return;
+    const auto* bytes = segment->place().bytes + entry->address().offset();
+    for (std::size_t at = 0; at < std::min<std::size_t>(entry->size_hint(), 256); at += 64)
+        __builtin_prefetch(bytes + at);
 }
 
 void Session::begin_all(std::uint32_t database) {
     ensure(!begun_, "one command at a time");
     begun_ = true;
     all_ = true;
-    effects_ = 0;
-    expired_ = 0;
-    batch_bytes_ = 0;
-    seen_ = {};
-    now_ms_ = engine_.now.ms();
-    keys_.clear();
-    others_.clear();
-    locked_.clear();
-    cold_.clear();
+    forget();
     engine_.keyspace().lock_all();
     select(database);
 }
@@ -131,20 +141,21 @@ bool Session::add_strays() {
 
 Lsn Session::end() {
     ensure(begun_, "a session ends once");
-    Lsn gate = seen_;
-    auto& tail = engine_.log.tail;
-    if (batch_open_) {
-        const auto end = tail.close_batch();
-        tail.lock.unlock();
-        batch_open_ = false;
-        if (effects_ != 0) gate = std::max(gate, end);
-    }
+    if (batch_open_) close_batch();
     if (all_)
         engine_.keyspace().unlock_all();
     else
         unlock_stripes();
     begun_ = false;
-    return gate;
+    return std::max(seen_, written_);
+}
+
+void Session::close_batch() {
+    auto& tail = engine_.log.tail;
+    const auto end = tail.close_batch();
+    tail.lock.unlock();
+    batch_open_ = false;
+    if (effects_ != 0) written_ = end;
 }
 
 void Session::reset() {
@@ -283,10 +294,16 @@ void Session::saw_everything() {
 }
 
 Expected<void> Session::reserve(std::size_t bytes, std::size_t records, bool shrinks) {
+    ensure(batch_open_ || changes() == 0, "what a session changes is one batch");
+    return add_room(bytes, records, shrinks);
+}
+
+Expected<void> Session::add_room(std::size_t bytes, std::size_t records, bool shrinks) {
     const auto need = bytes + records * kRecordOverheadMax;
     if (batch_bytes_ + need > engine_.options.batch_bytes_max) return tl::unexpected(Stop::too_big);
     if (auto room = prepare(need, shrinks); !room) return room;
     batch_bytes_ += need;
+    records_to_come_ += records;
     return {};
 }
 
@@ -313,6 +330,7 @@ Expected<void> Session::prepare(std::size_t need, bool shrinks) {
     if (opens) {
         log.tail.open_batch();
         batch_open_ = true;
+        records_to_come_ = 0;
     }
     return {};
 }
@@ -321,15 +339,16 @@ void Session::emit(const Record& record, const Keyspace::Known& known,
                    std::uint32_t database) noexcept {
     ensure(batch_open_, "room is reserved before an effect");
     const auto appended = engine_.log.tail.append(record);
+    ++effects_;
+    if (records_to_come_ != 0 && --records_to_come_ == 0 && !one_batch_) close_batch();
     engine_.keyspace().apply(
         record, {.address = appended.address, .bytes = record_bytes(record), .lsn = appended.lsn},
         known);
-    ++effects_;
     if (known.space != nullptr) engine_.keyspace().touch(database, known.tag, known.stripe);
 }
 
 Expected<void> Session::expire(const Key& key, std::uint32_t database) {
-    if (auto room = reserve(key.name.size(), 1, true); !room) return room;
+    if (auto room = add_room(key.name.size(), 1, true); !room) return room;
     auto& space = space_of(database);
     emit({.kind = Kind::tombstone,
           .flags = RecordFlags::by_expiry,

@@ -6,10 +6,12 @@
 //                                                      └──> end(); the caller tries again later
 //
 // Everything is looked at and read before the first effect; reserve() is the last thing that can
-// refuse, and from there nothing fails. The batch opens with the first reserve() and holds the
-// tail's lock until end(), so what a session emits is one atomic batch. Effects are seen by the
-// session at once. A key found expired is deleted first, as an effect of its own: whoever reports a
-// key expired has logged it.
+// refuse, and from there nothing fails. The batch opens with reserve() and holds the tail's lock
+// until the last of the reserved records is appended, at the latest until end(): what a session
+// changes is one atomic batch. The lock is mostly gone before the record is applied to the index;
+// what is applied to a stripe is in the order of the log all the same, for its lock is held all
+// along. Effects are seen by the session at once. A key found expired is deleted first, as a batch
+// of its own: whoever reports a key expired has logged it.
 //
 // end() tells the gate: the lsn that must be written or durable before a reply that rests on what
 // this session saw may leave. Views handed out live until reset(). Owned by one reactor, used again
@@ -87,19 +89,20 @@ class Session {
     [[nodiscard]] Engine& engine() { return engine_; }
 
     // Keys of commands to come: what looking them up will touch is fetched together, and their tags
-    // are known to the next begin(). `reads`: the record too. `alone`: no other thread changes the
-    // index now. The views live until forget_ahead(), which must come before their memory can hold
-    // anything else.
+    // are known to the next begin(). `reads`: the record too. The views live until forget_ahead(),
+    // which must come before their memory can hold anything else.
     struct Ahead {
         std::string_view key;
         bool reads = false;
     };
-    void look_ahead(std::span<const Ahead> keys, std::uint32_t database, bool alone);
+    void look_ahead(std::span<const Ahead> keys, std::uint32_t database);
     void forget_ahead() {
         ahead_.clear();
         next_ahead_ = 0;
     }
 
+    // What is emitted from here to end() is one batch, however often room is reserved for it.
+    void one_batch() { one_batch_ = true; }
     // Within EXEC or a script what is cold is read here and now, and counted.
     void may_wait(bool may) { may_wait_ = may; }
     // What stopped the session with Stop::cold, and where its bytes are to be handed in.
@@ -193,6 +196,10 @@ class Session {
     // An exception between log and index would leave them different: it ends the process.
     void emit(const Record& record, const Keyspace::Known& known, std::uint32_t database) noexcept;
     [[nodiscard]] Space& space_of(std::uint32_t database);
+    Expected<void> add_room(std::size_t bytes, std::size_t records, bool shrinks);
+    void prefetch_record(const Entry* entry) const;
+    void forget();  // what was of the command before
+    void close_batch();
 
     Engine& engine_;
     Scratch scratch_;
@@ -202,6 +209,7 @@ class Session {
     bool may_wait_ = false;
     std::uint32_t database_ = 0;
     Space* space_ = nullptr;
+    const TagMap* maps_ = nullptr;  // perhaps gone: a place to fetch from, not to read
     std::int64_t now_ms_ = 0;
     std::vector<Key> keys_;
     std::size_t next_key_ = 0;  // where key_of begins to search
@@ -212,7 +220,10 @@ class Session {
     std::vector<Stripe> locked_;
     std::vector<Cold> cold_;
     Lsn seen_;
+    Lsn written_;  // the end of the last batch with effects
+    bool one_batch_ = false;
     bool batch_open_ = false;
+    std::size_t records_to_come_ = 0;  // of those reserved in the open batch
     std::uint64_t effects_ = 0;
     std::uint64_t expired_ = 0;  // of the effects
     std::size_t batch_bytes_ = 0;

@@ -96,7 +96,7 @@ std::size_t Dispatcher::look_ahead(std::uint32_t database, std::string_view unre
     std::array<engine::Session::Ahead, kGroup> keys;
     for (std::size_t i = 0; i < found; ++i)
         keys[i] = {.key = found_keys[i].key, .reads = found_keys[i].reads};
-    session_.look_ahead(std::span(keys).first(found), database, server_.reactors().size() == 1);
+    session_.look_ahead(std::span(keys).first(found), database);
     return found;
 }
 

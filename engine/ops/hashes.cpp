@@ -268,7 +268,8 @@ Expected<std::size_t> set(Session& session, std::string_view key, std::span<cons
     const auto item = session.look(key, Type::hash);
     if (!item) return tl::unexpected(item.error());
     const auto cost = cost_of(pairs);
-    if (auto room = session.reserve(key.size() + cost.bytes, cost.records + 1); !room)
+    const auto records = cost.records + (*item ? 0 : 1);
+    if (auto room = session.reserve(key.size() + cost.bytes, records); !room)
         return tl::unexpected(room.error());
     Oid oid;
     std::size_t before = 0;
@@ -292,11 +293,12 @@ Expected<Removed> remove(Session& session, std::string_view key,
     if (!*item) return removed;
     std::size_t bytes = key.size();
     for (const auto field : fields) bytes += field.size();
-    if (auto room = session.reserve(bytes, fields.size() + 1, true); !room)
+    const auto& body = body_of(**item);
+    const std::size_t last = body.size() <= fields.size() ? 1 : 0;  // the key's own end, perhaps
+    if (auto room = session.reserve(bytes, fields.size() + last, true); !room)
         return tl::unexpected(room.error());
     session.saw((*item)->object->last_change);
     const auto oid = (*item)->object->oid;
-    const auto& body = body_of(**item);
     for (const auto field : fields) {
         if (body.fields().find(session.tag(field)) == nullptr) continue;
         ++removed.fields;

@@ -246,6 +246,7 @@ Flow exec(Call& call) {
         return Flow::done;
     }
     if (fetch_cold(call)) return Flow::again;
+    call.session.one_batch();
     if (const auto room = reserve_room(call); !room) return call.stop(room.error());
     const auto names = end_watches_locked(call);
     call.session.may_wait(true);

@@ -346,6 +346,56 @@ BOOST_AUTO_TEST_CASE(an_object_is_not_served_by_another_name_with_its_tag) {
     });
 }
 
+BOOST_AUTO_TEST_CASE(a_batch_is_over_with_the_last_record_it_reserved_and_others_may_write) {
+    Bench bench;
+    auto& tail = bench.engine.log.tail;
+    const auto before = tail.batch_end();
+    bench.session.begin(Keys{"key"}, 0);
+    BOOST_TEST(strings::set(bench.session, "key", "value").has_value());
+    const auto end = tail.batch_end();
+    BOOST_TEST(end.value > before.value);
+    BOOST_REQUIRE(tail.lock.try_lock());
+    tail.lock.unlock();
+    // What others write meanwhile, in other stripes, is not what this reply waits for.
+    Session other(bench.engine);
+    other.begin(Keys{"another"}, 0);
+    BOOST_TEST(strings::set(other, "another", "value").has_value());
+    BOOST_TEST(other.end().value > end.value);
+    BOOST_TEST(bench.session.end().value == end.value);
+}
+
+BOOST_AUTO_TEST_CASE(one_batch_stays_open_to_the_end_however_often_room_is_reserved) {
+    Bench bench;
+    auto& tail = bench.engine.log.tail;
+    const auto before = tail.batch_end();
+    bench.session.begin(Keys{"a", "b"}, 0);
+    bench.session.one_batch();
+    for (const std::string_view key : {"a", "b"}) {
+        BOOST_TEST(strings::set(bench.session, key, "value").has_value());
+        BOOST_TEST(!tail.lock.try_lock());
+        BOOST_TEST(tail.batch_end().value == before.value);
+    }
+    const auto gate = bench.session.end();
+    BOOST_TEST(gate.value == tail.batch_end().value);
+    BOOST_TEST(gate.value > before.value);
+}
+
+BOOST_AUTO_TEST_CASE(a_key_found_expired_goes_in_a_batch_before_what_the_command_changes) {
+    Bench bench;
+    auto& session = bench.session;
+    bench.set("key", 0, 1);
+    const auto records = bench.engine.log.tail.records();
+    session.begin(Keys{"key"}, 0);
+    BOOST_TEST(!session.look("key").value().has_value());
+    BOOST_TEST(bench.engine.log.tail.records() == records + 1);
+    BOOST_TEST(session.changes() == 0);
+    BOOST_TEST(strings::set(session, "key", "value").has_value());
+    BOOST_TEST(session.changes() == 1);
+    const auto gate = session.end();
+    BOOST_TEST(gate.value == bench.engine.log.tail.batch_end().value);
+    BOOST_TEST(bench.engine.log.tail.records() == records + 2);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace firnlog::engine
