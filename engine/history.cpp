@@ -18,10 +18,14 @@ constexpr std::uint64_t kNearBytes = std::uint64_t{1} << 30;
     return manifest.checkpoints.size() + (manifest.has_beginning() ? 1 : 0);
 }
 
-// The oldest base goes. The next one is there: there are more than kBasesMin of them.
+// The oldest base goes. The next one is there: there are more than kBasesMin of them. A checkpoint
+// of a store into which nothing was written yet is taken at the beginning; of these two the
+// beginning is the base that costs nothing.
 void drop_oldest(Manifest& manifest) {
-    if (!manifest.has_beginning()) manifest.checkpoints.erase(manifest.checkpoints.begin());
-    manifest.first_lsn = manifest.checkpoints.front().lo;
+    auto& entries = manifest.checkpoints;
+    const bool begins_twice = manifest.has_beginning() && entries.front().lo <= manifest.first_lsn;
+    if (begins_twice || !manifest.has_beginning()) entries.erase(entries.begin());
+    if (!begins_twice) manifest.first_lsn = entries.front().lo;
 }
 
 // When the base that would be the oldest one then was taken.

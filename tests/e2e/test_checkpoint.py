@@ -78,6 +78,18 @@ class Checkpoints(unittest.TestCase):
                 self.assertEqual(info(client)["rdb_saves"], "4")
                 self.assertEqual(len(files(server, ".ckpt")), 2)
 
+    def test_a_store_without_keys_takes_one_after_the_other(self):
+        for window in ("0", "24h"):
+            with harness.firnlog("--save", "", "--retain", window) as server:
+                with server.connect() as client:
+                    for key in (None, None, None, "a", "b", "c"):
+                        if key:
+                            client.ask("SET", key, "v")
+                        self.assertEqual(client.ask("SAVE"), b"+OK\r\n")
+                server.restart()
+                with server.connect() as client:
+                    self.assertEqual(client.value("MGET", "a", "b", "c"), [b"v"] * 3)
+
     def test_a_damaged_one_is_left_out_told_of_and_taken_anew(self):
         rng = random.Random(SEED)
         with harness.firnlog("--save", "") as server:

@@ -73,6 +73,32 @@ BOOST_AUTO_TEST_CASE(the_stores_beginning_is_a_base_until_two_checkpoints_are_th
     BOOST_TEST(unneeded(store.manifest, store.files).empty());
 }
 
+BOOST_AUTO_TEST_CASE(checkpoints_of_a_store_without_keys_go_before_its_beginning) {
+    Store store(2);
+    for (const FileNumber number : {500U, 501U})
+        store.manifest.checkpoints.insert(
+            store.manifest.checkpoints.begin(),
+            {.number = number, .lo = kFirstLsn, .hi = kFirstLsn, .bytes = 1000, .taken_us = 1});
+    BOOST_TEST(history_bytes(store.manifest, store.files) != 0U);
+    const auto gone = let_go(store.manifest, store.files, kNone, store.now_us());
+    BOOST_TEST(gone.size() == 2U);
+    BOOST_REQUIRE(store.manifest.checkpoints.size() == 2U);
+    BOOST_TEST((store.manifest.first_lsn == store.manifest.checkpoints[0].lo));
+    BOOST_TEST(!store.manifest.has_beginning());
+}
+
+BOOST_AUTO_TEST_CASE(the_beginning_is_the_older_of_two_bases_when_the_first_checkpoint_is_empty) {
+    Store store(1);
+    store.manifest.checkpoints.insert(
+        store.manifest.checkpoints.begin(),
+        {.number = 500, .lo = kFirstLsn, .hi = kFirstLsn, .bytes = 1000, .taken_us = 1});
+    const auto gone = let_go(store.manifest, store.files, kNone, store.now_us());
+    BOOST_REQUIRE(gone.size() == 1U);
+    BOOST_TEST(gone[0] == 500U);
+    BOOST_TEST(store.manifest.has_beginning());
+    BOOST_TEST(store.manifest.checkpoints.size() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(every_moment_of_the_window_has_a_base) {
     for (std::size_t hours = 2; hours < 80; ++hours) {
         Store store(hours);
