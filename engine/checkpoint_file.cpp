@@ -63,7 +63,8 @@ Result<void> CheckpointWriter::finish(Lsn lo, Lsn hi, std::uint64_t keys) {
                               .blobs = directory_.size() / kBlobEntryBytes,
                               .lo = lo,
                               .hi = hi,
-                              .keys = keys};
+                              .keys = keys,
+                              .counted = true};
     trailer.directory_crc =
         blob_crc(directory_, store_id_, header_.number, trailer.directory_offset);
     buffer_.insert(buffer_.end(), directory_.begin(), directory_.end());
@@ -161,7 +162,20 @@ Result<Bytes> CheckpointReader::blob(std::size_t i) {
     const auto& entry = blobs_[i];
     auto bytes = read(entry.offset, entry.length);
     if (!bytes) return bytes;
-    if (blob_crc(*bytes, store_id_, number_, entry.offset) != entry.crc)
+    return verified(entry, *bytes);
+}
+
+Result<Bytes> CheckpointReader::blob(const BlobEntry& entry, std::vector<std::byte>& into) const {
+    into.resize(entry.length);
+    const auto got = files_.read(fd_, entry.offset, into);
+    if (!got) return fail(got);
+    if (*got != into.size())
+        return damaged(number_, entry.offset + *got, "read a checkpoint: it is cut short");
+    return verified(entry, into);
+}
+
+Result<Bytes> CheckpointReader::verified(const BlobEntry& entry, Bytes bytes) const {
+    if (blob_crc(bytes, store_id_, number_, entry.offset) != entry.crc)
         return damaged(number_, entry.offset, "read a checkpoint: a blob's checksum does not fit");
     return bytes;
 }

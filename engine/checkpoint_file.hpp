@@ -5,7 +5,7 @@
 //                                 └─ abandon: the file goes
 //
 // Neither keeps more than about a MiB in memory, beside the directory. Nothing here is trusted
-// before its checksum has been found right. One thread.
+// before its checksum has been found right. One thread, but where something else is said.
 
 #include <memory>
 #include <string>
@@ -72,12 +72,15 @@ class CheckpointReader {
 
     // One blob, verified; the view lives until the next call. Going on in order reads ahead.
     Result<Bytes> blob(std::size_t i);
+    // The same, into memory of the caller's; any thread, and not of a direct file.
+    Result<Bytes> blob(const BlobEntry& entry, std::vector<std::byte>& into) const;
 
   private:
     CheckpointReader(io::Files& files, FileNumber number, const StoreId& store_id, int fd)
         : files_(files), number_(number), store_id_(store_id), fd_(fd) {}
     Result<void> read_frame();
     Result<Bytes> read(std::uint64_t offset, std::uint64_t length);
+    [[nodiscard]] Result<Bytes> verified(const BlobEntry& entry, Bytes bytes) const;
 
     io::Files& files_;
     const FileNumber number_;

@@ -14,6 +14,7 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
       store_id(parts.start.store_id),
       segments_(std::move(parts.segments)),
       keyspace_(std::move(parts.keyspace)),
+      loader_(std::move(parts.loader)),
       departed_(files),
       manifest_(std::move(parts.manifest)),
       supply(files, clock, *segments_, parts.next_file, options.supply,
@@ -58,8 +59,35 @@ bool Engine::work() {
     bool supplied = false;
     constexpr int kPiecesAStep = 8;
     for (int pieces = 0; pieces < kPiecesAStep && supply.work(); ++pieces) supplied = true;
+    const bool loaded = loader_ != nullptr && bring_in();
     const bool walked = walk.step();
-    return keyspace_->release_some() || supplied || walked;
+    return keyspace_->release_some() || supplied || loaded || walked;
+}
+
+// What of the index still waits in the checkpoint.
+bool Engine::bring_in() {
+    if (!loader_->done()) {
+        // A walk that somebody waits for begins when every stripe is there.
+        const bool moved = loader_->step(clock_, walk.status().asked);
+        if (moved && !loader_->done()) tell(IndexEvent::loading);
+        if (loader_->done()) tell(keyspace_->lost() == 0 ? IndexEvent::whole : IndexEvent::lost);
+        return moved;
+    }
+    switch (loader_->mend(clock_, stopping_)) {
+        case Loader::Mending::idle:
+        case Loader::Mending::running:
+            return false;
+        case Loader::Mending::done:
+            // What the next start begins with is to be sound.
+            walk.distrust(loader_->checkpoint());
+            (void)walk.request(true, false);
+            tell(IndexEvent::mended);
+            return true;
+        case Loader::Mending::failed:
+            tell(IndexEvent::not_mended);
+            return true;
+    }
+    return false;
 }
 
 // While all of the log fits into half of the memory it stays in the page cache, and nobody pays for
@@ -88,7 +116,8 @@ Result<void> Engine::start_worker() {
             } catch (const std::bad_alloc&) {
                 // What it was about to do waits for memory.
             }
-            if (!more) supply.wait(walk.busy() ? kBusyUs : kIdleUs);
+            const bool loading = loader_ != nullptr && !loader_->done();
+            if (!more) supply.wait(walk.busy() || loading ? kBusyUs : kIdleUs);
         }
     });
     if (!started) return fail(started);

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "engine/index/keyspace.hpp"
+#include "engine/loader.hpp"
 #include "engine/log/log.hpp"
 #include "engine/log/reader.hpp"
 #include "engine/log/segments.hpp"
@@ -39,6 +40,7 @@ struct EngineOptions {
 struct EngineParts {
     std::unique_ptr<Segments> segments;
     std::unique_ptr<Keyspace> keyspace;
+    std::unique_ptr<Loader> loader;  // null: every stripe is there
     LogStart start;
     FileNumber next_file = 1;
     Manifest manifest;
@@ -60,6 +62,7 @@ class Engine {
     // Made first, gone last: everything points into them.
     std::unique_ptr<Segments> segments_;
     std::unique_ptr<Keyspace> keyspace_;
+    std::unique_ptr<Loader> loader_;
     Departed departed_;
     Manifest manifest_;
 
@@ -74,7 +77,12 @@ class Engine {
     // The worker's while it runs; nobody's but the last owner's afterwards.
     [[nodiscard]] Manifest& manifest() { return manifest_; }
     [[nodiscard]] Keyspace& keyspace() { return *keyspace_; }
+    [[nodiscard]] const Keyspace& keyspace() const { return *keyspace_; }
     [[nodiscard]] const Segments& segments() const { return *segments_; }
+    // What went wrong with the index since the start, if anything did. Any thread.
+    [[nodiscard]] std::optional<Error> index_fault() const {
+        return loader_ == nullptr ? std::nullopt : loader_->fault();
+    }
 
     // Makes the first segments ready, here and now. Before the first write.
     Result<void> prepare();
@@ -91,11 +99,18 @@ class Engine {
         std::atomic<std::uint64_t> expired{0};
     };
     Counters counters;
+    enum class IndexEvent : std::uint8_t { loading, whole, lost, mended, not_mended };
+    // How the part of the index that waited fares; on the worker. Set before it starts.
+    std::function<void(IndexEvent)> on_index;
     // A record's bytes were found damaged: for the operator's log. Any thread; set before sessions.
     std::function<void(Address, Lsn)> on_corrupt;
 
   private:
     void watch_memory();
+    bool bring_in();
+    void tell(IndexEvent event) const {
+        if (on_index) on_index(event);
+    }
 
     io::Files& files_;
     io::Clock& clock_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 
 #include "engine/engine.hpp"
 
@@ -13,23 +14,11 @@ constexpr std::size_t kRecordOverheadMax = 48;
 
 }  // namespace
 
-void Session::begin(std::span<const std::string_view> keys, std::uint32_t database) {
+void Session::start(bool all) {
     ensure(!begun_, "one command at a time");
     begun_ = true;
-    all_ = false;
-    forget();
-    auto& keyspace = engine_.keyspace();
-    for (const auto key : keys) {
-        keys_.push_back(identify(key));
-        locked_.push_back(keys_.back().stripe);
-    }
-    lock_stripes();
-    select(database);
-    while (keyspace.has_strays() && add_strays()) {
-    }
-}
-
-void Session::forget() {
+    all_ = all;
+    lack_.reset();
     effects_ = 0;
     expired_ = 0;
     batch_bytes_ = 0;
@@ -41,6 +30,29 @@ void Session::forget() {
     others_.clear();
     locked_.clear();
     cold_.clear();
+}
+
+// Locks are held, so that an exception must not leave from here.
+std::optional<Stop> Session::fetch(Stripe number) {
+    try {
+        if (engine_.keyspace().fetch(number)) return std::nullopt;
+        return why_lost(engine_.keyspace());
+    } catch (const std::bad_alloc&) {
+        return Stop::no_memory;
+    }
+}
+
+void Session::begin(std::span<const std::string_view> keys, std::uint32_t database) {
+    start(false);
+    const auto& keyspace = engine_.keyspace();
+    for (const auto key : keys) {
+        keys_.push_back(identify(key));
+        locked_.push_back(keys_.back().stripe);
+    }
+    lock_stripes();
+    select(database);
+    while (keyspace.has_strays() && add_strays()) {
+    }
 }
 
 Session::Key Session::identify(std::string_view name) {
@@ -90,12 +102,11 @@ void Session::prefetch_record(const Entry* entry) const {
         __builtin_prefetch(bytes + at);
 }
 
-void Session::begin_all(std::uint32_t database) {
-    ensure(!begun_, "one command at a time");
-    begun_ = true;
-    all_ = true;
-    forget();
+void Session::begin_all(std::uint32_t database, std::span<const std::string_view> keys) {
+    start(true);
     engine_.keyspace().lock_all();
+    for (const auto key : keys)
+        if (const auto lack = fetch(stripe_of(key))) lack_ = lack;
     select(database);
 }
 
@@ -111,6 +122,8 @@ void Session::lock_stripes() {
         locked_.erase(std::unique(locked_.begin(), locked_.end()), locked_.end());
     }
     for (const auto number : locked_) engine_.keyspace().stripe(number).lock.lock();
+    for (const auto number : locked_)
+        if (const auto lack = fetch(number)) lack_ = lack;
 }
 
 void Session::unlock_stripes() {
@@ -194,6 +207,8 @@ Object* Session::object(Oid oid) { return engine_.keyspace().find_object(oid); }
 Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t database) {
     const auto key = key_of(name);
     auto& space = space_of(database);
+    // Of those that begin() was told of, all or none can be looked at.
+    if (const auto lack = lack_ ? lack_ : fetch(key.stripe)) return tl::unexpected(*lack);
     const auto* entry = space.stripes[key.stripe].find(key.tag);
     saw(engine_.keyspace().last_pointing());
     if (entry == nullptr) {
@@ -309,6 +324,7 @@ Expected<void> Session::add_room(std::size_t bytes, std::size_t records, bool sh
 
 Expected<void> Session::prepare(std::size_t need, bool shrinks) {
     if (engine_.options.past) return tl::unexpected(Stop::io_error);
+    if (lack_) return tl::unexpected(*lack_);
     auto& log = engine_.log;
     const bool opens = !batch_open_;
     if (opens) log.tail.lock.lock();
@@ -338,6 +354,7 @@ Expected<void> Session::prepare(std::size_t need, bool shrinks) {
 void Session::emit(const Record& record, const Keyspace::Known& known,
                    std::uint32_t database) noexcept {
     ensure(batch_open_, "room is reserved before an effect");
+    ensure(engine_.keyspace().fetch_for(record, known), "what is changed is there");
     const auto appended = engine_.log.tail.append(record);
     ++effects_;
     if (records_to_come_ != 0 && --records_to_come_ == 0 && !one_batch_) close_batch();

@@ -41,10 +41,18 @@ enum class Stop : std::uint8_t {
     no_space,    // the disk is full
     io_error,    // the log takes no more writes since a failed write or sync
     too_big,     // more than one batch may hold
+    loading,     // its part of the index is damaged, and is made anew
+    lost,        // and that has failed so far
+    no_memory,   // its part of the index waits, and there is no memory to bring it in
 };
 
 template <class T>
 using Expected = tl::expected<T, Stop>;
+
+// Why a stripe is not to be had.
+[[nodiscard]] inline Stop why_lost(const Keyspace& keyspace) {
+    return keyspace.beyond_repair() ? Stop::lost : Stop::loading;
+}
 
 // A live key as it was found.
 struct Item {
@@ -74,7 +82,10 @@ class Session {
 
     // Locks the stripes of these keys (views must live until end()).
     void begin(std::span<const std::string_view> keys, std::uint32_t database);
-    void begin_all(std::uint32_t database);  // every stripe
+    // Every stripe; those of these keys are brought in.
+    void begin_all(std::uint32_t database, std::span<const std::string_view> keys = {});
+    // A key's part of the index is not there: nothing can be done but to end() it.
+    [[nodiscard]] std::optional<Stop> lack() const { return lack_; }
     // Unlocks; returns the gate. The session may begin again.
     Lsn end();
     // Gives back the memory of views, forgets warm bytes. After end().
@@ -185,8 +196,11 @@ class Session {
     };
     [[nodiscard]] const Key& key_of(std::string_view name);
     [[nodiscard]] Key identify(std::string_view name);
+    void start(bool all);
     void lock_stripes();
     void unlock_stripes();
+    // What keeps the stripe out, if anything does.
+    std::optional<Stop> fetch(Stripe number);
     // Objects may live in another stripe than their key's (after RENAME): lock that one too.
     bool add_strays();
     Expected<Record> read(Address address, std::size_t size_hint, Scratch& scratch);
@@ -198,7 +212,6 @@ class Session {
     [[nodiscard]] Space& space_of(std::uint32_t database);
     Expected<void> add_room(std::size_t bytes, std::size_t records, bool shrinks);
     void prefetch_record(const Entry* entry) const;
-    void forget();  // what was of the command before
     void close_batch();
 
     Engine& engine_;
@@ -207,6 +220,7 @@ class Session {
     bool begun_ = false;
     bool all_ = false;
     bool may_wait_ = false;
+    std::optional<Stop> lack_;
     std::uint32_t database_ = 0;
     Space* space_ = nullptr;
     const TagMap* maps_ = nullptr;  // perhaps gone: a place to fetch from, not to read

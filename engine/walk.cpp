@@ -154,7 +154,8 @@ bool Walk::step() {
         if (phase_ == Phase::idle) {
             // One that was asked for as the log failed begins all the same, to fail aloud.
             if (log_.failed() != 0 && !asked_) return false;
-            if (!due()) return false;
+            // Files may go when it ends, and what is not there leads into some of them.
+            if (!due() || !keyspace_.whole()) return false;
             const auto tail = log_.tail.batch_end();
             hurry_ = asked_hurry_ || pressed(tail - std::min(status_.hi, tail));
             asked_ = false;
@@ -277,6 +278,8 @@ Result<void> Walk::add(BlobEntry what, const PageImage& page) {
     }
     what.stamp = page.stamp;
     what.count = page.count;
+    what.expires = page.expires;
+    what.strays = page.strays;
     return writer_.add(what, page.bytes);
 }
 
@@ -396,8 +399,13 @@ Result<void> Walk::switch_over() {
         entry.files.push_back(file);
         entry.live.push_back(named_bytes_[file]);
     }
-    next.checkpoints.push_back(std::move(entry));
     next.retired = limbo_;
+    std::erase_if(next.checkpoints, [&](const CheckpointEntry& old) {
+        if (std::ranges::count(faulty_, old.number) == 0) return false;
+        next.retired.push_back(old.number);
+        return true;
+    });
+    next.checkpoints.push_back(std::move(entry));
     Window window;
     bool pinned = false;
     {

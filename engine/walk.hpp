@@ -88,6 +88,8 @@ class Walk {
     [[nodiscard]] bool busy() const { return phase_ != Phase::idle; }
     // Lets go of a walk that has not ended. The worker has stopped.
     void abandon();
+    // A checkpoint turned out to be damaged: the next one takes its place.
+    void distrust(FileNumber checkpoint) { faulty_.push_back(checkpoint); }
 
     // ---- Any thread.
 
@@ -209,6 +211,7 @@ class Walk {
     // Files that nothing needs and that are there still: made by a walk whose switch failed, so
     // that the manifest on disk may name them, or not removed yet. The next switch retires them.
     std::vector<FileNumber> limbo_;
+    std::vector<FileNumber> faulty_;  // checkpoints
 
     mutable std::mutex mutex_;
     Status status_;

@@ -10,11 +10,17 @@ Result<LoadedCheckpoint> load(io::Files& files, const engine::Manifest& manifest
                               const engine::CheckpointEntry& entry, const BaseSources& sources) {
     for (const auto named : entry.files)
         if (auto found = sources.find(named); !found) return fail(found);
-    return load_checkpoint(files, manifest.store_id, entry, manifest.hash_secret, sources.moves,
-                           [&](std::uint64_t) { return !sources.give_up || !sources.give_up(); });
+    const auto load = sources.waits ? begin_checkpoint : load_checkpoint;
+    return load(files, manifest.store_id, entry, manifest.hash_secret, sources.moves,
+                [&](std::uint64_t) { return !sources.give_up || !sources.give_up(); });
 }
 
 }  // namespace
+
+std::string FaultyCheckpoint::text() const {
+    return engine::names::checkpoint_file(number) + " offset " + std::to_string(why.offset) + ": " +
+           why.text();
+}
 
 Opening<Base> load_base(io::Files& files, const engine::Manifest& manifest,
                         const BaseSources& sources) {
@@ -24,6 +30,7 @@ Opening<Base> load_base(io::Files& files, const engine::Manifest& manifest,
         auto loaded = load(files, manifest, entry, sources);
         if (loaded) {
             base.keyspace = std::move(loaded->keyspace);
+            base.loader = std::move(loaded->loader);
             base.stamps = std::move(loaded->stamps);
             base.entry = entry;
             base.bytes = loaded->bytes;
@@ -31,16 +38,15 @@ Opening<Base> load_base(io::Files& files, const engine::Manifest& manifest,
         }
         if (loaded.error().code == Code::busy)
             return refuse(loaded.error(), "stopped while loading");
-        if (base.fault.empty())
-            base.fault = engine::names::checkpoint_file(entry.number) + " offset " +
-                         std::to_string(loaded.error().offset) + ": " + loaded.error().text();
-        base.faulty.push_back(entry.number);
+        base.faulty.push_back({.number = entry.number, .why = loaded.error()});
     }
-    if (!manifest.has_beginning())
+    if (!manifest.has_beginning()) {
+        const auto fault = base.faulty.empty() ? "the checkpoints" : base.faulty.front().text();
         return refuse(
             {.code = Code::damaged, .doing = "load a checkpoint"},
-            "damaged: " + base.fault + "; no other checkpoint is sound, and the log before lsn " +
+            "damaged: " + fault + "; no other checkpoint is sound, and the log before lsn " +
                 std::to_string(manifest.first_lsn.value) + " was given back; see firnlog repair");
+    }
     base.keyspace = std::make_unique<engine::Keyspace>(manifest.hash_secret);
     return base;
 }

@@ -18,27 +18,44 @@ tl::unexpected<Error> senseless(const engine::CheckpointEntry& entry, std::uint6
                       .doing = "read a checkpoint: a blob makes no sense"});
 }
 
-}  // namespace
+// Opened, and its catalog put in: that says which pages count.
+struct Opened {
+    std::unique_ptr<engine::CheckpointReader> reader;
+    LoadedCheckpoint loaded;
+};
 
-Result<LoadedCheckpoint> load_checkpoint(io::Files& files, const engine::StoreId& store_id,
-                                         const engine::CheckpointEntry& entry,
-                                         const engine::Hasher::Secret& secret, engine::Moves moves,
-                                         const std::function<bool(std::uint64_t)>& progress) {
-    auto opened = engine::CheckpointReader::open(files, entry.number, store_id);
-    if (!opened) return fail(opened);
-    auto& reader = **opened;
-    if (reader.trailer().lo != entry.lo || reader.trailer().hi != entry.hi ||
-        reader.header().hash_secret != secret)
+Result<Opened> open_checkpoint(io::Files& files, const engine::StoreId& store_id,
+                               const engine::CheckpointEntry& entry,
+                               const engine::Hasher::Secret& secret) {
+    auto reader = engine::CheckpointReader::open(files, entry.number, store_id);
+    if (!reader) return fail(reader);
+    Opened opened{.reader = std::move(*reader),
+                  .loaded = {.keyspace = std::make_unique<engine::Keyspace>(secret)}};
+    const auto& trailer = opened.reader->trailer();
+    if (trailer.lo != entry.lo || trailer.hi != entry.hi ||
+        opened.reader->header().hash_secret != secret)
         return senseless(entry, 0);
-    LoadedCheckpoint loaded{.keyspace = std::make_unique<engine::Keyspace>(secret)};
-    engine::PageLoader loader(*loaded.keyspace, std::move(moves));
-    const auto& blobs = reader.blobs();
-    // Where databases point comes first: it says which pages count.
+    const auto& blobs = opened.reader->blobs();
     const auto catalog = std::ranges::find(blobs, BlobKind::catalog, &BlobEntry::kind);
     if (catalog == blobs.end()) return senseless(entry, 0);
-    const auto bytes = reader.blob(static_cast<std::size_t>(catalog - blobs.begin()));
+    const auto bytes = opened.reader->blob(static_cast<std::size_t>(catalog - blobs.begin()));
     if (!bytes) return fail(bytes);
-    if (!loader.catalog(*bytes)) return senseless(entry, catalog->offset);
+    auto& keyspace = *opened.loaded.keyspace;
+    if (!engine::PageLoader(keyspace, {}, false).catalog(*bytes))
+        return senseless(entry, catalog->offset);
+    std::vector<engine::Kid> kids;
+    for (const auto& pointing : keyspace.pointings()) kids.push_back(pointing.kid);
+    opened.loaded.stamps = Stamps(entry.lo, entry.hi, blobs, std::move(kids));
+    opened.loaded.bytes = opened.reader->bytes();
+    return opened;
+}
+
+Result<LoadedCheckpoint> load_all(Opened opened, const engine::CheckpointEntry& entry,
+                                  engine::Moves moves,
+                                  const std::function<bool(std::uint64_t)>& progress) {
+    auto& reader = *opened.reader;
+    engine::PageLoader loader(*opened.loaded.keyspace, std::move(moves), true);
+    const auto& blobs = reader.blobs();
     constexpr std::uint64_t kTellEvery = std::uint64_t{4} << 20;
     std::uint64_t untold = 0;
     for (std::size_t i = 0; i < blobs.size(); ++i) {
@@ -46,22 +63,41 @@ Result<LoadedCheckpoint> load_checkpoint(io::Files& files, const engine::StoreId
         if (blob.kind == BlobKind::catalog) continue;
         const auto page = reader.blob(i);
         if (!page) return fail(page);
-        bool sound = true;
-        if (blob.kind == BlobKind::keys)
-            sound = !loader.knows(blob.kid) || loader.keys(*page, blob.kid, blob.stripe);
-        else
-            sound = loader.objects(*page, blob.stripe);
+        const bool sound = blob.kind == BlobKind::keys ? loader.keys(*page, blob.kid, blob.stripe)
+                                                       : loader.objects(*page, blob.stripe);
         if (!sound) return senseless(entry, blob.offset);
         untold += blob.length;
         if (untold < kTellEvery) continue;
         if (!progress(untold)) return fail(Error{.code = Code::busy, .doing = "load a checkpoint"});
         untold = 0;
     }
-    std::vector<engine::Kid> kids;
-    for (const auto& pointing : loaded.keyspace->pointings()) kids.push_back(pointing.kid);
-    loaded.stamps = Stamps(entry.lo, entry.hi, blobs, std::move(kids));
-    loaded.bytes = reader.bytes();
-    return loaded;
+    return std::move(opened.loaded);
+}
+
+}  // namespace
+
+Result<LoadedCheckpoint> load_checkpoint(io::Files& files, const engine::StoreId& store_id,
+                                         const engine::CheckpointEntry& entry,
+                                         const engine::Hasher::Secret& secret, engine::Moves moves,
+                                         const std::function<bool(std::uint64_t)>& progress) {
+    auto opened = open_checkpoint(files, store_id, entry, secret);
+    if (!opened) return fail(opened);
+    return load_all(std::move(*opened), entry, std::move(moves), progress);
+}
+
+Result<LoadedCheckpoint> begin_checkpoint(io::Files& files, const engine::StoreId& store_id,
+                                          const engine::CheckpointEntry& entry,
+                                          const engine::Hasher::Secret& secret, engine::Moves moves,
+                                          const std::function<bool(std::uint64_t)>& progress) {
+    auto opened = open_checkpoint(files, store_id, entry, secret);
+    if (!opened) return fail(opened);
+    if (!opened->reader->trailer().counted)
+        return load_all(std::move(*opened), entry, std::move(moves), progress);
+    auto& loaded = opened->loaded;
+    loaded.loader = std::make_unique<engine::Loader>(*loaded.keyspace, std::move(opened->reader),
+                                                     std::move(moves));
+    if (auto begun = loaded.loader->begin(progress); !begun) return fail(begun);
+    return std::move(loaded);
 }
 
 }  // namespace firnlog::recovery

@@ -1,11 +1,13 @@
 #pragma once
-// From a checkpoint's file to a keyspace: every blob verified and put in.
+// From a checkpoint's file to a keyspace: every blob verified and put in, at once or when it is
+// touched.
 
 #include <functional>
 #include <memory>
 
 #include "engine/format/manifest.hpp"
 #include "engine/index/keyspace.hpp"
+#include "engine/loader.hpp"
 #include "io/files.hpp"
 #include "recovery/stamps.hpp"
 
@@ -13,6 +15,8 @@ namespace firnlog::recovery {
 
 struct LoadedCheckpoint {
     std::unique_ptr<engine::Keyspace> keyspace;
+    // Null if all of it is there. Gone before the keyspace.
+    std::unique_ptr<engine::Loader> loader;
     Stamps stamps;
     std::uint64_t bytes = 0;
 };
@@ -21,6 +25,13 @@ struct LoadedCheckpoint {
 // are files whose bytes lie elsewhere now. `progress` is told of bytes; false gives up
 // (Code::busy).
 [[nodiscard]] Result<LoadedCheckpoint> load_checkpoint(
+    io::Files& files, const engine::StoreId& store_id, const engine::CheckpointEntry& entry,
+    const engine::Hasher::Secret& secret, engine::Moves moves,
+    const std::function<bool(std::uint64_t)>& progress);
+
+// As load_checkpoint, but stripes are left waiting, as far as the checkpoint was made for that: of
+// theirs no byte has been looked at.
+[[nodiscard]] Result<LoadedCheckpoint> begin_checkpoint(
     io::Files& files, const engine::StoreId& store_id, const engine::CheckpointEntry& entry,
     const engine::Hasher::Secret& secret, engine::Moves moves,
     const std::function<bool(std::uint64_t)>& progress);

@@ -7,6 +7,7 @@
 #include "recovery/base.hpp"
 #include "recovery/kept_tail.hpp"
 #include "recovery/map_segment.hpp"
+#include "recovery/past.hpp"
 #include "recovery/read_ahead.hpp"
 #include "recovery/replay.hpp"
 #include "recovery/sealed_plan.hpp"
@@ -37,6 +38,7 @@ class Opener {
     Opening<void> find_chain();
     Opening<void> scan();
     Opening<void> decide();
+    Opening<void> load_index();
     Opening<void> load_base();
     Result<void> find_named(FileNumber named);
     Result<void> open_packed(FileNumber number);
@@ -45,6 +47,10 @@ class Opener {
     Result<void> leave_touched_files();
     Opening<void> switch_manifest();
     Opening<void> replay_tail();
+    Opening<void> map_tail();
+    Result<void> open_log(const LogFile& file, std::uint64_t end);
+    [[nodiscard]] engine::Loader::Rebuild rebuild() const;
+    void leave_out(const FaultyCheckpoint& checkpoint);
     void apply(LogReader& reader, FileNumber number, std::uint64_t end);
     bool tell_progress(std::uint64_t bytes);  // false: somebody wants it to stop
     static Opening<void> stopped();
@@ -65,12 +71,14 @@ class Opener {
     std::vector<FileNumber> faulty_;               // checkpoints that could not be
     std::size_t first_ = 0;                        // in chain_: where replay begins
     TailScan tail_;
-    std::vector<KeptFile> kept_;  // of the tail's files, the first ones
+    std::vector<KeptFile> kept_;       // of the tail's files, the first ones
+    std::vector<engine::Move> moves_;  // with those of this start
     FileNumber next_file_ = 1;
     Lsn next_lsn_;
 
     std::unique_ptr<engine::Segments> segments_;
     std::unique_ptr<engine::Keyspace> keyspace_;
+    std::unique_ptr<engine::Loader> loader_;
     std::unique_ptr<Replay> replay_;
 };
 
@@ -213,26 +221,43 @@ Result<void> Opener::open_packed(FileNumber number) {
     return {};
 }
 
+// Until no part of it turned out to be damaged on the way.
+Opening<void> Opener::load_index() {
+    for (;;) {
+        if (auto loaded = load_base(); !loaded) return loaded;
+        if (auto replayed = replay_sealed(); !replayed) return replayed;
+        if (auto replayed = replay_tail(); !replayed) return replayed;
+        if (keyspace_->lost() == 0) return {};
+        leave_out({.number = base_->number, .why = *loader_->fault()});
+    }
+}
+
+void Opener::leave_out(const FaultyCheckpoint& checkpoint) {
+    if (report_.checkpoint_fault.empty()) report_.checkpoint_fault = checkpoint.text();
+    faulty_.push_back(checkpoint.number);
+    std::erase_if(manifest_.checkpoints, [&](const engine::CheckpointEntry& entry) {
+        return entry.number == checkpoint.number;
+    });
+}
+
 Opening<void> Opener::load_base() {
-    auto moves = manifest_.moves;
-    for (std::size_t i = 0; i < kept_.size() && !manifest_.clean; ++i)
-        engine::add_move(moves, {tail_.readers[i].file().number, kept_[i].number});
     auto base = recovery::load_base(files_, manifest_,
-                                    {.moves = engine::Moves(moves),
+                                    {.moves = engine::Moves(moves_),
                                      .find = [&](FileNumber named) { return find_named(named); },
-                                     .give_up = options_.give_up});
+                                     .give_up = options_.give_up,
+                                     .waits = options_.waits});
     if (!base) return tl::unexpected(base.error());
+    replay_.reset();
+    loader_ = std::move(base->loader);
     keyspace_ = std::move(base->keyspace);
     replay_ = std::make_unique<Replay>(*keyspace_, std::move(base->stamps));
     base_ = std::move(base->entry);
-    faulty_ = std::move(base->faulty);
+    for (const auto& checkpoint : base->faulty) leave_out(checkpoint);
     report_.checkpoint = base_ ? base_->number : 0;
     report_.checkpoint_bytes = base->bytes;
-    report_.checkpoint_fault = std::move(base->fault);
-    manifest_.moves = std::move(moves);
-    std::erase_if(manifest_.checkpoints, [&](const engine::CheckpointEntry& entry) {
-        return std::ranges::count(faulty_, entry.number) != 0;
-    });
+    report_.bytes = 0;
+    progress_ = {};
+    first_ = 0;
     // The last file that begins at lo or before it; there is none when lo is where the log ended.
     while (base_ && first_ + 1 < chain_.size() && chain_[first_ + 1].base() <= base_->lo) ++first_;
     for (std::size_t i = first_; i < chain_.size(); ++i) progress_.bytes_all += chain_[i].bytes;
@@ -244,10 +269,17 @@ Opening<void> Opener::open_named() {
     // Those that only another checkpoint leads into; one that is damaged spoils that one alone.
     for (const auto number : manifest_.packed) (void)open_packed(number);
     for (std::size_t i = 0; i < std::min(first_, tail_.first); ++i) {
-        auto segment = map_segment(files_, chain_[i], chain_[i].bytes);
-        if (!segment) return refuse(segment.error());
-        segments_->add(std::move(*segment));
+        if (auto opened = open_log(chain_[i], chain_[i].bytes); !opened)
+            return refuse(opened.error());
     }
+    return {};
+}
+
+Result<void> Opener::open_log(const LogFile& file, std::uint64_t end) {
+    if (segments_->find(file.number) != nullptr) return {};
+    auto segment = map_segment(files_, file, end);
+    if (!segment) return fail(segment);
+    segments_->add(std::move(*segment));
     return {};
 }
 
@@ -274,9 +306,8 @@ Opening<void> Opener::replay_sealed() {
         if (reader.end() < end)
             return tl::unexpected(damaged_at(reader, end, reader.look_behind().records));
         for (const auto& frame : read.frames) replay_->apply(frame, file.number);
-        auto segment = map_segment(files_, file, reader.end_offset());
-        if (!segment) return refuse(segment.error());
-        segments_->add(std::move(*segment));
+        if (auto opened = open_log(file, reader.end_offset()); !opened)
+            return refuse(opened.error());
         report_.bytes += reader.end_offset();
         ahead.give_back(std::move(read));
         if (!tell_progress(file.bytes)) return stopped();
@@ -287,6 +318,7 @@ Opening<void> Opener::replay_sealed() {
 // Where the log goes on, and with which files.
 Opening<void> Opener::decide() {
     const auto& current = manifest_.timelines.back();
+    moves_ = manifest_.moves;
     if (tail_.readers.empty()) tail_.cut.lsn = manifest_.clean ? current.end : current.begin;
     if (manifest_.clean) {
         if (!tail_.readers.empty() && tail_.cut.lsn != current.end) {
@@ -302,6 +334,8 @@ Opening<void> Opener::decide() {
         return {};
     }
     kept_ = kept_files(tail_, next_file_);
+    for (std::size_t i = 0; i < kept_.size(); ++i)
+        engine::add_move(moves_, {tail_.readers[i].file().number, kept_[i].number});
     // Past every place that could have been written: no lsn is ever used twice in a timeline's
     // number, nor seen by a reader of the old files and then again.
     std::uint64_t room = 0;
@@ -349,6 +383,7 @@ Opening<void> Opener::switch_manifest() {
     }
     manifest_.clean = false;
     manifest_.files_end = next_file_;
+    manifest_.moves = moves_;
     std::erase_if(manifest_.moves,
                   [&](const engine::Move& move) { return !manifest_.names(move.from); });
     for (const auto number : faulty_) manifest_.retired.push_back(number);
@@ -368,23 +403,40 @@ Opening<void> Opener::switch_manifest() {
 Opening<void> Opener::replay_tail() {
     for (std::size_t i = 0; i < kept_.size(); ++i) {
         const auto [number, end] = kept_[i];
-        auto& reader = tail_.readers[i];
-        apply(reader, number, end);
-        auto file = reader.file();
-        file.number = number;
-        auto segment = map_segment(files_, file, end);
-        if (!segment) return refuse(segment.error());
-        segments_->add(std::move(*segment));
+        apply(tail_.readers[i], number, end);
         report_.bytes += end;
-        // The manifest has switched already: the next start finds a chain like any other.
-        if (!tell_progress(file.bytes)) return stopped();
+        if (!tell_progress(tail_.readers[i].file().bytes)) return stopped();
     }
     ensure(!replay_->amid_batch(), "the log is cut at the end of a batch");
     report_.records = replay_->records();
+    return {};
+}
+
+Opening<void> Opener::map_tail() {
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+        auto file = tail_.readers[i].file();
+        file.number = kept_[i].number;
+        if (auto opened = open_log(file, kept_[i].end); !opened) return refuse(opened.error());
+    }
     keyspace_->retire_unused();
     report_.unbound = keyspace_->sweep_unbound();
     tail_.readers.clear();
     return {};
+}
+
+// What of the index is lost later is still as it is now: the past knows that.
+engine::Loader::Rebuild Opener::rebuild() const {
+    const auto launch = options_.read_ahead ? std::launch::async : std::launch::deferred;
+    return [&files = files_, launch, lsn = tail_.cut.lsn,
+            without = base_->number](const std::atomic<bool>& stop) {
+        return std::async(launch, [&files, &stop, lsn, without]() -> engine::Loader::Rebuilt {
+            auto index = index_of_past(files, {.moment = {.what = Moment::What::lsn, .lsn = lsn},
+                                               .without = without,
+                                               .give_up = [&stop] { return stop.load(); }});
+            if (!index) return fail(index.error().error);
+            return std::move(*index);
+        });
+    };
 }
 
 Opening<std::unique_ptr<Store>> Opener::run() {
@@ -392,12 +444,14 @@ Opening<std::unique_ptr<Store>> Opener::run() {
     using Step = Opening<void> (Opener::*)();
     for (const Step step :
          {&Opener::take_lock, &Opener::read_or_make_manifest, &Opener::finish_last_switch,
-          &Opener::find_chain, &Opener::scan, &Opener::decide, &Opener::load_base,
-          &Opener::replay_sealed, &Opener::switch_manifest, &Opener::replay_tail})
+          &Opener::find_chain, &Opener::scan, &Opener::decide, &Opener::load_index,
+          &Opener::switch_manifest, &Opener::map_tail})
         if (auto done = (this->*step)(); !done) return tl::unexpected(done.error());
+    if (loader_) loader_->rebuild = rebuild();
     engine::EngineParts parts{
         .segments = std::move(segments_),
         .keyspace = std::move(keyspace_),
+        .loader = std::move(loader_),
         .start = {.store_id = manifest_.store_id,
                   .timeline = manifest_.timelines.back().timeline,
                   .next = next_lsn_,

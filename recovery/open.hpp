@@ -2,12 +2,13 @@
 // open: from a directory to a Store that serves. The write path read backwards.
 //
 //   lock -> manifest -> files -> scan the tail -> decide the cut
-//        -> load the newest sound checkpoint -> replay the log from its lo on, up to the tail
+//        -> begin with the newest sound checkpoint -> replay the log from its lo on
 //        -> write the kept tail anew and sync it -> manifest with the cut and a new timeline
-//        -> unlink what counts no more -> replay the tail -> fresh segments -> Engine
+//        -> unlink what counts no more -> fresh segments -> Engine
 //
-// A checkpoint that is damaged is told of and left out: the one before it and more of the log give
-// the same.
+// Of a checkpoint only those stripes are loaded that the log behind it touches, and the others when
+// somebody touches them (engine/loader.hpp). One that is found damaged until then is told of and
+// left out: the one before it and more of the log give the same.
 //
 // After an unclean stop the page cache is not trusted, and no byte is appended to a file that a
 // crash has touched. Every step can be cut short and done again: what is written aside counts from
@@ -53,6 +54,7 @@ struct OpenOptions {
     std::function<void(const Progress&)> progress;  // now and then, at least once a file
     std::function<bool()> give_up;                  // asked as often: the operator wants to stop
     bool create = true;                             // make the store if the directory is empty
+    bool waits = false;       // stripes may wait in the checkpoint until they are touched
     bool read_ahead = false;  // with a second thread: the second world's runs are to be alike
 };
 

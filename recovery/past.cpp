@@ -33,6 +33,7 @@ class PastOpener {
         : history_(std::move(history)), options_(options) {}
 
     Opening<std::unique_ptr<Past>> run();
+    Opening<std::unique_ptr<engine::Keyspace>> index();
 
   private:
     Opening<void> load_base();
@@ -64,6 +65,7 @@ Opening<void> PastOpener::load_base() {
     const auto& manifest = history_->manifest();
     std::optional<Error> fault;
     for (const auto& entry : history_->bases_of(facts_.place.lsn)) {
+        if (entry.number == options_.without) continue;
         auto loaded =
             load_checkpoint(history_->files(), manifest.store_id, entry, manifest.hash_secret,
                             engine::Moves(manifest.moves), [&](std::uint64_t) { return go_on(0); });
@@ -143,13 +145,20 @@ Result<std::unique_ptr<engine::Segments>> PastOpener::open_segments() {
     return segments;
 }
 
-Opening<std::unique_ptr<Past>> PastOpener::run() {
+Opening<std::unique_ptr<engine::Keyspace>> PastOpener::index() {
     const auto place = history_->find(options_.moment, options_.now_us);
     if (!place) return tl::unexpected(place.error());
     facts_.place = *place;
-    facts_.place.us = options_.expiry_us.value_or(place->us);
     if (auto loaded = load_base(); !loaded) return tl::unexpected(loaded.error());
     if (auto replayed = replay(); !replayed) return tl::unexpected(replayed.error());
+    return std::move(keyspace_);
+}
+
+Opening<std::unique_ptr<Past>> PastOpener::run() {
+    auto keyspace = index();
+    if (!keyspace) return tl::unexpected(keyspace.error());
+    keyspace_ = std::move(*keyspace);
+    facts_.place.us = options_.expiry_us.value_or(facts_.place.us);
     auto segments = open_segments();
     if (!segments) return refuse(segments.error());
     engine::EngineOptions options;
@@ -160,8 +169,8 @@ Opening<std::unique_ptr<Past>> PastOpener::run() {
     engine::EngineParts parts{.segments = std::move(*segments),
                               .keyspace = std::move(keyspace_),
                               .start = {.store_id = manifest.store_id,
-                                        .timeline = place->timeline,
-                                        .next = place->lsn,
+                                        .timeline = facts_.place.timeline,
+                                        .next = facts_.place.lsn,
                                         .high_us = facts_.place.us},
                               .next_file = manifest.files_end};
     auto engine =
@@ -184,6 +193,13 @@ Past::~Past() { engine_.reset(); }
 Opening<Place> find_moment(io::Files& files, const Moment& moment, std::int64_t now_us) {
     return with_history(files, [&](const std::unique_ptr<History>& history) {
         return history->find(moment, now_us);
+    });
+}
+
+Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,
+                                                         const PastOptions& options) {
+    return with_history(files, [&](std::unique_ptr<History> history) {
+        return PastOpener(std::move(history), options).index();
     });
 }
 

@@ -21,6 +21,7 @@ struct PastOptions {
     std::optional<std::int64_t> expiry_us = {};  // what expiry goes by, if not the moment's time
     std::int64_t now_us = 0;                     // what a moment that has not come yet is told by
     std::uint32_t databases = 16;                // at least
+    engine::FileNumber without = 0;              // a checkpoint that is not to be begun with
     std::function<void(const Progress&)> progress;
     std::function<bool()> give_up;
 };
@@ -54,6 +55,10 @@ class Past {
 // Where the moment lies. Refused as by History.
 [[nodiscard]] Opening<Place> find_moment(io::Files& files, const Moment& moment,
                                          std::int64_t now_us);
+
+// The index alone. Refused as by History.
+[[nodiscard]] Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,
+                                                                       const PastOptions& options);
 
 // `files` outlives it. Refused as by History.
 [[nodiscard]] Opening<std::unique_ptr<Past>> open_past(io::Files& files,

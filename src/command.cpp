@@ -30,6 +30,12 @@ Flow Call::stop(engine::Stop why) {
             return error(
                 "IOERR writing or syncing the log failed, it takes no more writes until a "
                 "restart");
+        case engine::Stop::loading:
+            return error(kIndexLoading);
+        case engine::Stop::lost:
+            return error(kIndexLost);
+        case engine::Stop::no_memory:
+            return error(kNoMemory);
         case engine::Stop::too_big:
             return error("ERR the command's effects are larger than one batch may be");
     }

@@ -127,6 +127,8 @@ Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what) {
         bool found = false;
         std::optional<Stop> stopped;
         for (std::uint32_t stripe = 0; stripe < engine::kStripes; ++stripe) {
+            if (!engine.keyspace().fetch(static_cast<engine::Stripe>(stripe)))
+                return tl::unexpected(engine::why_lost(engine.keyspace()));
             const auto& map = space.stripes[stripe];
             map.for_each([&](const Entry& entry) {
                 if (stopped) return;

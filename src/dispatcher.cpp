@@ -231,15 +231,19 @@ void Dispatcher::begin_session(engine::Session& session, Connection& client,
 }
 
 void Dispatcher::begin_exec(engine::Session& session, Connection& client) {
+    bool all = false;
     for (const auto& queued : client.transaction.queue) {
-        if (needs_all_stripes(*queued.command)) return session.begin_all(client.database);
+        all = all || needs_all_stripes(*queued.command);
         places_.clear();
         if (!find_keys(*queued.command, queued.kept.args(), places_)) continue;
         for (const auto place : places_) keys_.push_back(queued.kept.args()[place.index]);
     }
     // EXEC looks whether watched keys have expired.
     for (const auto& key : client.transaction.watched_keys) keys_.push_back(key);
-    session.begin(keys_, client.database);
+    if (all)
+        session.begin_all(client.database, keys_);
+    else
+        session.begin(keys_, client.database);
 }
 
 Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& command,
@@ -252,6 +256,20 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     auto& session = session_of(client);
     if (asof != nullptr) asof->past->used_us.store(reactor_.now_us(), std::memory_order_relaxed);
     begin_session(session, client, command);
+    if (const auto lack = session.lack()) {
+        const auto gate = session.end();
+        const auto text = refusal(client, command,
+                                  *lack == engine::Stop::no_memory ? kNoMemory
+                                  : *lack == engine::Stop::lost    ? kIndexLost
+                                                                   : kIndexLoading);
+        out.error(text);
+        note_error(text);
+        count(command, -1);
+        client.warm.clear();
+        finish(client, policy, gate);
+        session.reset();
+        return Flow::done;
+    }
     session.warm = std::move(client.warm);
     client.warm.clear();
     Call call{.server = server_,
@@ -312,7 +330,7 @@ Flow Dispatcher::answer(Call& call) {
         // too, half a command would be left.
         ensure(call.session.changes() == changes, "a command that began has memory to end");
         reply.truncate(begun);
-        return call.error("OOM there is no memory for this command");
+        return call.error(kNoMemory);
     }
 }
 

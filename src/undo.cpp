@@ -33,6 +33,13 @@ std::string text_of_stop(Stop why) {
                    "STATUS)";
         case Stop::io_error:
             return "IOERR writing or syncing the log failed: not everything was restored";
+        case Stop::loading:
+            return "LOADING a damaged page of the index is made anew: not everything was restored";
+        case Stop::lost:
+            return "CORRUPT a damaged page of the index could not be made anew: not everything was "
+                   "restored";
+        case Stop::no_memory:
+            return "OOM there is no memory to restore: not everything was restored";
         default:
             return "ERR the restore was stopped";
     }

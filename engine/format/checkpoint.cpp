@@ -54,7 +54,8 @@ void encode_blob_entry(const BlobEntry& entry, std::byte* to) noexcept {
     store(to + 40, entry.length);
     store(to + 44, entry.crc);
     store(to + 48, entry.count);
-    store(to + 56, std::uint64_t{0});
+    store(to + 56, entry.expires);
+    store(to + 60, entry.strays);
 }
 
 std::optional<BlobEntry> decode_blob_entry(const std::byte* from) noexcept {
@@ -70,7 +71,9 @@ std::optional<BlobEntry> decode_blob_entry(const std::byte* from) noexcept {
                           .offset = load<std::uint64_t>(from + 32),
                           .length = load<std::uint32_t>(from + 40),
                           .crc = load<std::uint32_t>(from + 44),
-                          .count = load<std::uint64_t>(from + 48)};
+                          .count = load<std::uint64_t>(from + 48),
+                          .expires = load<std::uint32_t>(from + 56),
+                          .strays = load<std::uint32_t>(from + 60)};
     if (entry.stripe >= kStripes || entry.length > kBlobBytesMax || entry.offset % 8 != 0)
         return {};
     return entry;
@@ -90,7 +93,7 @@ void encode_trailer(const CheckpointTrailer& trailer, const StoreId& store_id, F
     store(to + 32, trailer.lo.value);
     store(to + 40, trailer.hi.value);
     store(to + 48, trailer.keys);
-    store(to + 56, std::uint64_t{0});
+    store(to + 56, std::uint64_t{trailer.counted});
     store(to + 8, crc32c({to + 12, kTrailerBytes - 12}, seed_of(store_id, number, offset)));
 }
 
@@ -107,7 +110,8 @@ std::optional<CheckpointTrailer> decode_trailer(Bytes bytes, const StoreId& stor
                              .directory_crc = load<std::uint32_t>(at + 12),
                              .lo = {load<std::uint64_t>(at + 32)},
                              .hi = {load<std::uint64_t>(at + 40)},
-                             .keys = load<std::uint64_t>(at + 48)};
+                             .keys = load<std::uint64_t>(at + 48),
+                             .counted = load<std::uint8_t>(at + 56) == 1};
 }
 
 }  // namespace firnlog::engine

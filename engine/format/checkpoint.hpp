@@ -49,7 +49,7 @@ enum class BlobKind : std::uint8_t {
 
 //  0 kind 1 · 1 type 1 (part) · 2 stripe 2 · 4 kid 4 (keys)
 //  8 from 8 · 16 oid 8 (part) · 24 stamp 8 · 32 offset 8 · 40 length 4 · 44 crc32c 4 · 48 count 8
-// 56 zero 8
+// 56 expires 4 · 60 strays 4
 struct BlobEntry {
     BlobKind kind = BlobKind::catalog;
     std::uint8_t type = 0;
@@ -61,7 +61,10 @@ struct BlobEntry {
     std::uint64_t offset = 0;
     std::uint32_t length = 0;
     std::uint32_t crc = 0;
-    std::uint64_t count = 0;  // of entries, objects or databases: for a person
+    std::uint64_t count = 0;  // of entries, objects or databases
+    // Of the keys: those that expire, and those that lead to an object of another stripe.
+    std::uint32_t expires = 0;
+    std::uint32_t strays = 0;
 };
 void encode_blob_entry(const BlobEntry& entry, std::byte* to) noexcept;
 [[nodiscard]] std::optional<BlobEntry> decode_blob_entry(const std::byte* from) noexcept;
@@ -69,7 +72,8 @@ void encode_blob_entry(const BlobEntry& entry, std::byte* to) noexcept;
                                      std::uint64_t offset) noexcept;
 
 //  0 magic 8 "FIRNCKPE" · 8 crc32c 4 over [12, 64), seeded as a blob · 12 directory's crc32c 4
-// 16 directory's offset 8 · 24 its blobs 8 · 32 lo 8 · 40 hi 8 · 48 keys 8 · 56 zero 8
+// 16 directory's offset 8 · 24 its blobs 8 · 32 lo 8 · 40 hi 8 · 48 keys 8 · 56 counted 1
+// 57 zero 7
 struct CheckpointTrailer {
     std::uint64_t directory_offset = 0;
     std::uint64_t blobs = 0;
@@ -77,6 +81,8 @@ struct CheckpointTrailer {
     Lsn lo;
     Lsn hi;
     std::uint64_t keys = 0;
+    // The directory tells of keys that expire and of strays; that of earlier builds does not.
+    bool counted = false;
 };
 void encode_trailer(const CheckpointTrailer& trailer, const StoreId& store_id, FileNumber number,
                     std::uint64_t offset, std::byte* to) noexcept;

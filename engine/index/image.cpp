@@ -68,6 +68,8 @@ std::optional<PageImage> PageTaker::keys(Kid kid, Stripe stripe, std::uint64_t f
     bool in_order = false;
     {
         const std::lock_guard guard(keyspace_.stripe(stripe).lock);
+        ensure(keyspace_.stripe(stripe).presence == Presence::there,
+               "images are taken when every stripe is there");
         const auto* space = keyspace_.find_space_of(kid);
         if (space == nullptr) return std::nullopt;
         page.stamp = tail_.batch_end();
@@ -86,6 +88,8 @@ std::optional<PageImage> PageTaker::keys(Kid kid, Stripe stripe, std::uint64_t f
     }
     if (entries_.empty()) return page;
     page.count = entries_.size();
+    page.expires = static_cast<std::uint32_t>(expiries_.size());
+    for (const auto& binding : bindings_) page.strays += binding.oid.home() != stripe ? 1 : 0;
     page.bytes.resize(kKeysHeadBytes + entries_.size() * kEntryBytes +
                       expiries_.size() * kExpiryBytes + bindings_.size() * kBindingBytes);
     auto* at = page.bytes.data();
@@ -200,16 +204,15 @@ bool PageLoader::catalog(Bytes blob) {
     for (std::size_t at = 8; at < blob.size(); at += 8) {
         pointings.push_back(load<Keyspace::Pointing>(blob.data() + at));
         if (pointings.back().database >= kDatabasesMax) return false;
-        kids_.push_back(pointings.back().kid);
     }
-    std::ranges::sort(kids_);
     keyspace_.load_catalog(pointings, load<Kid>(blob.data()));
     return true;
 }
 
-bool PageLoader::knows(Kid kid) const { return std::ranges::binary_search(kids_, kid); }
-
 bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
+    auto* found = keyspace_.find_space_of(kid);
+    if (found == nullptr) return true;
+    auto& space = *found;
     if (blob.size() < kKeysHeadBytes) return false;
     const std::size_t count = load<std::uint32_t>(blob.data());
     const std::size_t expiring = load<std::uint32_t>(blob.data() + 4);
@@ -233,10 +236,12 @@ bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
         entries.push_back(entry);
     }
     if (expires != expiring || objects != bound) return false;
-    auto& space = keyspace_.space_of_kid(kid);
     auto& map = space.stripes[stripe];
     map.fill(entries, in_order);
-    space.keys.fetch_add(static_cast<std::int64_t>(count), std::memory_order_relaxed);
+    if (counts_) {
+        space.keys.fetch_add(static_cast<std::int64_t>(count), std::memory_order_relaxed);
+        space.expires.fetch_add(static_cast<std::int64_t>(expiring), std::memory_order_relaxed);
+    }
     for (std::size_t i = 0; i < expiring; ++i, at += kExpiryBytes) {
         const auto rest = load<std::uint64_t>(at + 8);
         const Tag tag{.high = load<std::uint64_t>(at),
@@ -245,7 +250,6 @@ bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
         if (entry == nullptr || !entry->expires()) return false;
         map.set_expiry(tag, static_cast<std::int64_t>(rest & kAtMask), {});
     }
-    space.expires.fetch_add(static_cast<std::int64_t>(expiring), std::memory_order_relaxed);
     for (const auto& entry : entries) {
         if (entry.type() == Type::string) continue;
         const Oid oid{load<std::uint64_t>(at)};

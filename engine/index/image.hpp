@@ -34,7 +34,10 @@ struct PageImage {
     std::vector<std::byte> bytes;  // empty: there is nothing
     Lsn stamp;
     std::uint64_t count = 0;  // entries or objects
-    std::uint64_t next = 0;   // where the next one begins; 0: there is none
+    // Of the keys: those that expire, and those that lead to an object of another stripe.
+    std::uint32_t expires = 0;
+    std::uint32_t strays = 0;
+    std::uint64_t next = 0;  // where the next one begins; 0: there is none
 };
 
 class PageTaker {
@@ -82,21 +85,23 @@ class PageTaker {
     std::vector<Named> named_;
 };
 
-// False: the bytes make no sense. Addresses are looked at when they are read.
+// False: the bytes make no sense. Addresses are looked at when they are read. Under the stripe's
+// lock, where others are there.
 class PageLoader {
   public:
-    PageLoader(Keyspace& keyspace, Moves moves) : keyspace_(keyspace), moves_(std::move(moves)) {}
+    // `counts`: what is put in counts as keys of its space; else it is counted already.
+    PageLoader(Keyspace& keyspace, Moves moves, bool counts)
+        : keyspace_(keyspace), moves_(std::move(moves)), counts_(counts) {}
 
     [[nodiscard]] bool catalog(Bytes blob);
+    // Those of a kid that no database points at are left out.
     [[nodiscard]] bool keys(Bytes blob, Kid kid, Stripe stripe);
     [[nodiscard]] bool objects(Bytes blob, Stripe stripe);
-    // Where the kid stands in the catalog: pages of others are left out.
-    [[nodiscard]] bool knows(Kid kid) const;
 
   private:
     Keyspace& keyspace_;
     const Moves moves_;
-    std::vector<Kid> kids_;  // sorted
+    const bool counts_;
 };
 
 }  // namespace firnlog::engine

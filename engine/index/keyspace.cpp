@@ -58,6 +58,70 @@ void Keyspace::unlock_all() {
     for (std::uint32_t i = kStripes; i-- > 0;) stripes_[i].lock.unlock();
 }
 
+void Keyspace::await(Stripe number) {
+    stripes_[number].presence = Presence::waiting;
+    waiting_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+bool Keyspace::fetch_slowly(Stripe number) {
+    auto& state = stripes_[number];
+    if (state.presence == Presence::lost) return false;
+    // Part of a stripe is never left behind.
+    bool loaded = false;
+    try {
+        loaded = load_(number);
+    } catch (...) {
+        drop_stripe(number);
+        throw;
+    }
+    state.presence = loaded ? Presence::there : Presence::lost;
+    if (!loaded) {
+        drop_stripe(number);
+        lost_.fetch_add(1, std::memory_order_acq_rel);
+    } else if (replayed_) {
+        (void)sweep_unbound(number);
+    }
+    waiting_.fetch_sub(1, std::memory_order_acq_rel);
+    return loaded;
+}
+
+bool Keyspace::mend(Stripe number, Keyspace& from) {
+    auto& state = stripes_[number];
+    ensure(state.presence == Presence::lost, "what is mended is lost");
+    const auto kids = from.kids();
+    for (const auto kid : kids) {
+        bool strays = false;
+        from.find_space_of(kid)->stripes[number].for_each([&](const Entry& entry) {
+            if (entry.type() != Type::string)
+                strays = strays || entry.pointer<Object>()->oid.home() != number;
+        });
+        if (strays) return false;
+    }
+    for (const auto kid : kids) {
+        auto& map = from.find_space_of(kid)->stripes[number];
+        if (auto* space = find_space_of(kid)) {
+            space->stripes[number].swap(map);
+            continue;
+        }
+        // Nothing points there any more: its objects go below.
+        map.for_each([](const Entry& entry) {
+            if (entry.type() != Type::string) --entry.pointer<Object>()->keys;
+        });
+        map.clear();
+    }
+    std::swap(state.objects, from.stripes_[number].objects);
+    (void)sweep_unbound(number);
+    state.presence = Presence::there;
+    lost_.fetch_sub(1, std::memory_order_acq_rel);
+    return true;
+}
+
+// What was put in so far. Nobody has seen it, and what leads from here leads within the stripe.
+void Keyspace::drop_stripe(Stripe number) {
+    for (const auto kid : kids()) find_space_of(kid)->stripes[number].clear();
+    stripes_[number].objects.reset();
+}
+
 Space& Keyspace::space_of(std::uint32_t database) {
     ensure(database < kDatabasesMax, "a database number is in range");
     auto* space = databases_[database].load(std::memory_order_acquire);
@@ -123,7 +187,22 @@ void Keyspace::replay(const Record& record, const Place& place, const Known& kno
         }
 }
 
+bool Keyspace::fetch_for(const Record& record, const Known& known) {
+    switch (record.kind) {
+        case Kind::catalog:
+        case Kind::mark:
+        case Kind::erased:
+            return true;
+        case Kind::bind:
+            return fetch(known.stripe) && fetch(record.oid.home());
+        default:
+            return fetch(known.stripe);
+    }
+}
+
 void Keyspace::apply(const Record& record, const Place& place, const Known& known) {
+    // A session has seen to that; a start that meets what is lost begins again without the image.
+    if (!fetch_for(record, known)) return;
     switch (record.kind) {
         case Kind::string:
             return put_string(*known.space, record, place, known.tag, known.stripe);
@@ -304,6 +383,8 @@ std::optional<Spot> Keyspace::spot_of(const Record& record) const {
 
 bool Keyspace::move(const Spot& spot, Address from, Address to) {
     const std::lock_guard guard(stripes_[spot.stripe].lock);
+    ensure(stripes_[spot.stripe].presence == Presence::there,
+           "records move when every stripe is there");
     if (spot.kind == Kind::element || spot.kind == Kind::patch) {
         auto* object = find_object(spot.oid);
         return object != nullptr &&
@@ -344,18 +425,21 @@ void Keyspace::let_go(Object& object, Space& space, Stripe bound_in, bool keep) 
 }
 
 std::size_t Keyspace::sweep_unbound() {
+    replayed_ = true;
     std::size_t swept = 0;
-    for (std::uint32_t i = 0; i < kStripes; ++i) {
-        auto& objects = stripes_[i].objects;
-        if (objects == nullptr) continue;
-        std::vector<Oid> unbound;
-        objects->for_each([&](const Object& object) {
-            if (!object.bound()) unbound.push_back(object.oid);
-        });
-        for (const auto oid : unbound) objects->erase(oid);
-        swept += unbound.size();
-    }
+    for (std::uint32_t i = 0; i < kStripes; ++i) swept += sweep_unbound(static_cast<Stripe>(i));
     return swept;
+}
+
+std::size_t Keyspace::sweep_unbound(Stripe number) {
+    const auto& objects = stripes_[number].objects;
+    if (objects == nullptr) return 0;
+    std::vector<Oid> unbound;
+    objects->for_each([&](const Object& object) {
+        if (!object.bound()) unbound.push_back(object.oid);
+    });
+    for (const auto oid : unbound) objects->erase(oid);
+    return unbound.size();
 }
 
 std::vector<Kid> Keyspace::kids() const {

@@ -8,10 +8,14 @@
 // `apply` is the only mutator, used by commands and by replay: the index is a cache of the log, and
 // cannot differ from what replaying the log would give.
 //
+// After a start a stripe may still wait in the checkpoint's file: who locks it fetches it before
+// looking at it, and all of its maps are there or none.
+//
 // Who may touch what: a stripe's maps, objects and watches under its lock; the catalog is read
 // under any stripe's lock and changed under all of them; counts are atomics, read by anybody.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -72,6 +76,13 @@ struct Spot {
     std::uint64_t position = 0;  // within a big string
 };
 
+// What of a stripe is in memory.
+enum class Presence : std::uint8_t {
+    there,
+    waiting,  // nothing, nobody has touched it yet
+    lost,     // nothing, it could not be brought in: nobody reads it, nobody changes it
+};
+
 class Keyspace {
   public:
     explicit Keyspace(const Hasher::Secret& secret) : Keyspace(Hasher(secret)) {}
@@ -82,6 +93,7 @@ class Keyspace {
 
     struct StripeState {
         TinyLock lock;
+        Presence presence = Presence::there;
         Lsn last_change;   // of a key appearing or going: what a miss depends on
         Lsn last_persist;  // of a key losing its expiry: what living for ever depends on
         std::unique_ptr<ObjectMap> objects;
@@ -93,6 +105,28 @@ class Keyspace {
     [[nodiscard]] StripeState& stripe(Stripe number) { return stripes_[number]; }
     void lock_all();
     void unlock_all();
+
+    // ---- Stripes that wait (engine/loader.hpp).
+
+    // `load` brings a stripe in, under its lock; false: it could not. Before anybody else is there.
+    void wait_for(std::function<bool(Stripe)> load) { load_ = std::move(load); }
+    void await(Stripe number);
+    // Under the stripe's lock: whether it is there, now. Throws std::bad_alloc, and it waits on.
+    [[nodiscard]] bool fetch(Stripe number) {
+        return stripes_[number].presence == Presence::there || fetch_slowly(number);
+    }
+    // Under the lock of a stripe that is lost: what it held is taken out of an index of the same
+    // moment. False, and nothing is taken, if that hangs together with other stripes.
+    bool mend(Stripe number, Keyspace& from);
+    // How many wait, and how many are lost; any thread.
+    [[nodiscard]] std::uint32_t waiting() const { return waiting_.load(std::memory_order_acquire); }
+    [[nodiscard]] std::uint32_t lost() const { return lost_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool whole() const { return waiting() == 0 && lost() == 0; }
+    // Whether what is lost could not be made anew when that was last tried; any thread.
+    void beyond_repair(bool is) { beyond_repair_.store(is, std::memory_order_release); }
+    [[nodiscard]] bool beyond_repair() const {
+        return beyond_repair_.load(std::memory_order_acquire);
+    }
 
     // What a database number points at. Never null; under a stripe's lock.
     [[nodiscard]] Space& space_of(std::uint32_t database);
@@ -135,6 +169,8 @@ class Keyspace {
         Stripe stripe = 0;       // of the key, or the home of the object
         Space* space = nullptr;  // of record.kid, where a key is named
     };
+    // Whether what the record changes is there; under the locks that it is applied under.
+    [[nodiscard]] bool fetch_for(const Record& record, const Known& known);
     // The only mutator. Holds for replay: any valid record in any state.
     // Under the lock of the key's stripe, or of the object's home, or (catalog) of all.
     void apply(const Record& record, const Place& place, const Known& known);
@@ -156,7 +192,8 @@ class Keyspace {
     // Objects bound to a key of another stripe than their home (after RENAME); see Space::strays.
     [[nodiscard]] bool has_strays() const { return strays_.load(std::memory_order_relaxed) != 0; }
 
-    // Drops what was being built aside when the process ended. After replay.
+    // Drops what was being built aside when the process ended. After replay; from then on it is
+    // done with each stripe that comes in.
     std::size_t sweep_unbound();
     // ---- For images of the index. Under a stripe's lock where stripes are looked at.
 
@@ -189,6 +226,9 @@ class Keyspace {
     [[nodiscard]] std::size_t memory_bytes() const;  // walks everything; takes the locks one by one
 
   private:
+    bool fetch_slowly(Stripe number);
+    void drop_stripe(Stripe number);
+    std::size_t sweep_unbound(Stripe number);
     void put_string(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
     void bind(Space& space, const Record& record, const Place& place, Tag tag, Stripe number);
     void remove(Space& space, Tag tag, Stripe number, Lsn lsn, bool keep_object);
@@ -206,6 +246,11 @@ class Keyspace {
     std::atomic<std::uint32_t> databases_end_{0};
     std::atomic<Kid> next_kid_{kFirstFreshKid};
     std::atomic<std::int64_t> strays_{0};
+    std::atomic<std::uint32_t> waiting_{0};
+    std::atomic<std::uint32_t> lost_{0};
+    std::atomic<bool> beyond_repair_{false};
+    std::function<bool(Stripe)> load_;
+    bool replayed_ = false;  // set before others are there
     Lsn last_pointing_;
 
     mutable std::mutex spaces_mutex_;

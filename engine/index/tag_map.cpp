@@ -31,6 +31,14 @@ void TagMap::clear() {
     hashed_ = false;
 }
 
+void TagMap::swap(TagMap& other) noexcept {
+    ensure(linear_max_ == other.linear_max_, "maps of one kind are swapped");
+    std::swap(root_, other.root_);
+    std::swap(count_, other.count_);
+    std::swap(depth_, other.depth_);
+    std::swap(hashed_, other.hashed_);
+}
+
 std::size_t TagMap::memory_bytes() const {
     std::size_t bytes = depth_ == 0 ? 0 : pages() * sizeof(Page*);
     for (std::size_t i = 0; i < pages(); i = behind(i)) bytes += page_at(i)->memory_bytes();

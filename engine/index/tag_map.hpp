@@ -42,6 +42,7 @@ class TagMap {
     Entry& insert(Tag tag);
     void erase(Tag tag);
     void clear();
+    void swap(TagMap& other) noexcept;  // of a map of the same kind
 
     // Any order but while linear(); `visit` may not insert or erase.
     template <class Visit>

@@ -200,6 +200,7 @@ Expected<Scanned> scan(Engine& engine, Session& session, std::uint32_t database,
     if (keyspace.counts_of(database).keys == 0) number = kStripes;
     while (number < kStripes && seen < count) {
         const Locked locked(session, keyspace.stripe(static_cast<Stripe>(number)));
+        if (!keyspace.fetch(static_cast<Stripe>(number))) return tl::unexpected(why_lost(keyspace));
         const auto& map = keyspace.space_of(database).stripes[number];
         entries.clear();
         auto next = map.scan(hash, std::min(count - seen, kLockedMax), entries);
@@ -253,6 +254,8 @@ Expected<std::optional<std::string>> random(Engine& engine, Session& session,
         std::uint32_t number = many ? static_cast<std::uint32_t>(throw_again() >> 50) : 0;
         for (std::uint32_t seen = 0; seen < kStripes; ++seen, number = (number + 1) % kStripes) {
             const Locked locked(session, keyspace.stripe(static_cast<Stripe>(number)));
+            if (!keyspace.fetch(static_cast<Stripe>(number)))
+                return tl::unexpected(why_lost(keyspace));
             const auto& map = keyspace.space_of(database).stripes[number];
             if (map.size() == 0) continue;
             if (tries < kTries && left >= map.size()) {
@@ -299,6 +302,9 @@ std::size_t expire_some(Engine& engine, Session& session, std::size_t count,
         dues.clear();
         {
             const std::lock_guard guard(keyspace.stripe(number).lock);
+            // What waits is not brought in for that: the loader passes soon, and a key that is
+            // asked for is looked at in any case.
+            if (keyspace.stripe(number).presence != Presence::there) continue;
             for (const auto database : databases) {
                 const auto& map = keyspace.space_of(database).stripes[number];
                 if (map.size() == 0) continue;

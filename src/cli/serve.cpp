@@ -173,6 +173,7 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     options.engine.walk.log_bytes = config.checkpoint_log_bytes;
     options.engine.walk.window = {.retain_s = config.retain_s, .retain_bytes = config.retain_bytes};
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
+    options.waits = true;
     options.read_ahead = true;
     options.give_up = [] { return signals.load() != 0; };
     options.progress = [&config, &loading,
@@ -188,6 +189,44 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
         tell_systemd(config, "STATUS=replaying the log, " + percent + " percent\n");
     };
     return options;
+}
+
+// The part of the index that waits in the checkpoint while the server serves.
+void tell_index(const engine::Engine& engine, const Config& config,
+                engine::Engine::IndexEvent event, std::int64_t& last_s) {
+    using Event = engine::Engine::IndexEvent;
+    const auto& keyspace = engine.keyspace();
+    const auto fault = engine.index_fault();
+    const auto why = fault ? fault->text() + ", file=" + std::to_string(fault->file) +
+                                 " offset=" + std::to_string(fault->offset)
+                           : std::string();
+    switch (event) {
+        case Event::loading: {
+            timespec at{};
+            ::clock_gettime(CLOCK_MONOTONIC, &at);
+            if (at.tv_sec == last_s) return;
+            last_s = at.tv_sec;
+            const auto left = keyspace.waiting() * 100 / engine::kStripes;
+            return tell_systemd(config, "STATUS=serving, " + std::to_string(100 - left) +
+                                            " percent of the index are in memory\n");
+        }
+        case Event::whole:
+            logger::notice("store: all of the index is in memory");
+            return tell_systemd(config, "STATUS=serving\n");
+        case Event::lost:
+            return logger::warning("store: damaged: " + why +
+                                   "; parts=" + std::to_string(keyspace.lost()) + " of " +
+                                   std::to_string(engine::kStripes) +
+                                   " of the index are made anew from the log, their keys answer "
+                                   "LOADING meanwhile");
+        case Event::mended:
+            logger::notice("store: the index is whole again, another checkpoint is taken now");
+            return tell_systemd(config, "STATUS=serving\n");
+        case Event::not_mended:
+            return logger::warning("store: parts=" + std::to_string(keyspace.lost()) +
+                                   " of the index cannot be made anew: " + why +
+                                   "; see firnlog repair");
+    }
 }
 
 // A reactor and the ring it owns, made and used on one thread.
@@ -317,6 +356,10 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     engine.on_corrupt = [](engine::Address at, engine::Lsn lsn) {
         logger::warning("corrupt: file=" + std::to_string(at.file()) + " offset=" +
                         std::to_string(at.offset()) + " lsn=" + std::to_string(lsn.value));
+    };
+    engine.on_index = [&engine, &config,
+                       last = std::int64_t{0}](engine::Engine::IndexEvent event) mutable {
+        tell_index(engine, config, event, last);
     };
     engine.supply.on_change = [&server] {
         for (auto* reactor : server.reactors()) reactor->post([](Reactor& it) { it.resume(); });

@@ -72,6 +72,11 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("corrupt_reads", counters.corrupt.load(std::memory_order_relaxed));
     lines.add("clock_suspended", engine.now.suspended() ? 1 : 0);
     lines.add("clock_jump_usec", engine.now.jump_us());
+    const auto& keyspace = engine.keyspace();
+    lines.add("index_parts_waiting", keyspace.waiting());
+    lines.add("index_parts_lost", keyspace.lost());
+    const auto fault = engine.index_fault();
+    lines.add("index_fault", fault ? fault->text() : std::string());
     const auto& start = facts.server.recovery;
     lines.add("recovery_created", start.created ? 1 : 0);
     lines.add("recovery_clean", start.clean ? 1 : 0);

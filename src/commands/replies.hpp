@@ -26,6 +26,13 @@ inline constexpr std::string_view kWrongType =
 inline constexpr std::string_view kCorruptValue =
     "CORRUPT the value's bytes are damaged on disk, they are not served";
 
+inline constexpr std::string_view kNoMemory = "OOM there is no memory for this command";
+inline constexpr std::string_view kIndexLost =
+    "CORRUPT a page of the index is damaged and could not be made anew, see the log and firnlog "
+    "repair";
+inline constexpr std::string_view kIndexLoading =
+    "LOADING a damaged page of the index is made anew from the log, try again later";
+
 // <CONTAINER> HELP: a line for each subcommand's row, and what it does below it.
 Flow subcommand_help(Call& call);
 

@@ -48,6 +48,12 @@ def disk_bytes(server):
     return bytes_all
 
 
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
 def overwrite(client, round_, keys=KEYS):
     client.pipeline([("SET", "k:%d" % i, "%d:%d:" % (round_, i) + "v" * 3000) for i in range(keys)])
 
@@ -94,13 +100,16 @@ class Reclaim(unittest.TestCase):
             # A damaged newest checkpoint costs time and nothing else.
             self.assertEqual(server.stop(), 0)
             newest = sorted(pathlib.Path(server.folder).glob("*.ckpt"))[-1]
-            content = bytearray(newest.read_bytes())
-            content[5000] ^= 1
-            newest.write_bytes(content)
+            flip(newest, 5000)
             server.start()
             with server.connect() as client:
-                self.assertNotEqual(info(client)["recovery_checkpoint_fault"], "")
+                # Found by the start, or by the first to touch the page; what is made anew is refused
+                # until it is there, and never wrong.
+                self.assertTrue(harness.eventually(
+                    lambda: not client.ask("FIRN", "DIGEST").startswith(b"-LOADING"), 30))
                 self.assertEqual(client.value("FIRN", "DIGEST"), digest)
+                told = info(client)
+                self.assertIn("checkpoint", told["recovery_checkpoint_fault"] + told["index_fault"])
                 self.assertEqual(client.value("EXISTS", "deleted"), 0)
 
     def test_the_window_keeps_the_past_until_it_is_closed(self):
@@ -124,7 +133,9 @@ class Reclaim(unittest.TestCase):
                 self.assertEqual(info(client)["history_bytes"], "0")
                 self.expect(client, 4)
 
-    def test_a_store_that_cannot_be_opened_without_its_checkpoints_says_so(self):
+    @contextlib.contextmanager
+    def without_its_beginning(self):
+        """A stopped server whose log's beginning was given back, and its checkpoints."""
         with harness.firnlog(*SMALL, "--retain", 0) as server:
             with server.connect() as client:
                 for round_ in range(4):
@@ -132,14 +143,44 @@ class Reclaim(unittest.TestCase):
                     client.ask("SAVE")
                 self.save_until(client, lambda told: int(told["freed_bytes"]) > 0)
             self.assertEqual(server.stop(), 0)
-            for path in pathlib.Path(server.folder).glob("*.ckpt"):
-                content = bytearray(path.read_bytes())
-                content[5000] ^= 1
-                path.write_bytes(content)
+            yield server, list(pathlib.Path(server.folder).glob("*.ckpt"))
+
+    def test_a_store_that_cannot_be_opened_without_its_checkpoints_says_so(self):
+        with self.without_its_beginning() as (server, checkpoints):
+            for path in checkpoints:
+                flip(path, 100)
             self.assertEqual(run("check", server.folder).returncode, 3)
             ended = run("serve", "--dir", server.folder, "--port", harness.free_port())
             self.assertEqual(ended.returncode, 3, ended.stdout + ended.stderr)
             self.assertIn("given back", ended.stdout + ended.stderr)
+
+    def test_a_page_that_no_checkpoint_has_sound_is_refused_and_all_else_is_served(self):
+        with self.without_its_beginning() as (server, checkpoints):
+            for path in checkpoints:
+                flip(path, 5000)
+            self.assertEqual(run("check", server.folder).returncode, 3)
+            server.start()
+            with server.connect() as client:
+                told = {}
+
+                def given_up():
+                    told.update(info(client))
+                    return "cannot be made anew" in server.log()
+
+                self.assertTrue(harness.eventually(given_up, 30), told)
+                lost = int(info(client)["index_parts_lost"])
+                self.assertGreater(lost, 0)
+                replies = client.pipeline([("GET", "k:%d" % i) for i in range(KEYS)])
+                refused = [i for i, reply in enumerate(replies) if reply.startswith(b"-CORRUPT")]
+                self.assertTrue(0 < len(refused) < KEYS / 10, refused)
+                for i, reply in enumerate(replies):
+                    if i not in refused:
+                        self.assertIn(b"\n3:%d:" % i, reply[:24])
+                # Nothing changes it either, and whoever goes over all keys is told.
+                self.assertTrue(client.ask("SET", "k:%d" % refused[0], "x").startswith(b"-CORRUPT"))
+                self.assertTrue(client.ask("DBSIZE").startswith(b":%d" % KEYS))
+                self.assertTrue(client.ask("FIRN", "DIGEST").startswith(b"-CORRUPT"))
+                self.assertIn("firnlog repair", server.log())
 
     def test_a_kill_at_any_moment_of_it_loses_nothing(self):
         rng = random.Random(SEED)

@@ -52,6 +52,8 @@ struct Counts {
     std::uint64_t older = 0;      // after a crash: an earlier state that the vouchers allow
     std::uint64_t illegible = 0;  // opened, but for some values that are not served
     std::uint64_t without_checkpoint = 0;  // the newest one was left out
+    std::uint64_t waited = 0;              // opened with parts of the index waiting
+    std::uint64_t mended = 0;              // of them, with parts that were found damaged
     std::uint64_t checked_sound = 0;
     std::uint64_t checked_damaged = 0;
     std::uint64_t check_knows_more = 0;  // opened, yet not every byte is as it was written
@@ -190,6 +192,10 @@ void hold_against(const Specimen& specimen, const Damage& damage, Counts& counts
         return;
     }
     if (!sound) ++counts.check_knows_more;
+    const bool began_whole = (*opened)->engine().keyspace().whole();
+    BOOST_REQUIRE_MESSAGE(bring_all_in(world, (*opened)->engine()), "the index is whole again");
+    if (!began_whole) ++counts.waited;
+    if ((*opened)->engine().index_fault()) ++counts.mended;
     const auto found = read_legible((*opened)->engine(), 4);
     if (!(*opened)->report().checkpoint_fault.empty()) ++counts.without_checkpoint;
     BOOST_REQUIRE_MESSAGE(found.unreadable == 0 || !sound,
@@ -292,9 +298,10 @@ void print(const Counts& counts) {
     const auto n = [](std::uint64_t count) { return static_cast<unsigned long long>(count); };
     std::printf(
         "report: damaged stores: %llu, refused: %llu, unharmed: %llu, older but allowed: %llu, "
-        "with values that are not served: %llu; the newest checkpoint left out: %llu\n",
+        "with values that are not served: %llu; the newest checkpoint left out: %llu, its parts "
+        "made anew: %llu of %llu\n",
         n(counts.damages), n(counts.refused), n(counts.unharmed), n(counts.older),
-        n(counts.illegible), n(counts.without_checkpoint));
+        n(counts.illegible), n(counts.without_checkpoint), n(counts.mended), n(counts.waited));
     std::printf(
         "report:   check: sound %llu, damaged %llu, of them opened all the same %llu; "
         "repaired %llu\n",
@@ -349,6 +356,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_al
     BOOST_TEST(counts.older > 0);
     BOOST_TEST(counts.illegible > 0);
     BOOST_TEST(counts.without_checkpoint > 0);
+    BOOST_TEST(counts.mended > 0);
     BOOST_TEST(counts.checked_sound > 0);
     BOOST_TEST(counts.checked_damaged > 0);
     BOOST_TEST(counts.repaired > 0);

@@ -116,6 +116,7 @@ Model read_some(engine::Engine& engine, std::uint32_t databases, std::size_t& un
         auto& space = keyspace.space_of(database);
         std::int64_t count = 0;
         for (std::uint32_t stripe = 0; stripe < engine::kStripes; ++stripe) {
+            BOOST_REQUIRE(keyspace.fetch(static_cast<engine::Stripe>(stripe)));
             const auto& map = space.stripes[stripe];
             if (map.size() == 0) continue;
             map.for_each([&](const engine::Entry& entry) {
@@ -134,6 +135,14 @@ Model read_some(engine::Engine& engine, std::uint32_t databases, std::size_t& un
 }
 }  // namespace
 
+bool bring_all_in(sim::World& world, engine::Engine& engine) {
+    for (int i = 0; i < 2'000 && !engine.keyspace().whole(); ++i) {
+        engine.work();
+        world.pass(2'000);
+    }
+    return engine.keyspace().whole();
+}
+
 OpenOptions small_options(bool keeps) {
     OpenOptions options;
     options.engine.supply.bytes_first = 64 * 1024;
@@ -141,6 +150,7 @@ OpenOptions small_options(bool keeps) {
     options.engine.supply.ready = 1;
     options.engine.supply.piece_bytes = 48 * 1024;
     options.engine.databases = kDatabases;
+    options.waits = true;
     // Only when it is asked for.
     options.engine.walk.log_bytes = 0;
     if (!keeps) options.engine.walk.window.retain_s = 0;
@@ -149,11 +159,14 @@ OpenOptions small_options(bool keeps) {
 }
 
 Subject::Subject(sim::World& world, std::unique_ptr<Store> store)
+    : Subject(world, std::move(store), std::nullopt) {}
+
+Subject::Subject(sim::World& world, std::unique_ptr<Store> store, std::optional<Model> known)
     : world_(world),
       store_(std::move(store)),
       session_(store_->engine()),
       flusher_(std::make_unique<engine::Flusher>(store_->engine().log, world.io(), [] {})),
-      model_(read_all(store_->engine(), kDatabases)) {
+      model_(known ? std::move(*known) : read_all(store_->engine(), kDatabases)) {
     versions_.push_back({.end = store_->engine().log.durable(),
                          .digest = digest(model_),
                          .values = value_digests(model_)});
@@ -190,9 +203,9 @@ bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
             if (!lazy_) engine().log.want_durable(gate);
             return true;
         }
-        BOOST_REQUIRE(done.error() == engine::Stop::wait ||
-                      done.error() == engine::Stop::io_error ||
-                      done.error() == engine::Stop::no_space);
+        BOOST_REQUIRE(
+            done.error() == engine::Stop::wait || done.error() == engine::Stop::io_error ||
+            done.error() == engine::Stop::loading || done.error() == engine::Stop::no_space);
         if (done.error() != engine::Stop::wait) return false;
         engine().work();
         world_.pass(2'000);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,10 @@ using Model = std::map<std::pair<std::uint32_t, std::string>, ModelValue>;
 // The index as it is, key by key, with every record read; due keys too. Fails the test if a record
 // cannot be read.
 [[nodiscard]] Model read_all(engine::Engine& engine, std::uint32_t databases);
+
+// Until all of the index is there, also what turned out to be damaged on the way. False if it never
+// is.
+[[nodiscard]] bool bring_all_in(sim::World& world, engine::Engine& engine);
 
 using ValueDigests = std::map<std::pair<std::uint32_t, std::string>, std::uint64_t>;
 [[nodiscard]] ValueDigests value_digests(const Model& model);
@@ -57,6 +62,8 @@ struct Version {
 class Subject {
   public:
     Subject(sim::World& world, std::unique_ptr<Store> store);
+    // What is in it is known: nothing of it is touched.
+    Subject(sim::World& world, std::unique_ptr<Store> store, std::optional<Model> known);
     // Waits for what is in flight, as the server does: files are closed behind it.
     ~Subject();
     Subject(const Subject&) = delete;
