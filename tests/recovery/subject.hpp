@@ -26,6 +26,8 @@ struct ModelValue {
     std::string text;
     std::map<std::string, std::string> fields;
     std::int64_t expires_ms = -1;
+
+    bool operator==(const ModelValue&) const = default;
 };
 using Model = std::map<std::pair<std::uint32_t, std::string>, ModelValue>;
 
