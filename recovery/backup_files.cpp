@@ -13,7 +13,7 @@ tl::unexpected<Error> missing(const char* doing) {
 }  // namespace
 
 Result<int> BackupFiles::open(std::string_view name, io::Open how, bool direct) {
-    if (how != io::Open::read) return fail(read_only());
+    if (how != io::Open::read) return refuse();
     if (name == engine::names::kManifest) {
         if (manifest_bytes_ == 0) return missing("open a backup's manifest");
         auto fd = files_.open(list_name_, how);

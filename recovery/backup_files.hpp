@@ -14,11 +14,11 @@
 #include <string>
 
 #include "engine/format/backup.hpp"
-#include "io/files.hpp"
+#include "recovery/read_only_files.hpp"
 
 namespace firnlog::recovery {
 
-class BackupFiles : public io::Files {
+class BackupFiles : public ReadOnlyFiles {
   public:
     struct Stored {
         std::string name;  // in the directory of the backups
@@ -29,7 +29,7 @@ class BackupFiles : public io::Files {
     // there is none.
     BackupFiles(io::Files& files, std::map<std::string, Stored, std::less<>> stored,
                 std::string list_name, std::uint64_t manifest_bytes)
-        : files_(files),
+        : ReadOnlyFiles(files, "change a backup"),
           stored_(std::move(stored)),
           list_name_(std::move(list_name)),
           manifest_bytes_(manifest_bytes) {}
@@ -38,31 +38,13 @@ class BackupFiles : public io::Files {
     [[nodiscard]] bool is_direct(int fd) const override { return files_.is_direct(fd); }
     void close(int fd) override;
     Result<std::size_t> read(int fd, std::uint64_t offset, MutableBytes into) override;
-    Result<void> write(int, std::uint64_t, Bytes) override { return read_only(); }
-    Result<void> allocate(int, std::uint64_t) override { return read_only(); }
-    Result<void> truncate(int, std::uint64_t) override { return read_only(); }
-    Result<void> sync(int fd) override { return files_.sync(fd); }
     Result<std::uint64_t> size(int fd) override;
-    Result<std::unique_ptr<io::Mapping>> map(int fd) override { return files_.map(fd); }
-    Result<void> rename(std::string_view, std::string_view) override { return read_only(); }
-    Result<void> link(std::string_view, std::string_view) override { return read_only(); }
     Result<io::Given> give(std::string_view name, io::Files& to, std::string_view to_name) override;
-    Result<void> unlink(std::string_view) override { return read_only(); }
-    Result<void> make_dir(std::string_view) override { return read_only(); }
     Result<std::vector<io::FileInfo>> list(std::string_view dir) override;
-    Result<void> sync_dir(std::string_view) override { return read_only(); }
-    Result<std::unique_ptr<io::Lock>> lock(std::string_view) override {
-        return fail(Error{.code = Code::usage, .doing = "lock a backup"});
-    }
-    Result<std::uint64_t> free_bytes() override { return files_.free_bytes(); }
 
   private:
-    static Result<void> read_only() {
-        return fail(Error{.code = Code::usage, .doing = "change a backup"});
-    }
     [[nodiscard]] bool is_manifest(int fd);
 
-    io::Files& files_;
     const std::map<std::string, Stored, std::less<>> stored_;
     const std::string list_name_;
     const std::uint64_t manifest_bytes_;

@@ -23,7 +23,7 @@ Result<std::string> SettledFiles::settled_name(std::string_view name) {
 }
 
 Result<int> SettledFiles::open(std::string_view name, io::Open how, bool) {
-    if (how != io::Open::read) return fail(read_only());
+    if (how != io::Open::read) return refuse();
     const auto there = settled_name(name);
     if (!there) return fail(there);
     return files_.open(*there, how);
