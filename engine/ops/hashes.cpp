@@ -10,15 +10,19 @@ namespace {
 const HashBody& body_of(const Item& item) { return std::get<HashBody>(item.object->body); }
 
 // One field with its value, of a long one all pieces put together.
-Expected<Pair> read_pair(Session& session, const Entry& entry) {
+Expected<Pair> read_pair(Session& session, const Entry& entry, Wanted wanted) {
     const auto* pieces = HashBody::long_value(entry);
     if (pieces == nullptr) {
         const auto record = session.read(entry.address(), entry.size_hint());
         if (!record) return tl::unexpected(record.error());
         return Pair{.field = record->key, .value = record->value};
     }
-    const auto out = session.buffer(pieces->bytes);
-    if (auto copied = copy(session, *pieces, out); !copied) return tl::unexpected(copied.error());
+    std::span<char> out;
+    if (wanted == Wanted::values) {
+        out = session.buffer(pieces->bytes);
+        if (auto copied = copy(session, *pieces, out); !copied)
+            return tl::unexpected(copied.error());
+    }
     // For its name, and after the others: what is cold is asked for once.
     const auto& first = pieces->pieces.front();
     const auto record = session.read(first.address, first.record_bytes);
@@ -28,12 +32,13 @@ Expected<Pair> read_pair(Session& session, const Entry& entry) {
 
 // These fields, in their order. What is cold is found out for all of them at once.
 template <class Entries>
-Expected<std::vector<Pair>> read_fields(Session& session, const Entries& entries) {
+Expected<std::vector<Pair>> read_fields(Session& session, const Entries& entries,
+                                        Wanted wanted = Wanted::values) {
     std::vector<Pair> pairs;
     pairs.reserve(entries.size());
     bool cold = false;
     for (const auto* entry : entries) {
-        const auto pair = read_pair(session, *entry);
+        const auto pair = read_pair(session, *entry, wanted);
         if (pair)
             pairs.push_back(*pair);
         else if (pair.error() == Stop::cold)
@@ -155,19 +160,19 @@ Expected<std::size_t> size(Session& session, std::string_view key) {
     return body_of(**item).size();
 }
 
-Expected<std::vector<Pair>> all(Session& session, const Item& item) {
+Expected<std::vector<Pair>> all(Session& session, const Item& item, Wanted wanted) {
     session.saw(item.object->last_change);
     std::vector<const Entry*> entries;
     entries.reserve(body_of(item).size());
     body_of(item).fields().for_each([&](const Entry& entry) { entries.push_back(&entry); });
-    return read_fields(session, entries);
+    return read_fields(session, entries, wanted);
 }
 
-Expected<std::vector<Pair>> all(Session& session, std::string_view key) {
+Expected<std::vector<Pair>> all(Session& session, std::string_view key, Wanted wanted) {
     const auto item = session.look(key, Type::hash);
     if (!item) return tl::unexpected(item.error());
     if (!*item) return std::vector<Pair>{};
-    return all(session, **item);
+    return all(session, **item, wanted);
 }
 
 Expected<Scanned> scan(Session& session, std::string_view key, std::uint64_t from,
@@ -191,16 +196,17 @@ Expected<Scanned> scan(Session& session, std::string_view key, std::uint64_t fro
     return scanned;
 }
 
-Expected<std::optional<Pair>> random(Session& session, std::string_view key, std::uint64_t dice) {
+Expected<std::optional<std::string_view>> random(Session& session, std::string_view key,
+                                                 std::uint64_t dice) {
     const auto item = session.look(key, Type::hash);
     if (!item) return tl::unexpected(item.error());
     if (!*item) return std::nullopt;
     session.saw((*item)->object->last_change);
     const auto* entry = body_of(**item).fields().random(dice);
     if (entry == nullptr) return std::nullopt;
-    const auto pair = read_pair(session, *entry);
+    const auto pair = read_pair(session, *entry, Wanted::names);
     if (!pair) return tl::unexpected(pair.error());
-    return *pair;
+    return pair->field;
 }
 
 Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choice choice) {
@@ -211,8 +217,8 @@ Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choic
     const auto& body = body_of(**item);
     Dice dice(choice.dice);
     if (choice.distinct) {
-        if (choice.count >= body.size()) return all(session, **item);
-        return read_fields(session, choose_distinct(body, choice.count, dice));
+        if (choice.count >= body.size()) return all(session, **item, choice.wanted);
+        return read_fields(session, choose_distinct(body, choice.count, dice), choice.wanted);
     }
     // However often a field is chosen, it is read once.
     std::vector<const Entry*> different;
@@ -224,7 +230,7 @@ Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choic
         if (fresh) different.push_back(entry);
         order.push_back(place->second);
     }
-    const auto read = read_fields(session, different);
+    const auto read = read_fields(session, different, choice.wanted);
     if (!read) return tl::unexpected(read.error());
     std::vector<Pair> pairs;
     pairs.reserve(order.size());

@@ -35,10 +35,13 @@ Expected<void> copy(Session& session, const HashBody::LongValue& value, std::spa
 // Whether the field is there; the value is not read.
 Expected<bool> has(Session& session, std::string_view key, std::string_view field);
 Expected<std::size_t> size(Session& session, std::string_view key);
+// Names alone: long values are not put together, and such a pair has none.
+enum class Wanted : std::uint8_t { values, names };
 // All of it; in order of insertion while it is small.
-Expected<std::vector<Pair>> all(Session& session, std::string_view key);
+Expected<std::vector<Pair>> all(Session& session, std::string_view key,
+                                Wanted wanted = Wanted::values);
 // All of it, of an item found before.
-Expected<std::vector<Pair>> all(Session& session, const Item& item);
+Expected<std::vector<Pair>> all(Session& session, const Item& item, Wanted wanted = Wanted::values);
 // At least `count` fields (or all that are left) from a place among the hashes on; see
 // TagMap::scan.
 struct Scanned {
@@ -48,12 +51,14 @@ struct Scanned {
 Expected<Scanned> scan(Session& session, std::string_view key, std::uint64_t from,
                        std::size_t count);
 // Some field, and how it is chosen: random bits.
-Expected<std::optional<Pair>> random(Session& session, std::string_view key, std::uint64_t dice);
+Expected<std::optional<std::string_view>> random(Session& session, std::string_view key,
+                                                 std::uint64_t dice);
 // `count` fields: different ones (or all there are), or each chosen anew.
 struct Choice {
     std::size_t count = 0;
     bool distinct = true;
     std::uint64_t dice = 0;  // random bits
+    Wanted wanted = Wanted::values;
 };
 Expected<std::vector<Pair>> choose(Session& session, std::string_view key, Choice choice);
 

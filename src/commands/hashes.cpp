@@ -233,11 +233,11 @@ Flow hstrlen(Call& call) {
 
 // HGETALL, HKEYS and HVALS: all pairs, of which `write` shows what is asked for.
 template <class Write>
-Flow list(Call& call, Write&& write) {
+Flow list(Call& call, hashes::Wanted wanted, Write&& write) {
     auto flow = Flow::done;
     const auto item = find(call, flow);
     if (!item) return flow;
-    const auto pairs = hashes::all(call.session, call.arg(1));
+    const auto pairs = hashes::all(call.session, call.arg(1), wanted);
     if (!pairs) return call.stop(pairs.error());
     count_lookup(call, call.arg(1), item->has_value());
     write(*pairs);
@@ -245,7 +245,7 @@ Flow list(Call& call, Write&& write) {
 }
 
 Flow hgetall(Call& call) {
-    return list(call, [&call](const std::vector<Pair>& pairs) {
+    return list(call, hashes::Wanted::values, [&call](const std::vector<Pair>& pairs) {
         call.out.map(pairs.size());
         for (const auto& pair : pairs) {
             call.out.bulk(pair.field);
@@ -255,14 +255,14 @@ Flow hgetall(Call& call) {
 }
 
 Flow hkeys(Call& call) {
-    return list(call, [&call](const std::vector<Pair>& pairs) {
+    return list(call, hashes::Wanted::names, [&call](const std::vector<Pair>& pairs) {
         call.out.array(pairs.size());
         for (const auto& pair : pairs) call.out.bulk(pair.field);
     });
 }
 
 Flow hvals(Call& call) {
-    return list(call, [&call](const std::vector<Pair>& pairs) {
+    return list(call, hashes::Wanted::values, [&call](const std::vector<Pair>& pairs) {
         call.out.array(pairs.size());
         for (const auto& pair : pairs) call.out.bulk(pair.value);
     });
@@ -272,11 +272,11 @@ Flow one_random_field(Call& call) {
     auto flow = Flow::done;
     const auto item = find(call, flow);
     if (!item) return flow;
-    const auto pair = hashes::random(call.session, call.arg(1), random_bits(call));
-    if (!pair) return call.stop(pair.error());
+    const auto field = hashes::random(call.session, call.arg(1), random_bits(call));
+    if (!field) return call.stop(field.error());
     count_lookup(call, call.arg(1), item->has_value());
-    if (*pair)
-        call.out.bulk((*pair)->field);
+    if (*field)
+        call.out.bulk(**field);
     else
         call.out.null();
     return Flow::done;
@@ -304,7 +304,8 @@ Flow hrandfield(Call& call) {
         hashes::choose(call.session, call.arg(1),
                        {.count = static_cast<std::size_t>(*count < 0 ? -*count : *count),
                         .distinct = *count > 0,
-                        .dice = random_bits(call)});
+                        .dice = random_bits(call),
+                        .wanted = with_values ? hashes::Wanted::values : hashes::Wanted::names});
     if (!pairs) return call.stop(pairs.error());
     count_lookup(call, call.arg(1), item->has_value());
     const bool nests = with_values && call.out.protocol() == resp::Protocol::resp3;

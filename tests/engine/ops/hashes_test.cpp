@@ -4,46 +4,20 @@
 #include <string>
 #include <vector>
 
-#include "engine/engine.hpp"
-#include "tests/sim/world.hpp"
+#include "tests/engine/ops/bare_engine.hpp"
 
 namespace firnlog::engine {
 namespace {
 
 using hashes::Pair;
 
-// One hash, in an engine in a simulated world, without a server and without a past.
-class Bench {
+// One hash, and another.
+class Bench : public BareEngine {
   public:
-    Bench()
-        : world_({.seed = 1}),
-          engine_(world_.files(), world_.clock(),
-                  {.segments = std::make_unique<Segments>(),
-                   .keyspace = std::make_unique<Keyspace>(Hasher(Hasher::Secret{})),
-                   .start = {.next = Lsn{4096}}},
-                  {.supply = {.bytes_first = 4U << 20, .bytes_max = 4U << 20}}),
-          session_(engine_),
-          flusher_(engine_.log, world_.io(), [] {}) {
-        BOOST_REQUIRE(engine_.prepare().has_value());
-        engine_.now.update();
-    }
-
-    // Everything appended becomes durable, and what is full is sealed: read from a map.
-    void settle() {
-        auto& log = engine_.log;
-        while (log.durable() != log.tail.end() || log.tail.dirty()) {
-            log.want_durable(log.tail.end());
-            flusher_.kick(0);
-            BOOST_REQUIRE(world_.io().turn(true).has_value());
-        }
-        do {
-            world_.pass(20'000);
-        } while (engine_.work());
-    }
     void set(std::span<const Pair> pairs, std::string_view key = kKey) {
         for (;;) {
             begin(key);
-            const auto done = hashes::set(session_, key, pairs);
+            const auto done = hashes::set(session, key, pairs);
             end();
             if (done) return;
             BOOST_REQUIRE((done.error() == Stop::wait));
@@ -60,15 +34,15 @@ class Bench {
         const Pair pair{.field = "field", .value = filler};
         set({&pair, 1}, "of another hash");
         settle();
-        world_.resident_percent(0);
-        engine_.reader.look_for_cold = true;
+        world.resident_percent(0);
+        engine.reader.look_for_cold = true;
     }
     // What a command asks to be read before it can go on.
     template <class Command>
     std::vector<Session::Cold> needs(Command&& command) {
         begin(kKey);
-        const auto done = command(session_);
-        auto cold = session_.cold();
+        const auto done = command(session);
+        auto cold = session.cold();
         end();
         BOOST_TEST((done ? cold.empty() : done.error() == Stop::cold));
         return cold;
@@ -76,28 +50,23 @@ class Bench {
     // As a command that waits for the disk reads it.
     std::string get(std::string_view field) {
         begin(kKey);
-        session_.may_wait(true);
-        const auto value = hashes::get(session_, kKey, field);
+        session.may_wait(true);
+        const auto value = hashes::get(session, kKey, field);
         std::string copy = value && *value ? std::string(**value) : "none";
-        session_.may_wait(false);
+        session.may_wait(false);
         end();
         return copy;
     }
-    std::uint64_t log_end() { return engine_.log.tail.end().value; }
+    std::uint64_t log_end() { return engine.log.tail.end().value; }
 
     static constexpr std::string_view kKey = "hash";
 
   private:
-    void begin(std::string_view key) { session_.begin({&key, 1}, 0); }
+    void begin(std::string_view key) { session.begin({&key, 1}, 0); }
     void end() {
-        (void)session_.end();
-        session_.reset();
+        (void)session.end();
+        session.reset();
     }
-
-    sim::World world_;
-    Engine engine_;
-    Session session_;
-    Flusher flusher_;
 };
 
 }  // namespace
@@ -137,7 +106,8 @@ BOOST_AUTO_TEST_CASE(of_a_million_fields_one_is_set_with_one_small_record_and_go
     }
 }
 
-BOOST_AUTO_TEST_CASE(who_lists_a_hash_asks_for_all_pieces_at_once_and_who_wants_a_length_for_one) {
+BOOST_AUTO_TEST_CASE(
+    who_lists_a_hash_asks_for_all_pieces_at_once_and_who_wants_a_name_or_a_length_for_one) {
     Bench bench;
     std::string value;
     for (std::size_t i = 0; value.size() < 300'000; ++i) value += std::to_string(i);
@@ -146,6 +116,12 @@ BOOST_AUTO_TEST_CASE(who_lists_a_hash_asks_for_all_pieces_at_once_and_who_wants_
     const auto all =
         bench.needs([](Session& session) { return hashes::all(session, Bench::kKey); });
     BOOST_TEST(all.size() == (value.size() + 16'383) / 16'384);
+    const auto names = bench.needs(
+        [](Session& session) { return hashes::all(session, Bench::kKey, hashes::Wanted::names); });
+    BOOST_TEST(names.size() == 1U);
+    const auto one =
+        bench.needs([](Session& session) { return hashes::random(session, Bench::kKey, 1); });
+    BOOST_TEST(one.size() == 1U);
     const auto first =
         bench.needs([](Session& session) { return hashes::find(session, Bench::kKey, "long"); });
     BOOST_TEST(first.size() == 1U);

@@ -6,38 +6,19 @@
 #include <set>
 #include <string>
 
-#include "engine/engine.hpp"
 #include "engine/ops/hashes.hpp"
 #include "engine/ops/strings.hpp"
+#include "tests/engine/ops/bare_engine.hpp"
 #include "tests/engine/seed.hpp"
-#include "tests/sim/world.hpp"
 
 namespace firnlog::engine {
 namespace {
 
 using Keys = std::vector<std::string_view>;
 
-// An engine in a simulated world, without a server and without a past.
-class Bench {
+class Bench : public BareEngine {
   public:
-    explicit Bench(std::uint64_t batch_bytes_max = std::uint64_t{128} << 20,
-                   const Hasher& hasher = Hasher(Hasher::Secret{}))
-        : world({.seed = 1}),
-          engine(world.files(), world.clock(),
-                 {.segments = std::make_unique<Segments>(),
-                  .keyspace = std::make_unique<Keyspace>(hasher),
-                  .start = {.next = Lsn{4096}}},
-                 {.supply = {.bytes_first = 4U << 20, .bytes_max = 4U << 20},
-                  .batch_bytes_max = batch_bytes_max}),
-          session(engine),
-          flusher_(engine.log, world.io(), [] {}) {
-        BOOST_REQUIRE(engine.prepare().has_value());
-        engine.now.update();
-    }
-
-    sim::World world;
-    Engine engine;
-    Session session;
+    using BareEngine::BareEngine;
 
     // Runs as one command, again when the log wants to be waited for; the gate of its reply.
     template <class Run>
@@ -95,23 +76,6 @@ class Bench {
         session.reset();
         return times;
     }
-    // Everything appended becomes durable, and what is full is sealed: read from a map.
-    void settle() {
-        auto& log = engine.log;
-        while (log.durable() != log.tail.end() || log.tail.dirty()) {
-            log.want_durable(log.tail.end());
-            flusher_.kick(0);
-            BOOST_REQUIRE(world.io().turn(true).has_value());
-            BOOST_REQUIRE_EQUAL(log.failed(), 0);
-        }
-        // The worker keeps step with the log, and this one is idle: it needs time.
-        do {
-            world.pass(20'000);
-        } while (engine.work());
-    }
-
-  private:
-    Flusher flusher_;
 };
 
 std::string name(std::uint64_t number) { return "key:" + std::to_string(number); }

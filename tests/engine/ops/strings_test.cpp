@@ -5,112 +5,65 @@
 #include <random>
 #include <string>
 
-#include "engine/engine.hpp"
 #include "engine/ops/keys.hpp"
+#include "tests/engine/ops/bare_engine.hpp"
 #include "tests/engine/seed.hpp"
-#include "tests/sim/world.hpp"
 
 namespace firnlog::engine {
 namespace {
 
 constexpr std::size_t kChunk = BigString::kChunkBytes;
 
-EngineOptions options_of() {
-    EngineOptions options;
-    options.supply.bytes_first = 4U << 20;
-    options.supply.bytes_max = 4U << 20;
-    return options;
-}
-
-// An engine in a simulated world, without a server and without a past.
-class Bench {
+class Bench : public BareEngine {
   public:
-    Bench()
-        : world_({.seed = 1}),
-          engine_(world_.files(), world_.clock(),
-                  {.segments = std::make_unique<Segments>(),
-                   .keyspace = std::make_unique<Keyspace>(Hasher::Secret{}),
-                   .start = {.next = Lsn{4096}}},
-                  options_of()),
-          flusher_(engine_.log, world_.io(), [] {}),
-          session_(engine_) {
-        BOOST_REQUIRE(engine_.prepare().has_value());
-        engine_.now.update();
-    }
-
-    [[nodiscard]] Engine& engine() { return engine_; }
-    [[nodiscard]] sim::World& world() { return world_; }
-
     // Runs as one command on this key, again when the log wants to be waited for.
     template <class Run>
     auto run(std::string_view key, Run&& run) {
         for (;;) {
-            session_.begin({&key, 1}, 0);
-            auto result = run(session_);
-            (void)session_.end();
+            session.begin({&key, 1}, 0);
+            auto result = run(session);
+            (void)session.end();
             if (result || result.error() != Stop::wait) return result;
-            session_.reset();
+            session.reset();
             settle();
         }
     }
-    // Everything appended becomes durable, and what is full is sealed: read from a map.
-    void settle() {
-        auto& log = engine_.log;
-        while (log.durable() != log.tail.end() || log.tail.dirty()) {
-            log.want_durable(log.tail.end());
-            flusher_.kick(0);
-            BOOST_REQUIRE(world_.io().turn(true).has_value());
-            BOOST_REQUIRE_EQUAL(log.failed(), 0);
-        }
-        // The worker keeps step with the log, and this one is idle: it needs time.
-        do {
-            world_.pass(20'000);
-        } while (engine_.work());
-    }
-
     void set(std::string_view key, std::string_view value, std::int64_t expires_ms = -1) {
-        BOOST_REQUIRE(run(key, [&](Session& session) {
+        BOOST_REQUIRE(run(key, [&](Session&) {
                           return strings::set(session, key, value, expires_ms);
                       }).has_value());
-        session_.reset();
+        session.reset();
     }
     std::size_t patch(std::string_view key, std::size_t offset, std::string_view bytes) {
         const auto size =
-            run(key, [&](Session& session) { return strings::patch(session, key, offset, bytes); });
+            run(key, [&](Session&) { return strings::patch(session, key, offset, bytes); });
         BOOST_REQUIRE(size.has_value());
-        session_.reset();
+        session.reset();
         return *size;
     }
     std::optional<std::string> get(std::string_view key) {
-        const auto value = run(key, [&](Session& session) { return strings::get(session, key); });
+        const auto value = run(key, [&](Session&) { return strings::get(session, key); });
         BOOST_REQUIRE(value.has_value());
         std::optional<std::string> copy;
         if (*value) copy = std::string(**value);
-        session_.reset();
+        session.reset();
         return copy;
     }
     std::string range(std::string_view key, std::size_t from, std::size_t bytes) {
         const auto part =
-            run(key, [&](Session& session) { return strings::range(session, key, from, bytes); });
+            run(key, [&](Session&) { return strings::range(session, key, from, bytes); });
         BOOST_REQUIRE(part.has_value());
         std::string copy(*part);
-        session_.reset();
+        session.reset();
         return copy;
     }
     std::int64_t expires_ms(std::string_view key) {
-        const auto item = run(key, [&](Session& session) { return session.look(key); });
+        const auto item = run(key, [&](Session&) { return session.look(key); });
         BOOST_REQUIRE(item && *item);
         return (*item)->expires_ms;
     }
     // How far the log has grown.
-    std::uint64_t end() { return engine_.log.tail.end().value; }
-    Session& session() { return session_; }
-
-  private:
-    sim::World world_;
-    Engine engine_;
-    Flusher flusher_;
-    Session session_;
+    std::uint64_t end() { return engine.log.tail.end().value; }
 };
 
 std::string random_text(std::mt19937_64& dice, std::size_t bytes) {
@@ -267,26 +220,26 @@ BOOST_AUTO_TEST_CASE(all_cold_pieces_of_a_value_are_asked_for_at_once) {
     value = patched(value, 20000, "patch");
     bench.set("filler", std::string(6'000'000, 'f'));
     bench.settle();
-    bench.world().resident_percent(0);
-    bench.engine().reader.look_for_cold.store(true);
+    bench.world.resident_percent(0);
+    bench.engine.reader.look_for_cold.store(true);
 
     const auto read = [&](Session& session) { return strings::get(session, "k"); };
     const auto refused = bench.run("k", read);
     BOOST_REQUIRE(!refused && refused.error() == Stop::cold);
-    const auto cold = bench.session().cold();
+    const auto cold = bench.session.cold();
     BOOST_CHECK_EQUAL(cold.size(), 200000 / kChunk + 2);
 
-    bench.session().reset();
+    bench.session.reset();
     for (const auto& piece : cold) {
-        const auto* segment = bench.engine().segments().find(piece.address.file());
+        const auto* segment = bench.engine.segments().find(piece.address.file());
         const auto bytes = segment->map->bytes().subspan(piece.address.offset(), piece.bytes);
-        bench.session().warm.push_back(
+        bench.session.warm.push_back(
             {.address = piece.address, .bytes = {bytes.begin(), bytes.end()}});
     }
     const auto found = bench.run("k", read);
     BOOST_REQUIRE(found && *found);
     BOOST_CHECK(**found == value);
-    bench.session().reset();
+    bench.session.reset();
 
     // A change of one byte reads nothing.
     const auto size =
@@ -315,13 +268,13 @@ BOOST_AUTO_TEST_CASE(what_is_too_large_for_a_batch_is_refused_before_any_effect)
     Bench bench;
     bench.set("k", "short");
     const std::string_view key = "k";
-    const std::string large(bench.engine().options.batch_bytes_max, 'x');
-    bench.session().begin({&key, 1}, 0);
-    const auto done = strings::set(bench.session(), key, large);
+    const std::string large(bench.engine.options.batch_bytes_max, 'x');
+    bench.session.begin({&key, 1}, 0);
+    const auto done = strings::set(bench.session, key, large);
     BOOST_CHECK(!done && done.error() == Stop::too_big);
-    BOOST_CHECK(!bench.session().has_effects());
-    (void)bench.session().end();
-    bench.session().reset();
+    BOOST_CHECK(!bench.session.has_effects());
+    (void)bench.session.end();
+    bench.session.reset();
     BOOST_CHECK(bench.get("k") == "short");
 }
 
