@@ -203,14 +203,18 @@ bool HashBody::load(Bytes piece, const Moves& moves) {
     if (!values) return false;
     std::vector<Entry> entries;
     entries.reserve(count);
-    std::size_t next = 0;
+    std::vector<Tag> of_long_ones;
+    of_long_ones.reserve(values->size());
     for (std::size_t at = 0; at < count * sizeof(Entry); at += sizeof(Entry)) {
         auto entry = Entry::from_halves(firnlog::load<std::uint64_t>(piece.data() + at),
                                         firnlog::load<std::uint64_t>(piece.data() + at + 8));
         if (entry.empty() || entry.expires()) return false;
         if (entry.type() == Type::big_string) {
-            if (next == values->size()) return false;
-            entry.point_at(Type::big_string, (*values)[next++].get());
+            if (of_long_ones.size() == values->size()) return false;
+            // Until the value can be handed over, as if the first piece were all of it.
+            const auto& first = (*values)[of_long_ones.size()]->pieces.front();
+            of_long_ones.push_back(entry.tag());
+            entry.point_at(Type::string, first.address, first.record_bytes);
         } else if (entry.type() == Type::string) {
             entry.move_to(moves(entry.address()));
         } else {
@@ -218,12 +222,15 @@ bool HashBody::load(Bytes piece, const Moves& moves) {
         }
         entries.push_back(entry);
     }
-    if (next != values->size()) return false;
+    if (of_long_ones.size() != values->size()) return false;
     longest_ = std::max(longest_, longest);
     fields_.fill(entries, in_order);
-    for (auto& value : *values) {
+    // From here on nothing asks for memory: a value has one owner at any time.
+    for (std::size_t i = 0; i < of_long_ones.size(); ++i) {
+        auto* value = (*values)[i].release();
+        fields_.find(of_long_ones[i])->point_at(Type::big_string, value);
         ++long_values_;
-        pieces_ += value.release()->pieces.size();
+        pieces_ += value->pieces.size();
     }
     return true;
 }
