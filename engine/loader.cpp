@@ -1,7 +1,9 @@
 #include "engine/loader.hpp"
 
 #include <algorithm>
+#include <new>
 #include <set>
+#include <system_error>
 
 #include "io/base/ensure.hpp"
 
@@ -141,14 +143,22 @@ void Loader::note(const Error& fault) {
 
 Loader::Mending Loader::mend(io::Clock& clock, const std::atomic<bool>& stop) {
     if (!done() || keyspace_.lost() == 0 || !rebuild) return Mending::idle;
-    if (!rebuilding_.valid()) {
-        if (clock.mono() < mend_again_) return Mending::idle;
-        rebuilding_ = rebuild(stop);
-    }
-    if (rebuilding_.wait_for(std::chrono::seconds(0)) == std::future_status::timeout)
-        return Mending::running;
-    auto rebuilt = rebuilding_.get();
+    if (!rebuilding_.valid() && clock.mono() < mend_again_) return Mending::idle;
     mend_again_ = clock.mono().after(kRetryUs);
+    auto ended = [&]() -> std::optional<Rebuilt> {
+        try {
+            if (!rebuilding_.valid()) rebuilding_ = rebuild(stop);
+            if (rebuilding_.wait_for(std::chrono::seconds(0)) == std::future_status::timeout)
+                return std::nullopt;
+            return rebuilding_.get();
+        } catch (const std::bad_alloc&) {
+            return fail_errno("make the index anew", ENOMEM);
+        } catch (const std::system_error& error) {
+            return fail_errno("start a thread", error.code().value());
+        }
+    }();
+    if (!ended) return Mending::running;
+    auto& rebuilt = *ended;
     keyspace_.beyond_repair(!rebuilt);
     if (!rebuilt) {
         note(rebuilt.error());
@@ -172,9 +182,7 @@ Result<void> Loader::load_blobs(Stripe stripe) {
         const auto& blob = reader_->blobs()[number];
         const auto bytes = reader_->blob(blob, memory);
         if (!bytes) return fail(bytes);
-        const bool sound = blob.kind == BlobKind::keys ? pages_.keys(*bytes, blob.kid, stripe)
-                                                       : pages_.objects(*bytes, stripe);
-        if (!sound)
+        if (!pages_.page(*bytes, blob.kind, blob.kid, stripe))
             return fail(Error{.code = Code::damaged,
                               .offset = blob.offset,
                               .file = reader_->header().number,

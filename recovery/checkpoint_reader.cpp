@@ -63,9 +63,8 @@ Result<LoadedCheckpoint> load_all(Opened opened, const engine::CheckpointEntry& 
         if (blob.kind == BlobKind::catalog) continue;
         const auto page = reader.blob(i);
         if (!page) return fail(page);
-        const bool sound = blob.kind == BlobKind::keys ? loader.keys(*page, blob.kid, blob.stripe)
-                                                       : loader.objects(*page, blob.stripe);
-        if (!sound) return senseless(entry, blob.offset);
+        if (!loader.page(*page, blob.kind, blob.kid, blob.stripe))
+            return senseless(entry, blob.offset);
         untold += blob.length;
         if (untold < kTellEvery) continue;
         if (!progress(untold)) return fail(Error{.code = Code::busy, .doing = "load a checkpoint"});

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/format/checkpoint.hpp"
 #include "engine/index/keyspace.hpp"
 #include "engine/log/tail.hpp"
 #include "engine/types/moves.hpp"
@@ -94,11 +95,15 @@ class PageLoader {
         : keyspace_(keyspace), moves_(std::move(moves)), counts_(counts) {}
 
     [[nodiscard]] bool catalog(Bytes blob);
-    // Those of a kid that no database points at are left out.
+    // A page; keys of a kid that no database points at are left out.
+    [[nodiscard]] bool page(Bytes blob, BlobKind kind, Kid kid, Stripe stripe) {
+        return kind == BlobKind::keys ? keys(blob, kid, stripe) : objects(blob, stripe);
+    }
+
+  private:
     [[nodiscard]] bool keys(Bytes blob, Kid kid, Stripe stripe);
     [[nodiscard]] bool objects(Bytes blob, Stripe stripe);
 
-  private:
     Keyspace& keyspace_;
     const Moves moves_;
     const bool counts_;

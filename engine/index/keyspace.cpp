@@ -70,6 +70,7 @@ bool Keyspace::fetch_slowly(Stripe number) {
     bool loaded = false;
     try {
         loaded = load_(number);
+        if (loaded && replayed_) (void)sweep_unbound(number);
     } catch (...) {
         drop_stripe(number);
         throw;
@@ -78,8 +79,6 @@ bool Keyspace::fetch_slowly(Stripe number) {
     if (!loaded) {
         drop_stripe(number);
         lost_.fetch_add(1, std::memory_order_acq_rel);
-    } else if (replayed_) {
-        (void)sweep_unbound(number);
     }
     waiting_.fetch_sub(1, std::memory_order_acq_rel);
     return loaded;
@@ -118,7 +117,10 @@ bool Keyspace::mend(Stripe number, Keyspace& from) {
 
 // What was put in so far. Nobody has seen it, and what leads from here leads within the stripe.
 void Keyspace::drop_stripe(Stripe number) {
-    for (const auto kid : kids()) find_space_of(kid)->stripes[number].clear();
+    {
+        const std::lock_guard guard(spaces_mutex_);
+        for (const auto& [kid, space] : spaces_) space->stripes[number].clear();
+    }
     stripes_[number].objects.reset();
 }
 
