@@ -68,7 +68,7 @@ bool Engine::work() {
 bool Engine::bring_in() {
     if (!loader_->done()) {
         // A walk that somebody waits for begins when every stripe is there.
-        const bool moved = loader_->step(clock_, walk.status().asked);
+        const bool moved = loader_->step(clock_, walk.status().hurry);
         if (moved && !loader_->done()) tell(IndexEvent::loading);
         if (loader_->done()) tell(keyspace_->lost() == 0 ? IndexEvent::whole : IndexEvent::lost);
         return moved;

@@ -105,6 +105,7 @@ Walk::Status Walk::status() const {
     auto status = status_;
     status.paused = paused_;
     status.asked = asked_;
+    status.hurry = asked_hurry_;
     status.window = window_;
     status.changes = log_.tail.records() - records_at_checkpoint_;
     status.log_bytes = log_.tail.batch_end() - std::min(status.hi, log_.tail.batch_end());
@@ -148,14 +149,18 @@ bool Walk::pressed(std::uint64_t log_bytes) const {
 }
 
 bool Walk::step() {
+    bool impossible = false;
     {
         const std::lock_guard guard(mutex_);
         if (paused_) return false;
         if (phase_ == Phase::idle) {
-            // One that was asked for as the log failed begins all the same, to fail aloud.
+            // One that was asked for as the log failed, or while a part of the index is beyond
+            // repair, begins all the same, to fail aloud.
             if (log_.failed() != 0 && !asked_) return false;
             // Files may go when it ends, and what is not there leads into some of them.
-            if (!due() || !keyspace_.whole()) return false;
+            if (!due()) return false;
+            impossible = asked_ && keyspace_.waiting() == 0 && keyspace_.beyond_repair();
+            if (!keyspace_.whole() && !impossible) return false;
             const auto tail = log_.tail.batch_end();
             hurry_ = asked_hurry_ || pressed(tail - std::min(status_.hi, tail));
             asked_ = false;
@@ -166,6 +171,10 @@ bool Walk::step() {
         }
     }
     const auto now = clock_.mono();
+    if (impossible) {
+        finish(Error{.code = Code::damaged, .doing = "image the index: a page of it is lost"});
+        return true;
+    }
     if (phase_ == Phase::idle) {
         begin();
         return true;

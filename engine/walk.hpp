@@ -117,6 +117,7 @@ class Walk {
         Phase phase = Phase::idle;
         bool paused = false;
         bool asked = false;        // one is to begin
+        bool hurry = false;        // and somebody waits for it
         std::uint64_t begun = 0;   // walks since the start
         std::uint64_t done = 0;    // those that came to their end
         std::uint64_t failed = 0;  // those that did not

@@ -181,6 +181,8 @@ class Reclaim(unittest.TestCase):
                 self.assertTrue(client.ask("DBSIZE").startswith(b":%d" % KEYS))
                 self.assertTrue(client.ask("FIRN", "DIGEST").startswith(b"-CORRUPT"))
                 self.assertIn("firnlog repair", server.log())
+                # No checkpoint can be taken of it, and whoever asks for one need not wait.
+                self.assertTrue(client.ask("SAVE").startswith(b"-ERR"))
 
     def test_a_kill_at_any_moment_of_it_loses_nothing(self):
         rng = random.Random(SEED)
