@@ -7,39 +7,44 @@
 
 namespace firnlog::server {
 
-Flow Call::stop(engine::Stop why) {
+std::string_view text_of(engine::Stop why) {
     switch (why) {
         case engine::Stop::wrong_type:
-            return error(kWrongType);
+            return kWrongType;
         case engine::Stop::corrupt:
-            return error(kCorruptValue);
-        case engine::Stop::cold:
-            ensure(!in_exec, "within EXEC cold bytes are read at once");
-            return Flow::again;
-        case engine::Stop::wait:
-            if (!in_exec) return Flow::again;
-            // EXEC has seen to room for all of its commands, unless the disk was full then; that it
-            // has become less full meanwhile helps the next one.
-            [[fallthrough]];
+            return kCorruptValue;
         case engine::Stop::no_space:
-            return error(
-                "NOSPACE the next segment of the log cannot be made (see INFO persistence): only "
-                "what frees space is taken");
+            return "NOSPACE the next segment of the log cannot be made (see INFO persistence): "
+                   "only what frees space is taken";
         case engine::Stop::io_error:
-            if (session.engine().options.past) return error(kPastIsReadOnly);
-            return error(
-                "IOERR writing or syncing the log failed, it takes no more writes until a "
-                "restart");
+            return "IOERR writing or syncing the log failed, it takes no more writes until a "
+                   "restart";
         case engine::Stop::loading:
-            return error(kIndexLoading);
+            return "LOADING a damaged page of the index is made anew from the log, try again later";
         case engine::Stop::lost:
-            return error(kIndexLost);
+            return "CORRUPT a page of the index is damaged and could not be made anew, see the log "
+                   "and firnlog repair";
         case engine::Stop::no_memory:
-            return error(kNoMemory);
+            return kNoMemory;
         case engine::Stop::too_big:
-            return error("ERR the command's effects are larger than one batch may be");
+            return "ERR the command's effects are larger than one batch may be";
+        case engine::Stop::cold:
+        case engine::Stop::wait:
+            break;
     }
-    return Flow::done;
+    ensure(false, "who is cold or waits runs again");
+    return {};
+}
+
+Flow Call::stop(engine::Stop why) {
+    using engine::Stop;
+    ensure(why != Stop::cold || !in_exec, "within EXEC cold bytes are read at once");
+    if (why == Stop::cold || (why == Stop::wait && !in_exec)) return Flow::again;
+    // EXEC has seen to room for all of its commands, unless the disk was full then; that it has
+    // become less full meanwhile helps the next one.
+    if (why == Stop::wait) why = Stop::no_space;
+    if (why == Stop::io_error && session.engine().options.past) return error(kPastIsReadOnly);
+    return error(text_of(why));
 }
 
 Flow Call::error(std::string_view text) {

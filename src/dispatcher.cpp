@@ -258,10 +258,7 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     begin_session(session, client, command);
     if (const auto lack = session.lack()) {
         const auto gate = session.end();
-        const auto text = refusal(client, command,
-                                  *lack == engine::Stop::no_memory ? kNoMemory
-                                  : *lack == engine::Stop::lost    ? kIndexLost
-                                                                   : kIndexLoading);
+        const auto text = refusal(client, command, text_of(*lack));
         out.error(text);
         note_error(text);
         count(command, -1);

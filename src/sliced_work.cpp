@@ -1,6 +1,7 @@
 #include "src/sliced_work.hpp"
 
 #include <chrono>
+#include <new>
 #include <thread>
 
 #include "src/cold_read.hpp"
@@ -59,8 +60,7 @@ void SlicedWork::slice() {
     for (bool more = true; more;) {
         session_.warm = std::move(warm_);
         warm_.clear();
-        const auto done = unit_(session_, events);
-        ensure(!session_.begun(), "a unit ends its session");
+        const auto done = run(events);
         tell(events);
         if (!done) {
             warm_ = std::move(session_.warm);
@@ -72,6 +72,21 @@ void SlicedWork::slice() {
         if (more && server.clock().mono().us - began > kSliceUs) return post();
     }
     end({});
+}
+
+engine::Expected<bool> SlicedWork::run(std::vector<KeyspaceEvent>& events) {
+    try {
+        auto done = unit_(session_, events);
+        ensure(!session_.begun(), "a unit ends its session");
+        return done;
+    } catch (const std::bad_alloc&) {
+        // As of a command: what has begun to change something has memory to end.
+        if (session_.begun()) {
+            ensure(session_.changes() == 0, "a unit that was stopped has changed nothing");
+            (void)session_.end();
+        }
+        return tl::unexpected(engine::Stop::no_memory);
+    }
 }
 
 void SlicedWork::tell(std::vector<KeyspaceEvent>& events) {

@@ -43,6 +43,7 @@ class SlicedWork : public std::enable_shared_from_this<SlicedWork> {
   private:
     void post();
     void slice();
+    engine::Expected<bool> run(std::vector<KeyspaceEvent>& events);
     void tell(std::vector<KeyspaceEvent>& events);
     void read_cold();
     void end(engine::Expected<void> how);

@@ -27,11 +27,9 @@ inline constexpr std::string_view kCorruptValue =
     "CORRUPT the value's bytes are damaged on disk, they are not served";
 
 inline constexpr std::string_view kNoMemory = "OOM there is no memory for this command";
-inline constexpr std::string_view kIndexLost =
-    "CORRUPT a page of the index is damaged and could not be made anew, see the log and firnlog "
-    "repair";
-inline constexpr std::string_view kIndexLoading =
-    "LOADING a damaged page of the index is made anew from the log, try again later";
+
+// What a client is told of a command that can neither go on nor run again.
+[[nodiscard]] std::string_view text_of(engine::Stop why);
 
 // <CONTAINER> HELP: a line for each subcommand's row, and what it does below it.
 Flow subcommand_help(Call& call);
