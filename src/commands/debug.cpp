@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <string>
 #include <thread>
 #include <vector>
@@ -144,20 +145,22 @@ Flow populate(Call& call) {
     if (call.argc() > 4) size = text::parse_i64(call.arg(4));
     if (!size || *size < 0) return call.error(kNotPositive);
     struct Pair {
-        std::string key;
+        std::string_view key;
         std::string value;
     };
+    // A session knows a key by its name's bytes: these stay where they are until it ends.
+    std::deque<std::string> names;
     std::vector<Pair> pairs;
     std::size_t bytes = 0;
     std::size_t records = 0;
     for (std::int64_t i = 0; i < *count; ++i) {
-        Pair pair{.key = std::string(prefix) + ":" + std::to_string(i),
-                  .value = "value:" + std::to_string(i)};
-        const auto there = call.session.look(pair.key);
+        const auto& key = names.emplace_back(std::string(prefix) + ":" + std::to_string(i));
+        const auto there = call.session.look(key);
         if (!there) return call.stop(there.error());
         if (*there) continue;
+        Pair pair{.key = key, .value = "value:" + std::to_string(i)};
         if (*size != 0) pair.value.resize(static_cast<std::size_t>(*size), '\0');
-        const auto cost = engine::strings::cost_of_set(pair.key, pair.value.size());
+        const auto cost = engine::strings::cost_of_set(key, pair.value.size());
         bytes += cost.bytes;
         records += cost.records;
         if (bytes > call.session.engine().options.batch_bytes_max)
