@@ -10,7 +10,6 @@
 namespace firnlog::recovery {
 namespace {
 
-using sim::Cut;
 using sim::World;
 
 constexpr std::uint32_t kDatabases = 4;
@@ -283,15 +282,7 @@ BOOST_AUTO_TEST_CASE(a_flipped_bit_anywhere_is_found_with_its_place) {
 
 BOOST_AUTO_TEST_CASE(what_is_damaged_in_the_store_does_not_become_a_backup) {
     World world({.seed = 10});
-    {
-        Subject subject(world, *open(world.files(), world.clock(), small_options()));
-        for (int i = 0; i < 40; ++i)
-            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(8'000, 'x')) &&
-                          subject.sync());
-        BOOST_REQUIRE(subject.stop_cleanly());
-    }
-    sim::Rng rng{1};
-    world.restart(Cut::none, rng);
+    live_cleanly(world);
     world.disk().flip("0000000001.log", 9'000);
     Shelf shelf;
     const auto taken =

@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tests/recovery/subject.hpp"
@@ -51,5 +52,18 @@ struct Lived {
     std::unique_ptr<Subject> subject;
     std::vector<Version> versions;
 };
+
+// Forty keys of 8,000 bytes, a clean stop, and the machine is on again.
+inline void live_cleanly(sim::World& world) {
+    {
+        Subject subject(world, *open(world.files(), world.clock(), small_options()));
+        for (int i = 0; i < 40; ++i)
+            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(8'000, 'x')) &&
+                          subject.sync());
+        BOOST_REQUIRE(subject.stop_cleanly());
+    }
+    sim::Rng rng{1};
+    world.restart(sim::Cut::none, rng);
+}
 
 }  // namespace firnlog::recovery

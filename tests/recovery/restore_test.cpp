@@ -190,15 +190,7 @@ BOOST_AUTO_TEST_CASE(some_keys_alone_make_a_store_of_their_own) {
 
 BOOST_AUTO_TEST_CASE(what_is_damaged_is_refused_and_no_store_is_left) {
     World world({.seed = 10});
-    {
-        Subject subject(world, *open(world.files(), world.clock(), small_options()));
-        for (int i = 0; i < 40; ++i)
-            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(8'000, 'x')) &&
-                          subject.sync());
-        BOOST_REQUIRE(subject.stop_cleanly());
-    }
-    sim::Rng rng{1};
-    world.restart(sim::Cut::none, rng);
+    live_cleanly(world);
     const auto fd = world.files().open("0000000001.log", io::Open::write);
     BOOST_REQUIRE(fd.has_value());
     BOOST_REQUIRE(world.files().write(*fd, 9'000, as_bytes("rot")));
