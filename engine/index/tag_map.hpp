@@ -4,7 +4,7 @@
 //   root ──> page                              depth 0
 //   root ──> [ page, page, page, page ]        depth 2: chosen by the hash's first bits
 //
-// A page (engine/index/page.hpp) is the unit of growth, of imaging and of lazy loading: it grows by
+// A page (engine/index/page.hpp) is the unit of growth and of imaging: it grows by
 // an eighth when it is full and splits in two past 1024 entries, so that no operation ever touches
 // more than one page, whatever the size of the map (the directory of pointers doubles, 8 bytes a
 // page). Up to `linear_max` entries the only page is a list in order of insertion: small hashes
