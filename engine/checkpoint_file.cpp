@@ -20,18 +20,19 @@ tl::unexpected<Error> damaged(FileNumber number, std::uint64_t offset, const cha
 
 }  // namespace
 
-Result<void> CheckpointWriter::begin(const CheckpointHeader& header) {
+Result<void> CheckpointWriter::begin(const CheckpointHeader& header, std::uint64_t room) {
     ensure(fd_ < 0, "one checkpoint is written at a time");
     header_ = header;
     directory_.clear();
     written_ = 0;
     synced_ = 0;
+    room_ = room;
     auto fd = files_.open(names::checkpoint_file(header.number), io::Open::create);
     if (!fd) return fail(fd);
     fd_ = *fd;
     buffer_.assign(kCheckpointHeaderBytes, std::byte{0});
     encode_checkpoint_header(header, buffer_.data());
-    return {};
+    return room_ == 0 ? Result<void>{} : files_.allocate(fd_, room_);
 }
 
 Result<void> CheckpointWriter::add(BlobEntry entry, Bytes blob) {
@@ -73,6 +74,8 @@ Result<void> CheckpointWriter::finish(Lsn lo, Lsn hi, std::uint64_t keys) {
     encode_trailer(trailer, store_id_, header_.number, offset,
                    buffer_.data() + buffer_.size() - kTrailerBytes);
     if (auto done = flush(); !done) return done;
+    if (room_ > written_)
+        if (auto done = files_.truncate(fd_, written_); !done) return done;
     if (auto done = files_.sync(fd_); !done) return done;
     close();
     return files_.sync_dir();

@@ -24,7 +24,8 @@ class CheckpointWriter {
     CheckpointWriter& operator=(const CheckpointWriter&) = delete;
     ~CheckpointWriter() { close(); }
 
-    Result<void> begin(const CheckpointHeader& header);
+    // `room`: so many bytes are allocated for it, which somebody has just made free.
+    Result<void> begin(const CheckpointHeader& header, std::uint64_t room = 0);
     // What a blob is, but for its place and checksum, which are filled in.
     Result<void> add(BlobEntry entry, Bytes blob);
     // Writes what has gathered, if that is worth it.
@@ -49,6 +50,7 @@ class CheckpointWriter {
     int fd_ = -1;
     std::uint64_t written_ = 0;
     std::uint64_t synced_ = 0;
+    std::uint64_t room_ = 0;
     std::vector<std::byte> buffer_;
     std::vector<std::byte> directory_;
 };

@@ -19,6 +19,7 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
       manifest_(std::move(parts.manifest)),
       supply(files, clock, *segments_, parts.next_file, options.supply,
              [this](std::function<void()> run) { grace.retire(std::move(run)); }),
+      reserve(files, clock),
       log(clock, supply, parts.start),
       reader(*segments_, parts.start.store_id),
       now(clock, parts.start.high_us),
@@ -30,6 +31,7 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
             .departed = departed_,
             .retire = [this](std::function<void()> run) { grace.retire(std::move(run)); },
             .supply = supply,
+            .reserve = reserve,
             .log = log,
             .manifest = manifest_},
            options.walk),
@@ -44,9 +46,13 @@ Engine::~Engine() {
 }
 
 Result<void> Engine::prepare() {
+    supply.spoken_for(reserve.missing());
     while (supply.ready().count < 1) {
         supply.work();
-        if (auto failure = supply.failure()) return fail(*failure);
+        const auto failure = supply.failure();
+        // What is there can be read, and deleted as soon as the worker has made room for that.
+        if (failure && failure->code == Code::no_space) break;
+        if (failure) return fail(*failure);
     }
     return {};
 }
@@ -55,13 +61,15 @@ bool Engine::work() {
     grace.collect();
     departed_.close_unread();
     watch_memory();
+    const bool refilled = reserve.refill(supply.missing_kept());
+    supply.spoken_for(reserve.missing());
     // Segments first: somebody may wait for room, and nobody waits for the walk as much.
     bool supplied = false;
     constexpr int kPiecesAStep = 8;
     for (int pieces = 0; pieces < kPiecesAStep && supply.work(); ++pieces) supplied = true;
     const bool loaded = loader_ != nullptr && bring_in();
     const bool walked = walk.step();
-    return keyspace_->release_some() || supplied || loaded || walked;
+    return keyspace_->release_some() || refilled || supplied || loaded || walked;
 }
 
 // What of the index still waits in the checkpoint.

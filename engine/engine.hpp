@@ -18,6 +18,7 @@
 #include "engine/log/segments.hpp"
 #include "engine/log/supply.hpp"
 #include "engine/now.hpp"
+#include "engine/reserve.hpp"
 #include "engine/walk.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
@@ -68,6 +69,7 @@ class Engine {
 
   public:
     Supply supply;
+    Reserve reserve;
     io::Grace grace;  // gone before these two: what it still holds goes back there
     Log log;
     RecordReader reader;

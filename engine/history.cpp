@@ -7,20 +7,14 @@
 namespace firnlog::engine {
 namespace {
 
-constexpr std::size_t kBasesMin = 2;
 constexpr std::uint64_t kRetainBytesMin = std::uint64_t{1} << 30;
 // So many bases are enough for a window: a moment is then at most that part of it from its base.
 constexpr std::int64_t kBasesInWindow = 24;
 // Nor so much log, however fast it was written: it is what opening a moment replays.
 constexpr std::uint64_t kNearBytes = std::uint64_t{1} << 30;
 
-[[nodiscard]] std::size_t bases(const Manifest& manifest) {
-    return manifest.checkpoints.size() + (manifest.has_beginning() ? 1 : 0);
-}
-
-// The oldest base goes. The next one is there: there are more than kBasesMin of them. A checkpoint
-// of a store into which nothing was written yet is taken at the beginning; of these two the
-// beginning is the base that costs nothing.
+// The oldest base goes. The next one is there. A checkpoint of a store into which nothing was
+// written yet is taken at the beginning; of these two the beginning is the base that costs nothing.
 void drop_oldest(Manifest& manifest) {
     auto& entries = manifest.checkpoints;
     const bool begins_twice = manifest.has_beginning() && entries.front().lo <= manifest.first_lsn;
@@ -49,11 +43,8 @@ void thin(Manifest& manifest, std::int64_t near_us) {
     }
 }
 
-// The file holds nothing of the log from `lsn` on. Where the last of them ends is not known:
-// another one begins there.
-[[nodiscard]] bool ended(const std::vector<FullFile>& files, std::size_t i, Lsn lsn) {
-    return files[i].packed || (i + 1 < files.size() && files[i + 1].base <= lsn);
-}
+// The file holds nothing of the log from `lsn` on.
+[[nodiscard]] bool ended(const FullFile& file, Lsn lsn) { return file.packed || file.end <= lsn; }
 
 using Live = std::unordered_map<FileNumber, std::uint64_t>;
 
@@ -76,7 +67,12 @@ constexpr std::size_t kSmallMax = 4;
 
 std::uint64_t Window::bytes_max(std::uint64_t live) const {
     if (retain_s == 0) return 0;
-    return retain_bytes != 0 ? retain_bytes : std::max(kRetainBytesMin, 2 * live);
+    const auto bytes = retain_bytes != 0 ? retain_bytes : std::max(kRetainBytesMin, 2 * live);
+    return std::min(bytes, room_bytes);
+}
+
+std::size_t bases(const Manifest& manifest) {
+    return manifest.checkpoints.size() + (manifest.has_beginning() ? 1 : 0);
 }
 
 std::uint64_t live_bytes(const Manifest& manifest) {
@@ -92,10 +88,8 @@ std::vector<FullFile> unneeded(const Manifest& manifest, const std::vector<FullF
     for (const auto& entry : manifest.checkpoints)
         for (const auto number : entry.files) named.insert(moves(number));
     std::vector<FullFile> found;
-    for (std::size_t i = 0; i < files.size(); ++i) {
-        if (ended(files, i, manifest.first_lsn) && !named.contains(files[i].number))
-            found.push_back(files[i]);
-    }
+    for (const auto& file : files)
+        if (ended(file, manifest.first_lsn) && !named.contains(file.number)) found.push_back(file);
     return found;
 }
 
@@ -110,13 +104,13 @@ std::vector<FileNumber> victims(const Manifest& manifest, const std::vector<Full
     const auto oldest = window.retain_s == 0 ? live : live_of(manifest.checkpoints.front(), moves);
     std::vector<FullFile> found;
     std::vector<FullFile> smalls;
-    for (std::size_t i = 0; i < files.size(); ++i) {
+    for (const auto& file : files) {
         // One that nothing leads into goes by itself, or was made since.
-        if (!ended(files, i, newest.lo) || !live.contains(files[i].number)) continue;
-        if (mostly_dead(live, files[i]) && mostly_dead(oldest, files[i]))
-            found.push_back(files[i]);
-        else if (files[i].packed && files[i].bytes < small)
-            smalls.push_back(files[i]);
+        if (!ended(file, newest.lo) || !live.contains(file.number)) continue;
+        if (mostly_dead(live, file) && mostly_dead(oldest, file))
+            found.push_back(file);
+        else if (file.packed && file.bytes < small)
+            smalls.push_back(file);
     }
     if (smalls.size() >= kSmallMax) found.insert(found.end(), smalls.begin(), smalls.end());
     std::ranges::sort(found, {}, [&](const FullFile& file) {
@@ -140,7 +134,7 @@ std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile
 }
 
 std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& files,
-                               const Window& window, std::int64_t now_us) {
+                               const Window& window, std::int64_t now_us, std::size_t bases_min) {
     std::vector<FileNumber> before;
     before.reserve(manifest.checkpoints.size());
     for (const auto& entry : manifest.checkpoints) before.push_back(entry.number);
@@ -152,6 +146,10 @@ std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& 
         if (retain_us != 0 && !too_old && history_bytes(manifest, files) <= bytes_max) break;
         drop_oldest(manifest);
     }
+    // One that was taken at the beginning is itself what would go.
+    while (bases(manifest) <= kBasesMin && bases(manifest) > bases_min &&
+           (manifest.checkpoints.size() > 1 || manifest.checkpoints.back().lo > manifest.first_lsn))
+        drop_oldest(manifest);
     std::erase_if(before, [&](FileNumber number) {
         return std::ranges::count(manifest.checkpoints, number, &CheckpointEntry::number) != 0;
     });

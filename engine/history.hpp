@@ -13,31 +13,40 @@
 //   two bases always       a damaged newest one costs time and nothing else
 //   the window             as many as the moments in it need; between them only so many that a
 //                          moment is not far from its base
-//   the bound in bytes     outranks the window: the oldest base goes first
+//   the bound in bytes     outranks the window: the oldest base goes first; so does a disk that
+//   fills a full disk            one base is enough, the newest, once it was read back whole
 //
 // A key that was deleted never comes back by this: its tombstone goes with the log only when every
 // base that stays was taken behind it, and in those the key is not.
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "engine/format/manifest.hpp"
 
 namespace firnlog::engine {
 
+// A damaged newest one costs time and nothing else.
+inline constexpr std::size_t kBasesMin = 2;
+
 // How far back any moment can be opened.
 struct Window {
     std::int64_t retain_s = 24 * 60 * 60;  // 0: no further than the two bases reach
     std::uint64_t retain_bytes = 0;        // what only history needs; 0: twice what is live, 1 GiB
                                            // at least
+    // And never more than this: the disk has no room for it.
+    std::uint64_t room_bytes = std::numeric_limits<std::uint64_t>::max();
     [[nodiscard]] std::uint64_t bytes_max(std::uint64_t live) const;
 };
 
-// A segment that nothing is appended to: of the log, with the lsn that it begins at, or packed,
-// then without. They are ascending by that.
+// A segment that nothing is appended to: of the log, with the lsn behind its last byte, or packed,
+// then without. While nothing behind it is durable, the log's last one is its only beginning: then
+// its end is as far as an lsn goes.
 struct FullFile {
+    static constexpr Lsn kOpen{std::numeric_limits<std::uint64_t>::max()};
     FileNumber number = 0;
-    Lsn base;
+    Lsn end = kOpen;
     std::uint64_t bytes = 0;
     bool packed = false;
 };
@@ -47,9 +56,14 @@ struct FullFile {
 
 // Lets go of the bases that nothing asks for: takes them out of the manifest, whose first_lsn says
 // from where on the log is still needed. `now_us`: of the wall, or 0 where it cannot be trusted;
-// then nothing is too old. Returns the numbers of the checkpoints.
+// then nothing is too old. `bases_min`: how many stay in any case. Returns the numbers of the
+// checkpoints.
 [[nodiscard]] std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& files,
-                                             const Window& window, std::int64_t now_us);
+                                             const Window& window, std::int64_t now_us,
+                                             std::size_t bases_min = kBasesMin);
+
+// Moments can be opened from so many places; fewer than kBasesMin after a disk was full.
+[[nodiscard]] std::size_t bases(const Manifest& manifest);
 
 // Of these files, those that nothing in the manifest needs.
 [[nodiscard]] std::vector<FullFile> unneeded(const Manifest& manifest,

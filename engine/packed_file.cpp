@@ -7,16 +7,17 @@
 
 namespace firnlog::engine {
 
-Result<void> PackedWriter::begin(FileNumber number) {
+Result<void> PackedWriter::begin(FileNumber number, std::uint64_t room) {
     ensure(fd_ < 0, "one packed segment is written at a time");
     header_ = {.store_id = store_id_, .number = number};
     buffer_.clear();
     written_ = kPackedHeaderBytes;
     synced_ = written_;
+    room_ = room;
     auto fd = files_.open(names::packed_file(number), io::Open::create);
     if (!fd) return fail(fd);
     fd_ = *fd;
-    return {};
+    return room_ == 0 ? Result<void>{} : files_.allocate(fd_, room_);
 }
 
 Result<std::uint64_t> PackedWriter::add(Lsn lsn, Bytes record) {
@@ -49,6 +50,8 @@ Result<void> PackedWriter::finish() {
     std::vector<std::byte> block(kPackedHeaderBytes);
     encode_packed_header(header_, block.data());
     if (auto done = files_.write(fd_, 0, block); !done) return done;
+    if (room_ > written_)
+        if (auto done = files_.truncate(fd_, written_); !done) return done;
     if (auto done = files_.sync(fd_); !done) return done;
     close();
     return files_.sync_dir();

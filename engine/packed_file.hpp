@@ -21,7 +21,8 @@ class PackedWriter {
     PackedWriter& operator=(const PackedWriter&) = delete;
     ~PackedWriter() { close(); }
 
-    Result<void> begin(FileNumber number);
+    // `room`: so many bytes are allocated for it, which somebody has just made free.
+    Result<void> begin(FileNumber number, std::uint64_t room = 0);
     // Returns the offset that the record will have.
     Result<std::uint64_t> add(Lsn lsn, Bytes record);
     Result<void> finish();
@@ -45,6 +46,7 @@ class PackedWriter {
     int fd_ = -1;
     std::uint64_t written_ = 0;
     std::uint64_t synced_ = 0;
+    std::uint64_t room_ = 0;
     std::vector<std::byte> buffer_;
 };
 

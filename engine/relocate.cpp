@@ -15,19 +15,21 @@ constexpr std::size_t kSwaps = 4096;
 }  // namespace
 
 Relocator::Relocator(io::Files& files, Keyspace& keyspace, Segments& segments, Supply& supply,
-                     const StoreId& store_id, std::uint64_t packed_bytes)
+                     Reserve& reserve, const StoreId& store_id, std::uint64_t packed_bytes)
     : files_(files),
       keyspace_(keyspace),
       segments_(segments),
       supply_(supply),
+      reserve_(reserve),
       store_id_(store_id),
       packed_bytes_(packed_bytes),
       writer_(files, store_id) {}
 
-void Relocator::begin(std::vector<FileNumber> victims) {
+void Relocator::begin(std::vector<FileNumber> victims, std::optional<std::uint64_t> lent_max) {
     ensure(moved_.empty() && !writer_.active(), "what was begun before has ended");
     victims_ = std::move(victims);
     std::ranges::reverse(victims_);
+    lent_max_ = lent_max;
     phase_ = Phase::gather;
 }
 
@@ -63,19 +65,45 @@ Result<bool> Relocator::open_next() {
     return false;
 }
 
+// Whether so many bytes more belong into the packed file that is written; begins one if there is
+// none.
+Result<Relocator::Fit> Relocator::fit(std::uint64_t bytes) {
+    if (writer_.active()) return writer_.bytes() + bytes <= limit_ ? Fit::yes : Fit::next_file;
+    limit_ = std::max(packed_bytes_, kPackedHeaderBytes + bytes);
+    std::uint64_t room = 0;
+    if (lent_max_) {
+        room = reserve_.lend(std::min(limit_, *lent_max_));
+        *lent_max_ -= std::min(*lent_max_, room);
+        limit_ = room;
+        if (room < kPackedHeaderBytes + bytes) return Fit::nowhere;
+    }
+    const auto number = supply_.give_number();
+    if (!number) return fail(number);
+    loose_ = true;
+    if (auto begun = writer_.begin(*number, room); !begun) return fail(begun);
+    return Fit::yes;
+}
+
+// There is nothing more to move, or no room for it.
+Result<bool> Relocator::end_gathering() {
+    scan_.reset();
+    held_.reset();
+    victims_.clear();
+    if (moved_.empty()) return false;
+    if (auto closed = close_packed(); !closed) return fail(closed);
+    return true;
+}
+
 Result<bool> Relocator::gather() {
     if (scan_ == nullptr) {
         const auto opened = open_next();
         if (!opened) return opened;
-        if (!*opened) {
-            if (moved_.empty()) return false;
-            if (auto closed = close_packed(); !closed) return fail(closed);
-            return true;
-        }
+        if (!*opened) return end_gathering();
     }
     const auto from = scan_->offset();
     while (scan_->offset() - from < kGatherBytes) {
-        const auto item = scan_->next();
+        const auto item = held_ ? Result<std::optional<RecordScan::Item>>(*held_) : scan_->next();
+        held_.reset();
         if (!item) given_up_.insert(victim_);
         if (!item || !*item) {
             counts_.read_bytes += scan_->offset() - from;
@@ -85,18 +113,17 @@ Result<bool> Relocator::gather() {
         const auto spot = keyspace_.spot_of((*item)->record);
         const Address address(victim_, (*item)->offset);
         if (!spot || !keyspace_.move(*spot, address, address)) continue;
-        if (!writer_.active()) {
-            const auto number = supply_.give_number();
-            if (!number) return fail(number);
-            if (auto begun = writer_.begin(*number); !begun) return fail(begun);
-            loose_ = true;
+        const auto fits = fit((*item)->bytes.size() + kPackedLeadBytes);
+        if (!fits) return fail(fits);
+        if (*fits == Fit::nowhere) return end_gathering();
+        if (*fits == Fit::next_file) {
+            held_ = *item;
+            if (auto closed = close_packed(); !closed) return fail(closed);
+            break;
         }
         const auto offset = writer_.add((*item)->lsn, (*item)->bytes);
         if (!offset) return fail(offset);
         moved_.push_back({.spot = *spot, .from = address, .offset = *offset});
-        if (writer_.bytes() < packed_bytes_) continue;
-        if (auto closed = close_packed(); !closed) return fail(closed);
-        break;
     }
     counts_.read_bytes += scan_->offset() - from;
     return true;
@@ -170,6 +197,7 @@ void Relocator::abandon() {
     loose_ = false;
     moved_.clear();
     victims_.clear();
+    held_.reset();
     scan_.reset();
     phase_ = Phase::gather;
 }

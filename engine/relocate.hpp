@@ -12,9 +12,11 @@
 // order, never in the index's. A record that cannot be read is left where it is: what goes later is
 // decided by what the image names, not by what was moved here.
 //
-// No lock is held longer than one look or one swap. Worker thread.
+// On a full disk it writes into what the reserve lends, and no more than it is told to. No lock is
+// held longer than one look or one swap. Worker thread.
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "engine/log/supply.hpp"
 #include "engine/packed_file.hpp"
 #include "engine/record_scan.hpp"
+#include "engine/reserve.hpp"
 #include "io/files.hpp"
 
 namespace firnlog::engine {
@@ -30,11 +33,12 @@ namespace firnlog::engine {
 class Relocator {
   public:
     Relocator(io::Files& files, Keyspace& keyspace, Segments& segments, Supply& supply,
-              const StoreId& store_id, std::uint64_t packed_bytes);
+              Reserve& reserve, const StoreId& store_id, std::uint64_t packed_bytes);
     Relocator(const Relocator&) = delete;
     Relocator& operator=(const Relocator&) = delete;
 
-    void begin(std::vector<FileNumber> victims);
+    // `lent_max`: all that it writes is to come from the reserve, and is no more than this.
+    void begin(std::vector<FileNumber> victims, std::optional<std::uint64_t> lent_max = {});
     // One piece of work; false when nothing is left of it.
     Result<bool> step();
     // Lets go of what nothing leads to yet.
@@ -59,7 +63,10 @@ class Relocator {
         std::uint64_t offset = 0;  // in the packed file
     };
     Result<bool> gather();
+    enum class Fit : std::uint8_t { yes, next_file, nowhere };
     Result<bool> open_next();
+    Result<Fit> fit(std::uint64_t bytes);
+    Result<bool> end_gathering();
     Result<void> close_packed();
     Result<bool> read_back();
     Result<void> bring_into_reach();
@@ -69,6 +76,7 @@ class Relocator {
     Keyspace& keyspace_;
     Segments& segments_;
     Supply& supply_;
+    Reserve& reserve_;
     const StoreId store_id_;
     const std::uint64_t packed_bytes_;
 
@@ -76,6 +84,9 @@ class Relocator {
     std::vector<FileNumber> victims_;  // the next one is the last
     FileNumber victim_ = 0;
     std::unique_ptr<RecordScan> scan_;
+    std::optional<RecordScan::Item> held_;  // read, and to be copied to the next file
+    std::optional<std::uint64_t> lent_max_;
+    std::uint64_t limit_ = 0;  // of the packed file
     PackedWriter writer_;
     bool loose_ = false;  // it has made a file that is not in reach
     std::unique_ptr<RecordScan> check_;

@@ -15,7 +15,6 @@ constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
 
 // As Redis waits after a save that failed.
 constexpr std::int64_t kRetryUs = 5'000'000;
-
 }  // namespace
 
 std::string_view name_of(WalkPhase phase) {
@@ -47,14 +46,17 @@ Walk::Walk(WalkParts parts, WalkOptions options)
       departed_(parts.departed),
       retire_(std::move(parts.retire)),
       supply_(parts.supply),
+      reserve_(parts.reserve),
       log_(parts.log),
       manifest_(parts.manifest),
       options_(options),
-      relocator_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.manifest.store_id,
-                 options.packed_bytes),
+      started_at_(parts.log.tail.batch_end()),
+      relocator_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.reserve,
+                 parts.manifest.store_id, options.packed_bytes),
       taker_(parts.keyspace, parts.log.tail),
       writer_(parts.files, parts.manifest.store_id),
       window_(options.window),
+      marks_(options.marks),
       checkpoint_mono_us_(parts.clock.mono().us) {
     measure();
     publish();
@@ -89,6 +91,11 @@ void Walk::window(Window window) {
     window_ = window;
 }
 
+void Walk::water_marks(WaterMarks marks) {
+    const std::lock_guard guard(mutex_);
+    marks_ = marks;
+}
+
 void Walk::pin() {
     const std::lock_guard guard(mutex_);
     ++pins_;
@@ -117,8 +124,13 @@ bool Walk::due() const {
     if (asked_) return true;
     const auto now_us = clock_.mono().us;
     if (now_us < retry_us_) return false;
-    // The log has no room to grow: what is left is not spent on an image.
+    if (is_full()) return emergency_due(now_us);
     if (supply_.failure()) return false;
+    // After an emergency there is one base: a second one, as soon as the disk has room for it.
+    if (status_.bases < kBasesMin && status_.checkpoints != 0) return true;
+    if (status_.free_bytes < status_.marks.low && status_.history_bytes != 0 &&
+        window_.retain_s != 0 && now_us >= cut_us_)
+        return true;
     const auto tail = log_.tail.batch_end();
     const auto log_bytes = tail > status_.hi ? tail - status_.hi : 0;
     if (options_.log_bytes != 0 && log_bytes >= options_.log_bytes) return true;
@@ -150,6 +162,15 @@ bool Walk::pressed(std::uint64_t log_bytes) const {
 
 bool Walk::step() {
     bool impossible = false;
+    watch_disk();
+    bool hopeful = false;
+    {
+        const std::lock_guard guard(mutex_);
+        hopeful = hope();
+        if (!is_full()) fruitless_ = 0;
+        status_.full = is_full();
+    }
+    supply_.hope(hopeful);
     {
         const std::lock_guard guard(mutex_);
         if (paused_) return false;
@@ -162,7 +183,7 @@ bool Walk::step() {
             impossible = asked_ && keyspace_.waiting() == 0 && keyspace_.beyond_repair();
             if (!keyspace_.whole() && !impossible) return false;
             const auto tail = log_.tail.batch_end();
-            hurry_ = asked_hurry_ || pressed(tail - std::min(status_.hi, tail));
+            hurry_ = asked_hurry_ || is_full() || pressed(tail - std::min(status_.hi, tail));
             asked_ = false;
             asked_hurry_ = false;
             // Told of in the same breath: whoever asks sees it asked for, or under way.
@@ -201,10 +222,29 @@ void Walk::begin() {
         status_.bytes = 0;
         status_.began_us = began_.us;
         window = window_;
+        freed_at_begin_ = status_.freed_bytes;
+        // Below the mark, so much of history goes that the other one is reached.
+        if (status_.free_bytes < status_.marks.low) {
+            const auto lacks = status_.marks.high - status_.free_bytes;
+            window.room_bytes = status_.history_bytes - std::min(status_.history_bytes, lacks);
+        }
+        emergency_ = is_full();
+        had_victims_ = has_victims_;
+        status_.last_cut_bytes = 0;
+        if (emergency_) ++status_.emergencies;
     }
+    if (emergency_) window = {.retain_s = 0, .retain_bytes = 0};
+    window_now_ = window;
+    written_at_begin_ = relocator_.counts().written_bytes;
     auto found = victims(manifest_, full_files(), window, options_.packed_bytes / 4);
     std::erase_if(found, [&](FileNumber number) { return relocator_.gave_up(number); });
-    relocator_.begin(std::move(found));
+    std::optional<std::uint64_t> lent_max;
+    if (emergency_) {
+        (void)reserve_.lend(kReserveSlack);
+        const auto image = image_bytes_max();
+        lent_max = reserve_.bytes() - std::min(reserve_.bytes(), image);
+    }
+    relocator_.begin(std::move(found), lent_max);
     phase_ = Phase::relocating;
     publish();
 }
@@ -233,10 +273,12 @@ void Walk::begin_image() {
         return;
     }
     phase_ = Phase::keys;
+    const auto room = emergency_ ? reserve_.lend(image_bytes_max()) : 0;
     const auto begun = writer_.begin({.store_id = manifest_.store_id,
                                       .number = *number,
                                       .hash_secret = manifest_.hash_secret,
-                                      .begun_us = clock_.wall().us});
+                                      .begun_us = clock_.wall().us},
+                                     room);
     if (!begun) {
         finish(begun.error());
         return;
@@ -415,19 +457,26 @@ Result<void> Walk::switch_over() {
         return true;
     });
     next.checkpoints.push_back(std::move(entry));
-    Window window;
     bool pinned = false;
+    auto window = window_now_;
     {
         const std::lock_guard guard(mutex_);
-        window = window_;
+        if (!emergency_) {
+            window = window_;
+            window.room_bytes = window_now_.room_bytes;
+        }
         pinned = pins_ != 0;
     }
     const auto files = full_files();
+    std::uint64_t cut = 0;
     if (!pinned) {
         // A clock that jumped ages nothing.
         const auto now_us = now_.suspended() ? 0 : clock_.wall().us;
-        const auto gone = let_go(next, files, window, now_us);
+        const auto asked_for = kept_bytes(next, files, now_us);
+        const auto gone = let_go(next, files, window, now_us, emergency_ ? 1 : kBasesMin);
         next.retired.insert(next.retired.end(), gone.begin(), gone.end());
+        const auto kept = history_bytes(next, files);
+        cut = asked_for - std::min(asked_for, kept);
     }
     next.packed.clear();
     for (const auto& file : files)
@@ -450,20 +499,41 @@ Result<void> Walk::switch_over() {
         return written;
     }
     manifest_ = std::move(next);
+    {
+        const std::lock_guard guard(mutex_);
+        status_.last_cut_bytes = cut;
+        status_.cut_bytes += cut;
+    }
     reclaim();
     return {};
+}
+
+// What history would keep if the disk were larger.
+std::uint64_t Walk::kept_bytes(Manifest manifest, const std::vector<FullFile>& files,
+                               std::int64_t now_us) const {
+    Window window;
+    {
+        const std::lock_guard guard(mutex_);
+        window = window_;
+    }
+    (void)let_go(manifest, files, window, now_us);
+    return history_bytes(manifest, files);
 }
 
 // Full, written and read from a map: nobody appends to it, nor to its memory.
 std::vector<FullFile> Walk::full_files() const {
     std::vector<FullFile> found;
-    for (const auto* segment : segments_.all())
-        if (!segment->place().own && segment->image == nullptr)
-            found.push_back({.number = segment->number,
-                             .base = segment->base,
-                             .bytes = segment->bytes,
-                             .packed = segment->packed});
-    std::ranges::sort(found, {}, &FullFile::base);
+    const auto durable = log_.durable();
+    for (const auto* segment : segments_.all()) {
+        if (segment->place().own || segment->image != nullptr) continue;
+        const auto end = segment->lsn_at(segment->end);
+        // What begins the log is there then, and this one need not be it.
+        const bool followed = durable > end && durable > started_at_;
+        found.push_back({.number = segment->number,
+                         .end = followed ? end : FullFile::kOpen,
+                         .bytes = segment->bytes,
+                         .packed = segment->packed});
+    }
     return found;
 }
 
@@ -486,6 +556,7 @@ void Walk::reclaim() {
         status_.freed_bytes += freed;
     }
     measure();
+    supply_.look_again();
 }
 
 // Whatever kind of file has this number; one that is not there is gone.
@@ -497,32 +568,6 @@ bool Walk::remove_file(FileNumber number) {
         if (gone.error().code != Code::missing) return false;
     }
     return true;
-}
-
-void Walk::measure() {
-    const auto files = full_files();
-    const auto live = live_bytes(manifest_);
-    const auto history = history_bytes(manifest_, files);
-    std::uint64_t all = 0;
-    std::uint64_t packed = 0;
-    std::size_t packed_files = 0;
-    for (const auto& file : files) {
-        all += file.bytes;
-        packed += file.packed ? file.bytes : 0;
-        packed_files += file.packed ? 1 : 0;
-    }
-    for (const auto& entry : manifest_.checkpoints) all += entry.bytes;
-    const auto kept = live + history;
-    const std::lock_guard guard(mutex_);
-    status_.packed_bytes = packed;
-    status_.packed_files = packed_files;
-    status_.live_bytes = live;
-    status_.history_bytes = history;
-    status_.garbage_bytes = all - std::min(all, kept);
-    const bool from_beginning = manifest_.has_beginning();
-    status_.oldest = from_beginning ? manifest_.first_lsn : manifest_.checkpoints.front().hi;
-    status_.oldest_us =
-        from_beginning ? manifest_.created_us : manifest_.checkpoints.front().taken_us;
 }
 
 void Walk::finish(std::optional<Error> error) {
@@ -538,10 +583,12 @@ void Walk::finish(std::optional<Error> error) {
     const auto now = clock_.mono();
     {
         const std::lock_guard guard(mutex_);
+        met_full_disk_ = error && error->code == Code::no_space;
+        judge_emergency(now.us, error.has_value());
         if (error) {
             ++status_.failed;
             ++status_.failed_in_row;
-            retry_us_ = now.us + kRetryUs;
+            retry_us_ = met_full_disk_ ? 0 : now.us + kRetryUs;
         } else {
             ++status_.done;
             status_.failed_in_row = 0;

@@ -11,6 +11,10 @@
 // what a start begins with. The two newest are kept, so that a damaged one costs time and nothing
 // else.
 //
+// When the disk is full a walk is what frees it. What it writes comes from the reserve then, no
+// history is kept, and of the two checkpoints the older one goes as well, once the new one was read
+// back. When there is little space left, history goes before it comes to that (WaterMarks).
+//
 // A checkpoint is not a moment: its pages have stamps of their own, lo is the log's end when the
 // walk began, hi the largest stamp. Stamps are ends of batches, so hi is one too. The catalog is
 // taken last: a keyspace id that it does not name is gone for good.
@@ -32,6 +36,7 @@
 #include "engine/log/supply.hpp"
 #include "engine/now.hpp"
 #include "engine/relocate.hpp"
+#include "engine/reserve.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
 
@@ -47,6 +52,13 @@ struct SaveRule {
     std::int64_t changes = 0;
 };
 
+// Free space of the disk. Below `low` a walk cuts history back until `high` is free. 0: by what the
+// store itself needs next, and twice that.
+struct WaterMarks {
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+};
+
 struct WalkOptions {
     // Log since the last checkpoint that makes one due: it bounds what a start replays. 0: none.
     std::uint64_t log_bytes = std::uint64_t{256} << 20;
@@ -56,7 +68,8 @@ struct WalkOptions {
     std::uint64_t packed_bytes = std::uint64_t{32} << 20;
     // No walk begins for the sake of garbage before so much log was written; 0: none does.
     std::uint64_t garbage_log_bytes = std::uint64_t{8} << 20;
-    Window window;  // at the start
+    Window window;     // at the start
+    WaterMarks marks;  // at the start
 };
 
 // What the walk works on.
@@ -69,6 +82,7 @@ struct WalkParts {
     Departed& departed;
     Departed::Retire retire;
     Supply& supply;
+    Reserve& reserve;
     Log& log;
     Manifest& manifest;
 };
@@ -109,6 +123,7 @@ class Walk {
     void rules(std::vector<SaveRule> rules);
     // How far back the past is kept; the next checkpoint goes by it.
     void window(Window window);
+    void water_marks(WaterMarks marks);
     // While somebody reads the past nothing of it goes. Counted.
     void pin();
     void unpin();
@@ -148,6 +163,14 @@ class Walk {
         Lsn oldest;
         std::int64_t oldest_us = 0;
         Window window;
+        // Of the disk.
+        std::uint64_t free_bytes = 0;
+        WaterMarks marks;                  // as they are, none of them 0
+        bool full = false;                 // the next segment could not be made, or the last walk
+        std::size_t bases = 0;             // that a start or a moment may begin with
+        std::uint64_t emergencies = 0;     // walks that wrote into the reserve
+        std::uint64_t cut_bytes = 0;       // of history, for the disk's sake, since the start
+        std::uint64_t last_cut_bytes = 0;  // by the last walk
     };
     [[nodiscard]] Status status() const;
 
@@ -158,6 +181,12 @@ class Walk {
     [[nodiscard]] bool due() const;
     [[nodiscard]] bool garbage_due(std::uint64_t log_bytes) const;
     [[nodiscard]] bool pressed(std::uint64_t log_bytes) const;
+    void watch_disk();
+    [[nodiscard]] bool is_full() const;
+    [[nodiscard]] bool emergency_due(std::int64_t now_us) const;
+    [[nodiscard]] bool hope() const;
+    [[nodiscard]] std::uint64_t keys() const;
+    [[nodiscard]] std::uint64_t image_bytes_max() const;
     void begin();
     void begin_image();
     Result<bool> relocate();
@@ -170,12 +199,19 @@ class Walk {
     Result<bool> wait_for_log();
     Result<void> switch_over();
     [[nodiscard]] std::vector<FullFile> full_files() const;
+    [[nodiscard]] std::uint64_t kept_bytes(Manifest manifest, const std::vector<FullFile>& files,
+                                           std::int64_t now_us) const;
+    void judge_emergency(std::int64_t now_us, bool failed);
     void reclaim();
     bool remove_file(FileNumber number);
     void measure();
+    void size_reserve(const std::vector<FullFile>& files);
     Result<void> add(BlobEntry what, const PageImage& page);
     void finish(std::optional<Error> error);
     void publish();
+
+    // For the manifest and what a file system needs for names: of the reserve it is lent first.
+    static constexpr std::uint64_t kReserveSlack = std::uint64_t{256} << 10;
 
     io::Files& files_;
     io::Clock& clock_;
@@ -185,9 +221,11 @@ class Walk {
     Departed& departed_;
     const Departed::Retire retire_;
     Supply& supply_;
+    Reserve& reserve_;
     Log& log_;
     Manifest& manifest_;
     const WalkOptions options_;
+    const Lsn started_at_;  // the log
 
     // Worker only.
     Phase phase_ = Phase::idle;
@@ -209,6 +247,18 @@ class Walk {
     io::MonoTime next_;                       // not before
     io::MonoTime began_;
     bool hurry_ = false;
+    bool emergency_ = false;         // of the walk under way: the disk is full
+    bool met_full_disk_ = false;     // the last walk failed for lack of space
+    unsigned fruitless_ = 0;         // emergencies in a row that freed nothing
+    std::int64_t emergency_us_ = 0;  // the next one begins not before
+    bool has_victims_ = false;       // the newest checkpoint tells of files that are mostly dead,
+    bool had_victims_ = false;       // and as the walk under way began
+    std::uint64_t reserve_segment_bytes_ = 0;
+    std::int64_t cut_us_ = 0;  // the water mark asks for none before
+    std::uint64_t freed_at_begin_ = 0;
+    std::uint64_t written_at_begin_ = 0;
+    Window window_now_;  // of the walk under way
+    io::MonoTime look_at_disk_;
     // Files that nothing needs and that are there still: made by a walk whose switch failed, so
     // that the manifest on disk may name them, or not removed yet. The next switch retires them.
     std::vector<FileNumber> limbo_;
@@ -221,6 +271,7 @@ class Walk {
     bool paused_ = false;
     std::vector<SaveRule> rules_;
     Window window_;
+    WaterMarks marks_;
     int pins_ = 0;
     std::uint64_t records_at_checkpoint_ = 0;
     std::int64_t checkpoint_mono_us_ = 0;

@@ -4,6 +4,7 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
+#include "engine/reserve.hpp"
 #include "recovery/base.hpp"
 #include "recovery/kept_tail.hpp"
 #include "recovery/map_segment.hpp"
@@ -372,6 +373,8 @@ Opening<void> Opener::switch_manifest() {
     if (report_.created) return {};
     const auto now_us = clock_.wall().us;
     if (!report_.clean) {
+        // What is written anew needs room, and the disk may be full.
+        if (auto gone = engine::Reserve::release(files_); !gone) return refuse(gone.error());
         if (auto written = leave_touched_files(); !written) return refuse(written.error());
         auto& old = manifest_.timelines.back();
         old.end = tail_.cut.lsn;

@@ -126,7 +126,9 @@ struct Config {
     std::int64_t retain_s = 24 * 60 * 60;        // any moment so far back can be opened; 0: none
     std::uint64_t maxmemory = 0;                 // bytes; 0: no bound
     std::uint64_t retain_bytes = 0;              // what only history takes; 0: by what is live
-    std::uint64_t tail_memory = 256ULL << 20;    // bound on bytes not yet flushed
+    std::uint64_t disk_low_water = 0;   // free bytes below which history is cut; 0: by the store
+    std::uint64_t disk_high_water = 0;  // until so many are free; 0: twice the other
+    std::uint64_t tail_memory = 256ULL << 20;  // bound on bytes not yet flushed
     std::vector<SaveRule> save{{3600, 1}, {300, 100}, {60, 10000}};
 
     // The process.

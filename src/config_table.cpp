@@ -244,6 +244,8 @@ constexpr Row kRows[] = {
         .at_start(),
     duration("retain", "24h", kInt).in(&Config::retain_s).honoured(),
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
+    memory("disk-low-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_low_water).honoured(),
+    memory("disk-high-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_high_water).honoured(),
     memory("maxmemory", "0", 0, -1).no_sign().in(&Config::maxmemory).honoured(),
     choice("maxmemory-policy", "noeviction",
            "volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, "

@@ -52,7 +52,13 @@ void Saving::finished(bool good) {
                        " bytes=" + std::to_string(status.bytes) +
                        " ms=" + std::to_string(status.last_us / 1000) + " lo=" +
                        std::to_string(status.lo.value) + " hi=" + std::to_string(status.hi.value));
-    else
+    if (good && status.last_cut_bytes != 0)
+        logger::warning(
+            "history: cut back for lack of space: bytes=" + std::to_string(status.last_cut_bytes) +
+            " oldest_lsn=" + std::to_string(status.oldest.value));
+    if (good && status.bases < engine::kBasesMin)
+        logger::warning("checkpoint: the disk is full: the one before it was given up");
+    if (!good)
         logger::warning("checkpoint: failed: " +
                         (status.error ? status.error->text() : std::string("abandoned")));
     std::vector<Waiter> answered;

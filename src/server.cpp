@@ -53,6 +53,8 @@ void Server::publish(Config config) {
     engine_.walk.rules(std::move(rules));
     engine_.walk.window(
         {.retain_s = configs_.back()->retain_s, .retain_bytes = configs_.back()->retain_bytes});
+    engine_.walk.water_marks(
+        {.low = configs_.back()->disk_low_water, .high = configs_.back()->disk_high_water});
 }
 
 void Server::add_reactor(Reactor& reactor) { reactors_.push_back(&reactor); }

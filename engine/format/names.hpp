@@ -5,6 +5,7 @@
 //   0000000012.ckpt   a checkpoint
 //   0000000012.pack   a packed segment: records that survived their log file
 //   lock              held by the one writer
+//   reserve           room for a walk on a full disk; of no content
 //   0000000012.log    a log segment, or one made ready and not used yet
 //   0000000012.log.new  a segment written aside by recovery; counts once the manifest adopts it
 //   quarantine/…      bytes cut off by recovery, kept for a person to look at
@@ -21,6 +22,7 @@ namespace firnlog::engine::names {
 inline constexpr std::string_view kManifest = "manifest";
 inline constexpr std::string_view kManifestNew = "manifest.new";
 inline constexpr std::string_view kLock = "lock";
+inline constexpr std::string_view kReserve = "reserve";
 inline constexpr std::string_view kQuarantine = "quarantine";
 inline constexpr std::string_view kLogSuffix = ".log";
 inline constexpr std::string_view kNewSuffix = ".new";  // being built; ours to remove at a start

@@ -59,6 +59,9 @@ class Segment {
     const std::uint64_t bytes;  // of the file
     const int fd;
 
+    // For what shrinks the store, when no other can be made. Set before the segment is taken.
+    bool kept = false;
+
     // Set once, when the segment becomes active.
     Lsn base;
     // Guarded by the tail's lock until full; then constant.

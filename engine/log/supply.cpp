@@ -1,6 +1,7 @@
 #include "engine/log/supply.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 
 #include "engine/format/names.hpp"
@@ -10,7 +11,8 @@ namespace firnlog::engine {
 namespace {
 constexpr std::size_t kZerosBytes = std::size_t{1} << 20;
 alignas(4096) const std::byte kZeros[kZerosBytes]{};
-constexpr std::int64_t kRetryUs = 250'000;
+// Within a second of space returning all of it is to be back: a reserve, a segment, a writer.
+constexpr std::int64_t kRetryUs = 100'000;
 constexpr std::size_t kSpareMax = 2;
 // A segment costs its size twice, as zeros and when its map is loaded; so three bytes for each of
 // the log's keep ahead of it.
@@ -30,20 +32,55 @@ Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumbe
       options_(options),
       retire_(std::move(retire)),
       next_file_(next_file),
-      next_bytes_(options.bytes_first) {}
+      next_bytes_(options.bytes_first),
+      kept_wanted_(options.kept_bytes) {}
 
-bool Supply::short_of_ready() const {
-    return ready_.size() < options_.ready || ready_bytes_ < wanted_bytes_;
+// What somebody waits for comes first; on a full disk, what frees it (see growth_first).
+Supply::Wanted Supply::wanted() const {
+    const bool ready = ready_.size() < options_.ready || ready_bytes_ < wanted_bytes_;
+    const bool kept = kept_bytes_ < kept_wanted_;
+    if (ready && !failure_ && (ready_.empty() || ready_bytes_ < wanted_bytes_))
+        return Wanted::ready;
+    if (kept) return Wanted::kept;
+    return ready ? Wanted::ready : Wanted::nothing;
+}
+
+std::uint64_t Supply::missing_kept() const {
+    const std::lock_guard guard(mutex_);
+    return kept_wanted_ - std::min(kept_wanted_, kept_bytes_);
+}
+
+void Supply::keep(std::uint64_t bytes) {
+    const std::lock_guard guard(mutex_);
+    kept_wanted_ = std::max(bytes, options_.kept_bytes);
+}
+
+void Supply::hope(bool is) {
+    {
+        const std::lock_guard guard(mutex_);
+        if (hopeful_ == is) return;
+        hopeful_ = is;
+    }
+    // Who waited without hope is to be told.
+    if (!is && on_change) on_change();
+}
+
+void Supply::look_again() {
+    const std::lock_guard guard(mutex_);
+    if (!failure_) return;
+    untried_ = true;
+    retry_at_ = clock_.mono();
+    wake_.notify_one();
 }
 
 Supply::~Supply() { abandon(); }
 
 bool Supply::work() {
     Segment* full = nullptr;
-    bool wanted = false;
+    auto what = Wanted::nothing;
     {
         const std::lock_guard guard(mutex_);
-        wanted = short_of_ready() && (!failure_ || clock_.mono() >= retry_at_);
+        if (!failure_ || clock_.mono() >= retry_at_) what = wanted();
         if (!sealing_ && !full_.empty()) {
             full = full_.front();
             full_.pop_front();
@@ -51,9 +88,10 @@ bool Supply::work() {
     }
     if (full != nullptr) begin_sealing(*full);
     // A segment that somebody may wait for comes before the sealing of one that can be read.
-    if (wanted && !making_) {
-        if (auto begun = begin_making(); !begun) {
-            made(begun);
+    if (what != Wanted::nothing && !making_) {
+        if (what == Wanted::kept && growth_first()) what = Wanted::ready;
+        if (auto begun = begin_making(what); !begun) {
+            made(begun, what);
             return true;
         }
     }
@@ -63,11 +101,23 @@ bool Supply::work() {
         seal_piece();
         return true;
     }
+    const auto made_what = making_->kept ? Wanted::kept : Wanted::ready;
     if (auto piece = make_piece(); !piece)
-        made(piece);
-    else if (making_->done == next_bytes_)
-        made(finish_making());
+        made(piece, made_what);
+    else if (making_->done == making_->bytes)
+        made(finish_making(), made_what);
     return true;
+}
+
+// Space has come back, enough for all: those who were refused need not wait until the rest is made.
+// But a file system may have less than it says.
+bool Supply::growth_first() const {
+    if (kept_first_) return false;
+    {
+        const std::lock_guard guard(mutex_);
+        if (!failure_ || !ready_.empty()) return false;
+    }
+    return fitting().has_value();
 }
 
 // Whether the next piece may be moved now.
@@ -91,7 +141,8 @@ bool Supply::in_step() {
 void Supply::wait(std::int64_t us_max) {
     std::unique_lock guard(mutex_);
     const bool paced = making_ || sealing_;
-    if (stopping_ || (!paced && (!full_.empty() || (short_of_ready() && !failure_)))) return;
+    if (stopping_ || (!paced && (!full_.empty() || (wanted() != Wanted::nothing && !failure_))))
+        return;
     wake_.wait_for(guard, std::chrono::microseconds(paced ? kPacedWaitUs : us_max));
 }
 
@@ -108,12 +159,44 @@ Result<FileNumber> Supply::give_number() {
     return next_file_++;
 }
 
-Result<void> Supply::begin_making() {
+// How large the next one can be: at most half of what is free, so that on a disk that fills the
+// last ones are small and little is lost between them.
+Result<std::uint64_t> Supply::fitting() const {
+    const auto free = files_.free_bytes();
+    if (!free) return fail(free);
+    const auto others = spoken_for_ + missing_kept();
+    const auto room = *free - std::min(*free, others);
+    auto bytes = next_bytes_;
+    while (bytes > options_.bytes_first && room < 2 * bytes)
+        bytes = std::max(options_.bytes_first, bytes / 2);
+    if (room < bytes)
+        return fail(Error{.code = Code::no_space,
+                          .error = ENOSPC,
+                          .doing = "make a segment: what is free is kept for emergencies"});
+    return bytes;
+}
+
+// Two of them are all that is kept, or more where a segment may not be so large.
+std::uint64_t Supply::kept_segment_bytes() const {
+    const std::lock_guard guard(mutex_);
+    return std::clamp(std::bit_ceil(kept_wanted_ / 2), options_.bytes_first, options_.bytes_max);
+}
+
+Result<void> Supply::begin_making(Wanted what) {
     if (next_file_ > kFileNumberMax)
         return fail(
             Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
     Making making{
-        .number = next_file_, .name = names::log_file(next_file_), .image = image_of(next_bytes_)};
+        .number = next_file_, .kept = what == Wanted::kept, .name = names::log_file(next_file_)};
+    if (making.kept) {
+        making.bytes = kept_segment_bytes();
+    } else {
+        const auto bytes = fitting();
+        if (!bytes) return fail(bytes);
+        making.bytes = *bytes;
+        next_bytes_ = *bytes;
+    }
+    making.image = image_of(making.bytes);
     if (making.image == nullptr)
         return fail(Error{.code = Code::io, .error = ENOMEM, .doing = "make a segment"});
     auto fd = files_.open(making.name, io::Open::create, options_.direct);
@@ -122,12 +205,12 @@ Result<void> Supply::begin_making() {
     making_ = std::move(making);
     // It is taken from here on: a checkpoint may ask for one before this file is done.
     ++next_file_;
-    return files_.allocate(*fd, next_bytes_);
+    return files_.allocate(*fd, making_->bytes);
 }
 
 Result<void> Supply::make_piece() {
     auto& making = *making_;
-    const auto bytes = std::min({options_.piece_bytes, kZerosBytes, next_bytes_ - making.done});
+    const auto bytes = std::min({options_.piece_bytes, kZerosBytes, making.bytes - making.done});
     if (auto written = files_.write(making.fd, making.done, Bytes(kZeros).first(bytes)); !written)
         return written;
     const bool sync = making.done / kSyncEveryBytes != (making.done + bytes) / kSyncEveryBytes;
@@ -142,36 +225,48 @@ Result<void> Supply::make_piece() {
 Result<void> Supply::finish_making() {
     if (auto synced = files_.sync(making_->fd); !synced) return synced;
     if (auto named = files_.sync_dir(); !named) return named;
-    auto segment = std::make_unique<Segment>(making_->number, Lsn{}, next_bytes_, making_->fd);
+    auto segment = std::make_unique<Segment>(making_->number, Lsn{}, making_->bytes, making_->fd);
     segment->read_from(making_->image->data(), true);
     segment->image = std::move(making_->image);
+    segment->kept = making_->kept;
     making_.reset();
-    next_bytes_ = std::min(options_.bytes_max, next_bytes_ * 2);
     auto& added = segments_.add(std::move(segment));
+    if (!added.kept) next_bytes_ = std::min(options_.bytes_max, next_bytes_ * 2);
     const std::lock_guard guard(mutex_);
+    if (added.kept) {
+        kept_.push_back(&added);
+        kept_bytes_ += added.bytes;
+        return {};
+    }
     ready_.push_back(&added);
     ready_bytes_ += added.bytes - kSegmentHeaderBytes;
     return {};
 }
 
 // What came of making one: done, or failed.
-void Supply::made(const Result<void>& result) {
+void Supply::made(const Result<void>& result, Wanted what) {
+    kept_first_ = !result && what == Wanted::ready;
     if (!result) {
+        const bool for_growth = making_ && what == Wanted::ready;
         abandon_making();
         // A disk that has no room for a large one may have it for a small one.
         const bool is_full = result.error().code == Code::no_space;
-        if (is_full && next_bytes_ > options_.bytes_first) {
+        if (is_full && for_growth && next_bytes_ > options_.bytes_first) {
             next_bytes_ = std::max(options_.bytes_first, next_bytes_ / 2);
             return;
         }
     }
     {
         const std::lock_guard guard(mutex_);
-        if (result) {
-            failure_.reset();
-        } else {
+        // A segment for deletions says nothing about growth, for which there is none before those
+        // are there.
+        if (!result || what == Wanted::ready) untried_ = false;
+        if (!result) {
             failure_ = result.error();
+            failed_ = what;
             retry_at_ = clock_.mono().after(kRetryUs);
+        } else if (what == Wanted::ready || (failed_ == Wanted::kept && !ready_.empty())) {
+            failure_.reset();
         }
     }
     if (on_change) on_change();
@@ -243,10 +338,15 @@ std::unique_ptr<Image> Supply::image_of(std::uint64_t bytes) {
 
 Segment* Supply::take() {
     const std::lock_guard guard(mutex_);
-    if (ready_.empty()) return nullptr;
-    auto* segment = ready_.front();
-    ready_.pop_front();
-    ready_bytes_ -= segment->bytes - kSegmentHeaderBytes;
+    const bool kept = ready_.empty();
+    auto& queue = kept ? kept_ : ready_;
+    if (queue.empty()) return nullptr;
+    auto* segment = queue.front();
+    queue.pop_front();
+    if (kept)
+        kept_bytes_ -= segment->bytes;
+    else
+        ready_bytes_ -= segment->bytes - kSegmentHeaderBytes;
     wanted_bytes_ = 0;
     wake_.notify_one();
     return segment;
@@ -266,9 +366,12 @@ void Supply::seal(Segment& segment) {
 
 Supply::Ready Supply::ready() const {
     const std::lock_guard guard(mutex_);
-    Ready ready{.bytes = ready_bytes_, .count = ready_.size(), .failing = failure_.has_value()};
-    if (!ready_.empty()) ready.last_bytes = ready_.back()->bytes - kSegmentHeaderBytes;
-    return ready;
+    return {.bytes = ready_bytes_,
+            .count = ready_.size(),
+            .kept_bytes = kept_bytes_ - kept_.size() * kSegmentHeaderBytes,
+            .kept = kept_.size(),
+            .failing = failure_.has_value(),
+            .hopeful = (hopeful_ || untried_) && failure_ && failure_->code == Code::no_space};
 }
 
 std::optional<Error> Supply::failure() const {

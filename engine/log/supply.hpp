@@ -15,8 +15,12 @@
 // with what the log writes, unless somebody waits for room (`in_step`).
 //
 // A failure to make a segment is remembered and tried again after a pause; the log goes on with
-// what it has and refuses growth when that ends (-NOSPACE). Thread-safe: `mutex_` guards the
-// queues, and is never held while a file is touched.
+// what it has and refuses growth when that ends (-NOSPACE). For deletions other segments are kept,
+// which growth never gets: they free what a walk then gives back. Growth waits, and is not refused,
+// while there is hope of that. The fuller the disk, the smaller are the segments, and none is made
+// of the space that others are to have (`spoken_for`).
+//
+// Thread-safe: `mutex_` guards the queues, and is never held while a file is touched.
 
 #include <atomic>
 #include <condition_variable>
@@ -38,6 +42,7 @@ struct SupplyOptions {
     std::uint64_t bytes_first = std::uint64_t{4} << 20;
     std::uint64_t bytes_max = std::uint64_t{64} << 20;
     std::size_t ready = 2;                                 // segments kept waiting
+    std::uint64_t kept_bytes = std::uint64_t{8} << 20;     // of those for deletions, at least
     bool direct = true;                                    // O_DIRECT where the file system has it
     std::uint64_t piece_bytes = std::uint64_t{256} << 10;  // of zeros, and of a map
 };
@@ -65,23 +70,38 @@ class Supply {
     // A number for a file of another kind. Worker thread only.
     [[nodiscard]] Result<FileNumber> give_number();
 
+    // Of the next segment; and of the smallest. Worker thread only.
+    [[nodiscard]] std::uint64_t next_bytes() const { return next_bytes_; }
+    [[nodiscard]] std::uint64_t least_bytes() const { return options_.bytes_first; }
+    // So much of what is free on the disk is somebody else's. Worker thread only.
+    void spoken_for(std::uint64_t bytes) { spoken_for_ = bytes; }
+    // What is kept for deletions should be so much. Worker thread only.
+    void keep(std::uint64_t bytes);
+    [[nodiscard]] std::uint64_t missing_kept() const;
+    // Whether space may come back by itself. Worker thread only.
+    void hope(bool is);
+    // Files have gone: it is tried at once, and nobody is refused before that. Worker thread only.
+    void look_again();
+
     // The log has handed this many bytes to the disk. Any thread.
     void wrote(std::uint64_t bytes) { wrote_.fetch_add(bytes, std::memory_order_relaxed); }
 
     // ---- Called under the tail's lock.
 
-    // A ready segment, or null.
+    // A ready segment; if there is none, one kept for deletions, or null.
     [[nodiscard]] Segment* take();
     // Somebody waits until this many bytes are ready.
     void want(std::uint64_t bytes);
     // A full segment, every byte of which is written, will be mapped.
     void seal(Segment& segment);
-    // Bytes of each ready segment, the oldest first.
+    // What lies ready.
     struct Ready {
         std::uint64_t bytes = 0;  // of all of them, without headers
         std::size_t count = 0;
-        std::uint64_t last_bytes = 0;  // of the one taken last
-        bool failing = false;          // no further one can be made at present
+        std::uint64_t kept_bytes = 0;  // the same of those kept for deletions
+        std::size_t kept = 0;
+        bool failing = false;  // no further one can be made at present,
+        bool hopeful = false;  // but perhaps before long
     };
     [[nodiscard]] Ready ready() const;
 
@@ -97,6 +117,8 @@ class Supply {
     // A segment that is being made, or whose map is being loaded: how far.
     struct Making {
         FileNumber number = 0;
+        std::uint64_t bytes = 0;
+        bool kept = false;
         std::string name;
         int fd = -1;
         std::unique_ptr<Image> image;
@@ -108,13 +130,17 @@ class Supply {
         std::uint64_t done = 0;
     };
 
-    [[nodiscard]] bool short_of_ready() const;  // under mutex_
+    enum class Wanted : std::uint8_t { nothing, ready, kept };
+    [[nodiscard]] Wanted wanted() const;  // under mutex_
+    [[nodiscard]] Result<std::uint64_t> fitting() const;
+    [[nodiscard]] std::uint64_t kept_segment_bytes() const;
+    [[nodiscard]] bool growth_first() const;
     [[nodiscard]] bool in_step();
-    Result<void> begin_making();
+    Result<void> begin_making(Wanted what);
     Result<void> make_piece();
     Result<void> finish_making();
     void abandon_making();
-    void made(const Result<void>& result);
+    void made(const Result<void>& result, Wanted what);
     void begin_sealing(Segment& segment);
     void seal_piece();
     void finish_sealing();
@@ -129,6 +155,8 @@ class Supply {
     // Worker thread only.
     FileNumber next_file_;
     std::uint64_t next_bytes_;
+    std::uint64_t spoken_for_ = 0;
+    bool kept_first_ = false;  // one for growth was tried and could not be made
     std::optional<Making> making_;
     std::optional<Sealing> sealing_;
     std::uint64_t wrote_seen_ = 0;
@@ -143,9 +171,15 @@ class Supply {
     std::deque<Segment*> ready_;
     std::uint64_t ready_bytes_ = 0;  // of ready_, without headers
     std::uint64_t wanted_bytes_ = 0;
+    std::deque<Segment*> kept_;
+    std::uint64_t kept_bytes_ = 0;  // of kept_, with headers
+    std::uint64_t kept_wanted_ = 0;
+    bool hopeful_ = true;
+    bool untried_ = false;  // since files have gone
     std::deque<Segment*> full_;
     std::vector<std::unique_ptr<Image>> spare_;
     std::optional<Error> failure_;
+    Wanted failed_ = Wanted::nothing;  // to make what
     io::MonoTime retry_at_;
     std::uint64_t zeroed_bytes_ = 0;
 };

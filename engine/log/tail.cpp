@@ -26,26 +26,23 @@ std::uint64_t Tail::left() const { return active_ == nullptr ? 0 : active_->byte
 Room Tail::room(std::size_t bytes, bool shrinks) {
     const auto frames = bytes / kFrameBytesMax + 2;
     const std::uint64_t need = bytes + frames * kFrameHeaderBytes;
-    const auto reserve = std::min(kFrameBytesMax, active_ == nullptr ? 0 : active_->bytes / 4);
-    if (need <= left() && left() > reserve && !shrinks) return Room::enough;
+    if (need <= left() && !active_->kept) return Room::enough;
     // What is left at the end of a segment may be too short for the next record, and how long that
     // is nobody has said. Segments must be longer than the longest record: of shorter ones no
     // number is room for a batch of many. segment-bytes-max allows none below 4 MiB.
     const std::uint64_t waste = std::min<std::uint64_t>(bytes, kRecordBytesMax) + kFrameHeaderBytes;
     const auto ready = supply_.ready();
-    std::uint64_t have = need <= left() ? left() : left() - std::min(left(), waste);
-    auto rest = ready.bytes;
-    auto count = ready.count;
-    if (ready.failing && !shrinks && count > 0) {
-        rest -= ready.last_bytes;
-        --count;
-    }
-    have += rest - std::min(rest, count * waste);
-    // When nothing can be made any more, growth stops while there is still room for deletions.
-    if (ready.failing && !shrinks && ready.count == 0 && left() <= reserve) return Room::no_space;
+    // What is kept for deletions growth never gets, also while nobody knows yet whether more can be
+    // made.
+    const bool barred = !shrinks && active_ != nullptr && active_->kept;
+    const auto here = barred ? 0 : left();
+    std::uint64_t have = need <= here ? here : here - std::min(here, waste);
+    have += ready.bytes - std::min(ready.bytes, ready.count * waste);
+    if (shrinks && ready.failing)
+        have += ready.kept_bytes - std::min(ready.kept_bytes, ready.kept * waste);
     if (need <= have) return Room::enough;
     supply_.want(need + (ready.count + 1) * waste);
-    return ready.failing ? Room::no_space : Room::later;
+    return ready.failing && !ready.hopeful ? Room::no_space : Room::later;
 }
 
 void Tail::open_batch() {

@@ -51,8 +51,8 @@ struct Range {
 
 enum class Room : std::uint8_t {
     enough,
-    later,     // a segment is being made: try again when Supply says on_change
-    no_space,  // the next segment cannot be made, and what is ready is kept for deletions
+    later,     // a segment is being made, or space freed: try again when Supply says on_change
+    no_space,  // the next segment cannot be made, and what is left is kept for deletions
 };
 
 class Tail {
@@ -62,7 +62,7 @@ class Tail {
     TinyLock lock;
 
     // Whether records of `bytes` in all (frames and waste are added here) fit into what is ready.
-    // What shrinks the store may use the last ready segment too when no more can be made.
+    // What shrinks the store may use what is kept for that when no more can be made.
     [[nodiscard]] Room room(std::size_t bytes, bool shrinks);
 
     // ---- Between open_batch and close_batch; room() was enough for all of it.

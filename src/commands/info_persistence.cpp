@@ -9,6 +9,11 @@
 namespace firnlog::server {
 namespace {
 
+std::string_view disk_status(const engine::Walk::Status& walk) {
+    if (walk.full) return "full";
+    return walk.free_bytes < walk.marks.low ? "low" : "ok";
+}
+
 void log_fields(const InfoFacts& facts, InfoLines& lines) {
     auto& engine = facts.engine;
     auto& log = engine.log;
@@ -61,6 +66,16 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("oldest_lsn", walk.oldest.value);
     lines.add("oldest_time", walk.oldest_us / 1'000'000);
     lines.add("freed_bytes", walk.freed_bytes);
+    lines.add("disk_status", disk_status(walk));
+    lines.add("disk_free_bytes", walk.free_bytes);
+    lines.add("disk_low_water", walk.marks.low);
+    lines.add("disk_high_water", walk.marks.high);
+    lines.add("reserve_bytes", engine.reserve.bytes());
+    lines.add("reserve_wanted_bytes", engine.reserve.wanted());
+    lines.add("deletion_reserve_bytes", ready.kept_bytes);
+    lines.add("emergency_walks", walk.emergencies);
+    lines.add("history_cut_bytes", walk.cut_bytes);
+    lines.add("fall_backs", walk.bases == 0 ? 0 : walk.bases - 1);
     lines.add("packed_segments", walk.packed_files);
     lines.add("packed_bytes", walk.packed_bytes);
     lines.add("relocated_records", walk.relocated.records);

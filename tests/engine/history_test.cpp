@@ -23,9 +23,8 @@ struct Store {
         manifest.timelines.push_back({.timeline = 1, .begin = kFirstLsn});
         for (std::size_t hour = 0; hour < hours; ++hour) {
             const auto number = static_cast<FileNumber>(2 * hour + 1);
-            files.push_back(
-                {.number = number, .base = kFirstLsn + hour * kFileBytes, .bytes = kFileBytes});
             const auto end = kFirstLsn + (hour + 1) * kFileBytes;
+            files.push_back({.number = number, .end = end, .bytes = kFileBytes});
             manifest.checkpoints.push_back(
                 {.number = number + 1,
                  .lo = end,
@@ -36,7 +35,7 @@ struct Store {
                  .live = {100}});
         }
         // The next one is open: nobody gives it back.
-        files.push_back({.number = 1000, .base = kFirstLsn + hours * kFileBytes, .bytes = 1});
+        files.push_back({.number = 1000, .bytes = 1});
     }
     [[nodiscard]] std::int64_t now_us() const { return manifest.checkpoints.back().taken_us; }
     [[nodiscard]] bool opens(std::int64_t moment_us) const {
@@ -99,6 +98,42 @@ BOOST_AUTO_TEST_CASE(the_beginning_is_the_older_of_two_bases_when_the_first_chec
     BOOST_TEST(store.manifest.checkpoints.size() == 1U);
 }
 
+// As on a full disk. A walk that moves records takes its checkpoint where the one before was taken,
+// if nothing was written between; the older one leads into the files that were emptied.
+BOOST_AUTO_TEST_CASE(one_base_is_left_where_it_is_all_that_may_stay) {
+    Store store(3);
+    auto& entries = store.manifest.checkpoints;
+    entries.push_back({.number = 500,
+                       .lo = entries.back().lo,
+                       .hi = entries.back().hi,
+                       .bytes = 1000,
+                       .taken_us = entries.back().taken_us + 1,
+                       .files = {501},
+                       .live = {100}});
+    store.files.push_back({.number = 501, .bytes = 1000, .packed = true});
+    (void)let_go(store.manifest, store.files, kNone, store.now_us(), 1);
+    BOOST_REQUIRE(entries.size() == 1U);
+    BOOST_TEST(entries.front().number == 500U);
+    BOOST_TEST(unneeded(store.manifest, store.files).size() == 3U);
+    // Nothing takes the place of the beginning but a checkpoint that was taken behind it.
+    Store young(0);
+    young.manifest.checkpoints.push_back(
+        {.number = 500, .lo = kFirstLsn, .hi = kFirstLsn, .bytes = 1000, .taken_us = 1});
+    (void)let_go(young.manifest, young.files, kNone, 1, 1);
+    BOOST_TEST(young.manifest.checkpoints.size() == 1U);
+    BOOST_TEST(young.manifest.has_beginning());
+}
+
+BOOST_AUTO_TEST_CASE(a_log_file_is_a_victim_as_soon_as_something_behind_it_is_durable) {
+    Store store(2);
+    for (const auto& entry : store.manifest.checkpoints) BOOST_TEST(entry.live.front() == 100U);
+    const auto emptied = victims(store.manifest, store.files, kNone, 0);
+    BOOST_REQUIRE(emptied.size() == 1U);
+    BOOST_TEST(emptied.front() == store.files[1].number);
+    store.files[1].end = FullFile::kOpen;
+    BOOST_TEST(victims(store.manifest, store.files, kNone, 0).empty());
+}
+
 BOOST_AUTO_TEST_CASE(every_moment_of_the_window_has_a_base) {
     for (std::size_t hours = 2; hours < 80; ++hours) {
         Store store(hours);
@@ -109,8 +144,7 @@ BOOST_AUTO_TEST_CASE(every_moment_of_the_window_has_a_base) {
         if (hours > 26) BOOST_TEST(!store.opens(store.now_us() - 26 * kHourUs));
         // The log goes on from the oldest base without a gap.
         const auto free = unneeded(store.manifest, store.files);
-        for (const auto& file : free)
-            BOOST_TEST((file.base + kFileBytes <= store.manifest.first_lsn));
+        for (const auto& file : free) BOOST_TEST((file.end <= store.manifest.first_lsn));
     }
 }
 

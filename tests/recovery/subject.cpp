@@ -160,6 +160,7 @@ OpenOptions small_options(bool keeps) {
     options.engine.supply.bytes_first = 64 * 1024;
     options.engine.supply.bytes_max = 128 * 1024;
     options.engine.supply.ready = 1;
+    options.engine.supply.kept_bytes = 64 * 1024;
     options.engine.supply.piece_bytes = 48 * 1024;
     options.engine.databases = kDatabases;
     options.waits = true;
@@ -192,7 +193,9 @@ Subject::~Subject() {
 
 template <class Run>
 bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
-    for (int tries = 0; tries < 200; ++tries) {
+    // On a full disk it waits for walks, no more than three in a row that free nothing; each is
+    // about 160 steps, for there are so many stripes, and a try does one of them.
+    for (int tries = 0; tries < 1'000; ++tries) {
         if (world_.crashed() || engine().log.failed() != 0) return false;
         engine().now.update();
         if (all)

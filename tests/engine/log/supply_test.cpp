@@ -11,17 +11,20 @@ BOOST_AUTO_TEST_SUITE(supply)
 namespace {
 
 constexpr std::uint64_t kPiece = 64 * 1024;
+constexpr std::uint64_t kSegment = 16 * kPiece;
 
 struct Made {
     sim::World world{{.seed = 1}};
     Segments segments;
-    Supply supply{
-        world.files(),
-        world.clock(),
-        segments,
-        1,
-        {.bytes_first = 16 * kPiece, .bytes_max = 16 * kPiece, .ready = 2, .piece_bytes = kPiece},
-        [](const std::function<void()>& run) { run(); }};
+    Supply supply;
+
+    explicit Made(SupplyOptions options = {.bytes_first = kSegment,
+                                           .bytes_max = kSegment,
+                                           .ready = 2,
+                                           .kept_bytes = 0,
+                                           .piece_bytes = kPiece})
+        : supply(world.files(), world.clock(), segments, 1, options,
+                 [](const std::function<void()>& run) { run(); }) {}
 
     // Pieces it moves before it stops by itself.
     std::size_t pieces() {
@@ -109,6 +112,62 @@ BOOST_FIXTURE_TEST_CASE(a_segment_that_is_half_made_leaves_no_file_behind, Made)
     supply.abandon();
     BOOST_TEST(world.files().list().value().size() == 1U);
     BOOST_TEST(supply.next_file() == 2U);
+}
+
+namespace {
+
+// Of segments of one size, two are kept for deletions, and one lies ready.
+struct Filling : Made {
+    Filling()
+        : Made({.bytes_first = kSegment,
+                .bytes_max = kSegment,
+                .ready = 1,
+                .kept_bytes = 2 * kSegment,
+                .piece_bytes = kPiece}) {}
+
+    void capacity(std::uint64_t count) { world.disk().capacity(count * kSegment + kPiece); }
+    // As long as it takes to try again, and to make two without haste.
+    void later() {
+        for (int i = 0; i < 60; ++i) {
+            (void)pieces();
+            world.pass(20'000);
+        }
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(what_was_made_for_deletions_does_not_end_the_refusal_of_growth, Filling) {
+    capacity(1);
+    later();
+    BOOST_REQUIRE(supply.ready().kept == 1U);
+    BOOST_TEST(supply.ready().failing);
+    // Room for the second one, and for no more: nobody may think that growth has any.
+    capacity(2);
+    supply.on_change = [&] { BOOST_TEST(supply.ready().failing); };
+    later();
+    BOOST_TEST(supply.ready().kept == 2U);
+    BOOST_TEST(supply.ready().count == 0U);
+    BOOST_TEST(supply.ready().failing);
+    // Not even when one is in use.
+    BOOST_REQUIRE(supply.take()->kept);
+    later();
+    BOOST_TEST(supply.ready().failing);
+}
+
+BOOST_FIXTURE_TEST_CASE(space_that_came_back_for_all_goes_to_those_first_who_were_refused,
+                        Filling) {
+    capacity(0);
+    later();
+    BOOST_REQUIRE(supply.ready().failing);
+    capacity(8);
+    while (supply.ready().failing) {
+        BOOST_TEST(supply.ready().kept == 0U);
+        if (!supply.work()) world.pass(20'000);
+    }
+    BOOST_TEST(supply.ready().count == 1U);
+    later();
+    BOOST_TEST(supply.ready().kept == 2U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,175 @@
+// G10 in the second world: the disk is full. Growth is refused, deletions and the walk go on out of
+// what was kept for them, and writes come back; a crash anywhere in it takes nothing that was
+// acknowledged, and the start finds room for itself.
+
+#include <boost/test/unit_test.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/recovery/subject.hpp"
+#include "tests/sim/world.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::Cut;
+using sim::Rng;
+using sim::World;
+
+constexpr std::uint64_t kDiskBytes = std::uint64_t{2560} << 10;
+constexpr std::size_t kValueBytes = 8000;
+
+std::string key(int number) { return "key:" + std::to_string(number); }
+
+struct Full {
+    World& world;
+    Subject subject;
+    int keys = 0;  // written
+
+    Full(World& of, bool keeps) : world(of), subject(of, opened(of, keeps)) {}
+
+    static std::unique_ptr<Store> opened(World& world, bool keeps) {
+        world.disk().capacity(kDiskBytes);
+        auto store = open(world.files(), world.clock(), small_options(keeps));
+        BOOST_REQUIRE_MESSAGE(store.has_value(), (store ? "" : store.error().text));
+        return std::move(*store);
+    }
+
+    bool work(int turns = 1) {
+        for (int i = 0; i < turns && !world.crashed(); ++i) {
+            subject.engine().work();
+            subject.kick();
+            world.pass(5'000);
+        }
+        return !world.crashed();
+    }
+
+    // Until growth is refused.
+    void fill() {
+        const int begin = keys;
+        while (subject.set(key(keys), std::string(kValueBytes, static_cast<char>('a' + keys % 26))))
+            BOOST_REQUIRE(++keys - begin < 1000 && work());
+        BOOST_REQUIRE(!world.crashed());
+        BOOST_REQUIRE(subject.engine().log.failed() == 0);
+        BOOST_REQUIRE(subject.engine().supply.failure().has_value());
+        BOOST_TEST((subject.engine().supply.failure()->code == Code::no_space));
+    }
+
+    // Deletes so many, the oldest first, and waits until there is room again.
+    bool recovers(int begin, int count) {
+        for (int i = begin; i < begin + count; ++i) {
+            BOOST_REQUIRE_MESSAGE(subject.remove(key(i)), "a deletion is taken, number " << i);
+            work();
+        }
+        for (int turns = 0; turns < 2000; ++turns) {
+            if (subject.set("again", std::string(kValueBytes, 'z'))) return true;
+            work();
+        }
+        return false;
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(full_disk)
+
+BOOST_AUTO_TEST_CASE(growth_is_refused_deletions_go_on_and_the_walk_makes_room_within_its_reserve) {
+    World world{{.seed = 5}};
+    Full full(world, false);
+    full.fill();
+    auto& engine = full.subject.engine();
+    BOOST_TEST(full.keys > 50);
+    BOOST_TEST(engine.supply.ready().kept != 0U);
+    // One walk has tried, has found nothing to free, and went through.
+    BOOST_TEST(engine.walk.status().emergencies > 0U);
+    BOOST_TEST(engine.walk.status().done > 0U);
+    for (int round = 0; round < 4; ++round) {
+        BOOST_TEST_CONTEXT("round " << round) {
+            const auto freed = engine.walk.status().freed_bytes;
+            BOOST_TEST(full.recovers(round * 40, 40), "what was deleted makes room");
+            BOOST_TEST(engine.walk.status().freed_bytes > freed);
+            full.fill();
+        }
+    }
+    // One generation of checkpoints is left, until there is space for two.
+    BOOST_TEST(engine.walk.status().bases == 1U);
+    world.disk().capacity(2 * kDiskBytes);
+    for (int i = 0; i < 500 && (engine.walk.status().bases < 2 || engine.reserve.missing() != 0);
+         ++i)
+        full.work();
+    BOOST_TEST(engine.walk.status().bases == 2U);
+    BOOST_TEST(engine.reserve.missing() == 0U);
+    BOOST_TEST(engine.supply.missing_kept() == 0U);
+    BOOST_TEST(full.subject.set("back", "as before"));
+    const auto expected = digest(full.subject.model());
+    BOOST_TEST(digest(read_all(engine, 4)) == expected);
+}
+
+BOOST_AUTO_TEST_CASE(writes_are_back_within_a_second_of_space_returning) {
+    World world{{.seed = 6}};
+    Full full(world, false);
+    full.fill();
+    // However long it lasted.
+    full.work(2000);
+    const std::string value(kValueBytes, 'z');
+    BOOST_TEST(!full.subject.set("still", value));
+    world.disk().capacity(2 * kDiskBytes);
+    const auto since = world.clock().mono();
+    while (!full.subject.set("back", value))
+        BOOST_REQUIRE(world.clock().mono() < since.after(1'000'000) && full.work());
+}
+
+BOOST_AUTO_TEST_CASE(history_goes_before_anything_is_refused) {
+    World world{{.seed = 7}};
+    Full full(world, true);
+    // Five disks full of values that follow each other.
+    for (int i = 0; i < 1600; ++i) {
+        BOOST_REQUIRE_MESSAGE(
+            full.subject.set(key(i % 20),
+                             std::string(kValueBytes, static_cast<char>('a' + i % 26))),
+            "refused at write " << i);
+        full.work();
+    }
+    const auto status = full.subject.engine().walk.status();
+    BOOST_TEST(status.cut_bytes > 0U);
+    BOOST_TEST(status.freed_bytes > 4 * kDiskBytes);
+}
+
+BOOST_AUTO_TEST_CASE(a_crash_on_a_full_disk_loses_nothing_and_the_start_finds_room) {
+    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
+    const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
+    const std::uint64_t step = prove ? 1 : sanitized ? 37 : 11;
+    World world{{.seed = 8}};
+    Full full(world, false);
+    full.fill();
+    std::uint64_t crashes = 0;
+    std::uint64_t seen = 0;
+    world.on_operation([&](const sim::Operation& at) {
+        if (!sim::changes_disk(at.kind) || ++seen % step != 0) return;
+        for (const auto cut : {Cut::kill, Cut::random}) {
+            ++crashes;
+            Rng rng{at.number * 7 + static_cast<std::uint64_t>(cut)};
+            World after{{.seed = at.number, .phase = "recovery"}, world.image(cut, rng)};
+            after.disk().capacity(kDiskBytes);
+            auto opened = open(after.files(), after.clock(), small_options(false));
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            const auto found = digest(read_all((*opened)->engine(), 4));
+            const auto& versions = full.subject.versions();
+            bool known = false;
+            for (auto i = full.subject.acked(cut == Cut::kill); i < versions.size(); ++i)
+                known = known || versions[i].digest == found;
+            BOOST_REQUIRE_MESSAGE(known, "what was acknowledged survives a crash on a full disk");
+        }
+    });
+    for (int round = 0; round < 2; ++round) {
+        BOOST_REQUIRE(full.recovers(round * 40, 40));
+        full.fill();
+    }
+    world.on_operation({});
+    std::printf("report: crashes on a full disk: %llu\n", static_cast<unsigned long long>(crashes));
+    BOOST_TEST(crashes > 20U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
