@@ -99,6 +99,7 @@ class Engine {
         std::atomic<std::uint64_t> late_reads{0};  // cold, within EXEC or a script
         std::atomic<std::uint64_t> corrupt{0};
         std::atomic<std::uint64_t> expired{0};
+        std::atomic<std::uint64_t> grouped{0};  // records appended with those of other commands
     };
     Counters counters;
     enum class IndexEvent : std::uint8_t { loading, whole, lost, mended, not_mended };

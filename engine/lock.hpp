@@ -3,9 +3,9 @@
 //
 //   0 free   1 held   2 held, and somebody may sleep
 //
-// Held for tens of nanoseconds, so a waiter spins a little before it sleeps in the kernel. Order of
-// acquisition everywhere: stripes ascending, then the tail.
-// Source: U. Drepper, Futexes Are Tricky, mutex 2.
+// Held for tens of nanoseconds, or a microsecond or two, so a waiter spins before it sleeps in the
+// kernel: to wake it again takes longer than all who are before it. Order of acquisition
+// everywhere: stripes ascending, then the tail. Source: U. Drepper, Futexes Are Tricky, mutex 2.
 
 #include <atomic>
 #include <cstdint>
@@ -29,10 +29,11 @@ class TinyLock {
 
   private:
     void lock_slowly() noexcept {
-        for (int spins = 0; spins < 200; ++spins) {
-            // Looked at before it is taken, for the holder needs the line to give it back.
+        // Some 50 us. Looked at seldom, and before it is taken, for the holder needs the line to
+        // give it back.
+        for (int looks = 0; looks < 200; ++looks) {
             if (state_.load(std::memory_order_relaxed) == 0 && try_lock()) return;
-            __builtin_ia32_pause();
+            for (int pauses = 0; pauses < 8; ++pauses) __builtin_ia32_pause();
         }
         while (state_.exchange(2, std::memory_order_acquire) != 0)
             state_.wait(2, std::memory_order_relaxed);

@@ -7,12 +7,6 @@
 #include "engine/engine.hpp"
 
 namespace firnlog::engine {
-namespace {
-
-// What a record takes beside key and value, at the most.
-constexpr std::size_t kRecordOverheadMax = 48;
-
-}  // namespace
 
 void Session::start(bool all) {
     ensure(!begun_, "one command at a time");
@@ -25,6 +19,7 @@ void Session::start(bool all) {
     seen_ = {};
     written_ = {};
     one_batch_ = false;
+    stages_ = false;
     now_ms_ = engine_.now.ms();
     keys_.clear();
     others_.clear();
@@ -45,10 +40,14 @@ std::optional<Stop> Session::fetch(Stripe number) {
 void Session::begin(std::span<const std::string_view> keys, std::uint32_t database) {
     start(false);
     const auto& keyspace = engine_.keyspace();
-    for (const auto key : keys) {
-        keys_.push_back(identify(key));
-        locked_.push_back(keys_.back().stripe);
+    for (const auto key : keys) keys_.push_back(identify(key));
+    if (grouped_) {
+        ensure(std::ranges::all_of(keys_, [this](const Key& key) { return in_group(key.stripe); }),
+               "a group's commands keep to its stripes");
+        select(database);
+        return;
     }
+    for (const auto& key : keys_) locked_.push_back(key.stripe);
     lock_stripes();
     select(database);
     while (keyspace.has_strays() && add_strays()) {
@@ -64,25 +63,26 @@ Session::Key Session::identify(std::string_view name) {
     return {.name = name, .tag = engine_.keyspace().hasher.tag(name), .stripe = stripe_of(name)};
 }
 
-void Session::look_ahead(std::span<const Ahead> keys, std::uint32_t database) {
+void Session::look_ahead(std::span<const Ahead> keys, std::uint32_t database, bool together) {
     forget_ahead();
     auto& keyspace = engine_.keyspace();
-    for (const auto& [key, reads] : keys) {
+    for (const auto& [key, bytes, reads] : keys) {
         ahead_.push_back({.name = key, .tag = keyspace.hasher.tag(key), .stripe = stripe_of(key)});
         const auto stripe = ahead_.back().stripe;
         __builtin_prefetch(&keyspace.stripe(stripe), 1);
         // Of the keys before; where these lie is looked up under the lock.
         if (maps_ != nullptr) __builtin_prefetch(maps_ + stripe, 1);
     }
+    if (together) begin_group(keys);
     // What each step fetches the next one reads. A stripe that somebody else holds is left out.
     const auto with_map = [&](const Key& key, auto&& step) {
         auto& lock = keyspace.stripe(key.stripe).lock;
-        if (!lock.try_lock()) return;
+        if (!grouped_ && !lock.try_lock()) return;
         if (const auto* space = keyspace.find_space(database)) {
             maps_ = space->stripes;
             step(maps_[key.stripe]);
         }
-        lock.unlock();
+        if (!grouped_) lock.unlock();
     };
     for (const auto& key : ahead_)
         with_map(key, [&](const TagMap& map) { map.prefetch_page(key.tag); });
@@ -103,6 +103,7 @@ void Session::prefetch_record(const Entry* entry) const {
 }
 
 void Session::begin_all(std::uint32_t database, std::span<const std::string_view> keys) {
+    ensure(!grouped_, "a group ends before every stripe is locked");
     start(true);
     engine_.keyspace().lock_all();
     for (const auto key : keys)
@@ -160,7 +161,9 @@ Lsn Session::end() {
     else
         unlock_stripes();
     begun_ = false;
-    return std::max(seen_, written_);
+    const auto gate = std::max(seen_, written_);
+    group_gate_ = std::max(group_gate_, gate);
+    return gate;
 }
 
 void Session::close_batch() {
@@ -207,6 +210,7 @@ Object* Session::object(Oid oid) { return engine_.keyspace().find_object(oid); }
 Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t database) {
     const auto key = key_of(name);
     auto& space = space_of(database);
+    if (stage_.changes(key.stripe)) append_staged();
     // Of those that begin() was told of, all or none can be looked at.
     if (const auto lack = lack_ ? lack_ : fetch(key.stripe)) return tl::unexpected(*lack);
     const auto* entry = space.stripes[key.stripe].find(key.tag);
@@ -263,6 +267,7 @@ Expected<std::optional<Item>> Session::look(std::string_view key, Type type) {
 
 std::optional<Item> Session::peek(std::string_view name, std::uint32_t database) {
     const auto key = key_of(name);
+    if (stage_.changes(key.stripe)) append_staged();
     const auto* entry = space_of(database).stripes[key.stripe].find(key.tag);
     if (entry == nullptr) return std::nullopt;
     Item item{.type = entry->type()};
@@ -327,7 +332,11 @@ Expected<void> Session::prepare(std::size_t need, bool shrinks) {
     if (lack_) return tl::unexpected(*lack_);
     auto& log = engine_.log;
     const bool opens = !batch_open_;
-    if (opens) log.tail.lock.lock();
+    if (opens) {
+        // Records lie in the log in the order of the commands.
+        append_staged();
+        log.tail.lock.lock();
+    }
     const auto refuse = [&](Stop why) {
         if (opens) log.tail.lock.unlock();
         return tl::unexpected(why);
@@ -353,8 +362,14 @@ Expected<void> Session::prepare(std::size_t need, bool shrinks) {
 
 void Session::emit(const Record& record, const Keyspace::Known& known,
                    std::uint32_t database) noexcept {
-    ensure(batch_open_, "room is reserved before an effect");
+    ensure(batch_open_ || stages_, "room is reserved before an effect");
     ensure(engine_.keyspace().fetch_for(record, known), "what is changed is there");
+    if (stages_) {
+        stage_.add(record, known, database);
+        stages_ = false;
+        ++effects_;
+        return;
+    }
     const auto appended = engine_.log.tail.append(record);
     ++effects_;
     if (records_to_come_ != 0 && --records_to_come_ == 0 && !one_batch_) close_batch();

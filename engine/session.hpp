@@ -16,6 +16,15 @@
 // end() tells the gate: the lsn that must be written or durable before a reply that rests on what
 // this session saw may leave. Views handed out live until reset(). Owned by one reactor, used again
 // and again.
+//
+// A group is several commands, one behind the other, that share one hold of the tail:
+//
+//   look_ahead(keys, together) ── stripes locked ──> begin … end, begin … end ──> end_group()
+//
+// The only record of a command (reserve_only) is put aside (engine/stage.hpp), and all that was is
+// appended together, each as a batch of its own: when the group ends, or somebody looks at what it
+// changes. So that this cannot fail, room for what the commands were sent is promised by the tail
+// before the first one is put aside.
 
 #include <optional>
 #include <span>
@@ -27,10 +36,14 @@
 #include "engine/format/record.hpp"
 #include "engine/index/keyspace.hpp"
 #include "engine/log/reader.hpp"
+#include "engine/stage.hpp"
 
 namespace firnlog::engine {
 
 class Engine;
+
+// What a record takes beside key and value, at the most.
+inline constexpr std::size_t kRecordOverheadMax = 48;
 
 // Why a command cannot go on.
 enum class Stop : std::uint8_t {
@@ -80,13 +93,15 @@ class Session {
 
     // ---- Begin and end.
 
-    // Locks the stripes of these keys (views must live until end()).
+    // Locks the stripes of these keys (views must live until end()). Within a group they are
+    // locked: covers(keys), and the database is the group's.
     void begin(std::span<const std::string_view> keys, std::uint32_t database);
     // Every stripe; those of these keys are brought in.
     void begin_all(std::uint32_t database, std::span<const std::string_view> keys = {});
     // A key's part of the index is not there: nothing can be done but to end() it.
     [[nodiscard]] std::optional<Stop> lack() const { return lack_; }
-    // Unlocks; returns the gate. The session may begin again.
+    // Unlocks; returns the gate. The session may begin again. Within a group the gate is open while
+    // anything is staged: only end_group() knows it.
     Lsn end();
     // Gives back the memory of views, forgets warm bytes. After end().
     void reset();
@@ -100,17 +115,29 @@ class Session {
     [[nodiscard]] Engine& engine() { return engine_; }
 
     // Keys of commands to come: what looking them up will touch is fetched together, and their tags
-    // are known to the next begin(). `reads`: the record too. The views live until forget_ahead(),
-    // which must come before their memory can hold anything else.
+    // are known to the next begin(). `reads`: the record too. `bytes`: of what was sent, at the
+    // least of its key and value. The views live until forget_ahead(), which must come before their
+    // memory can hold anything else.
     struct Ahead {
         std::string_view key;
+        std::size_t bytes = 0;
         bool reads = false;
     };
-    void look_ahead(std::span<const Ahead> keys, std::uint32_t database);
+    // `together`: a group of them is begun, if that can be: see grouped().
+    void look_ahead(std::span<const Ahead> keys, std::uint32_t database, bool together = false);
     void forget_ahead() {
         ahead_.clear();
         next_ahead_ = 0;
     }
+
+    // ---- Groups. Within one nothing else may lock a stripe.
+
+    [[nodiscard]] bool grouped() const { return grouped_; }
+    [[nodiscard]] bool covers(std::span<const std::string_view> keys) const;
+    // Records are put aside that no reply may go before.
+    [[nodiscard]] bool staged() const { return !stage_.empty(); }
+    // Appends and applies what is staged, unlocks; returns the gate of all of its commands.
+    Lsn end_group();
 
     // What is emitted from here to end() is one batch, however often room is reserved for it.
     void one_batch() { one_batch_ = true; }
@@ -155,6 +182,8 @@ class Session {
     // reserved before. `shrinks`: what is emitted frees more than it takes, and may use the
     // reserve.
     Expected<void> reserve(std::size_t bytes, std::size_t records = 1, bool shrinks = false);
+    // Room for the one record that is all the command changes.
+    Expected<void> reserve_only(std::size_t bytes, bool shrinks = false);
     // Room for so many bytes of records to come, of which each reserves its own part later.
     // Afterwards none of them stops with `wait`.
     Expected<void> prepare(std::size_t bytes, bool shrinks = false);
@@ -213,6 +242,11 @@ class Session {
     Expected<void> add_room(std::size_t bytes, std::size_t records, bool shrinks);
     void prefetch_record(const Entry* entry) const;
     void close_batch();
+    void begin_group(std::span<const Ahead> keys);
+    // Whether the tail keeps room for what is put aside.
+    [[nodiscard]] bool promised();
+    [[nodiscard]] bool in_group(Stripe stripe) const;
+    void append_staged() noexcept;
 
     Engine& engine_;
     Scratch scratch_;
@@ -241,6 +275,14 @@ class Session {
     std::uint64_t effects_ = 0;
     std::uint64_t expired_ = 0;  // of the effects
     std::size_t batch_bytes_ = 0;
+
+    bool grouped_ = false;
+    bool stages_ = false;  // the next record is put aside
+    Stage stage_;
+    std::vector<Stripe> group_;       // its stripes, locked, ascending
+    std::size_t group_bytes_ = 0;     // the most that its records take; 0: no room
+    std::size_t promised_bytes_ = 0;  // by the tail
+    Lsn group_gate_;
 };
 
 }  // namespace firnlog::engine

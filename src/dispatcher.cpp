@@ -46,6 +46,13 @@ bool may_grow(const Transaction& transaction, const Command& command) {
            });
 }
 
+// Others lock stripes of their own, or may hold these for long.
+bool may_be_grouped(const Command& command) {
+    if ((command.flags & (kAllStripes | kAdmin | kBlocking)) != 0) return false;
+    if ((command.flags & kWrite) != 0) return true;
+    return (command.flags & kReadonly) != 0 && (command.flags & kFast) != 0;
+}
+
 // What a connection may say that was put out of the past: not a word that the present would answer
 // while it believes to ask the past.
 bool allowed_when_gone(const Command& command) {
@@ -87,17 +94,36 @@ engine::Session& Dispatcher::session_of(Connection& client) {
     return client.asof == nullptr ? session_ : client.asof->session;
 }
 
-std::size_t Dispatcher::look_ahead(std::uint32_t database, std::string_view unread) {
+std::size_t Dispatcher::look_ahead(Connection& client) {
     constexpr std::size_t kGroup = 16;
     std::array<resp::KeyAhead, kGroup> found_keys;
-    const auto found = resp::keys_ahead(unread, found_keys);
+    const auto found = resp::keys_ahead(client.in.unread(), found_keys);
     // One alone gains nothing.
     if (found < 2) return 1;
     std::array<engine::Session::Ahead, kGroup> keys;
-    for (std::size_t i = 0; i < found; ++i)
-        keys[i] = {.key = found_keys[i].key, .reads = found_keys[i].reads};
-    session_.look_ahead(std::span(keys).first(found), database);
+    std::size_t writes = 0;
+    for (std::size_t i = 0; i < found; ++i) {
+        keys[i] = {
+            .key = found_keys[i].key, .bytes = found_keys[i].bytes, .reads = found_keys[i].reads};
+        if (!keys[i].reads) ++writes;
+    }
+    // Who listens to what commands do is told of each behind it: then it is done.
+    const bool together = writes > 1 && !client.transaction.open &&
+                          client.replies == Connection::Replies::on &&
+                          server_.config().notify_keyspace_events == 0 &&
+                          server_.monitors.load(std::memory_order_relaxed) == 0;
+    session_.look_ahead(std::span(keys).first(found), client.database, together);
+    if (session_.grouped()) grouped_ = &client;
     return found;
+}
+
+void Dispatcher::end_group() {
+    if (grouped_ == nullptr) return;
+    auto& client = *std::exchange(grouped_, nullptr);
+    const auto gate = session_.end_group();
+    if (!std::exchange(replies_wait_, false)) return;
+    client.last_write_lsn = gate;
+    finish(client, std::nullopt, gate);
 }
 
 void Dispatcher::note_error(std::string_view text) {
@@ -125,6 +151,8 @@ Flow Dispatcher::dispatch(Connection& client, std::span<const std::string_view> 
     if (!unwrapped) return refused(unwrapped.error());
     policy = unwrapped->policy;
     args = unwrapped->args;
+    // A reply with a policy of its own does not share its gate.
+    if (policy) end_group();
 
     const auto* command = CommandTable::get().find(args[0]);
     if (command == nullptr) return refused(unknown_command_text(args));
@@ -133,6 +161,7 @@ Flow Dispatcher::dispatch(Connection& client, std::span<const std::string_view> 
         if (subcommand == nullptr) return refused(unknown_subcommand_text(command->name, args[1]));
         command = subcommand;
     }
+    if (!may_be_grouped(*command)) end_group();
     if (!arity_fits(*command, args.size())) {
         count(*command, -1);
         return refused(refusal(client, *command, wrong_arity_text(*command)));
@@ -255,6 +284,8 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     const auto asof = client.asof;
     auto& session = session_of(client);
     if (asof != nullptr) asof->past->used_us.store(reactor_.now_us(), std::memory_order_relaxed);
+    if (grouped_ != nullptr && (keys_.empty() || !session.covers(keys_))) end_group();
+    const auto replied = client.out.buffer().size();
     begin_session(session, client, command);
     if (const auto lack = session.lack()) {
         const auto gate = session.end();
@@ -286,7 +317,7 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     if (changed) client.last_write_lsn = gate;
     if (flow == Flow::again) {
         ensure(session.only_expired(), "a command that runs again has changed nothing");
-        client.out.drop_reply();
+        client.out.buffer().truncate(replied);
         // What was read for it stays, or two cold places would take turns for ever.
         client.warm = std::move(session.warm);
         events.clear();
@@ -296,7 +327,10 @@ Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& comma
     // Behind the command, as in Redis: SELECT is shown with the database it chose, EXEC behind the
     // commands it ran.
     note_for_monitors(client, command, args);
-    if (!monitor_lines_.empty()) feed_monitors(reactor_, std::exchange(monitor_lines_, {}));
+    if (!monitor_lines_.empty()) {
+        end_group();
+        feed_monitors(reactor_, std::exchange(monitor_lines_, {}));
+    }
     const auto ended = nanoseconds_now();
     if (in_burst_) ended_ns_ = ended;
     const auto took = ended - began;
@@ -387,6 +421,11 @@ void Dispatcher::finish(Connection& client, std::optional<engine::Durability> po
         client.replies = Replies::skip;
         return;
     }
+    // Behind what is staged nothing has a gate of its own.
+    if (grouped_ == &client && (replies_wait_ || session_.staged())) {
+        replies_wait_ = true;
+        return;
+    }
     auto& log = server_.engine().log;
     const auto durability =
         policy ? *policy : client.durability.value_or(server_.default_durability());
@@ -406,6 +445,8 @@ void Dispatcher::line_up_expired() {
 void Dispatcher::publish_events() {
     line_up_expired();
     if (events.empty()) return;
+    // What is told of is in the log.
+    end_group();
     std::vector<KeyspaceEvent> told;
     told.swap(events);
     publish_notifications(reactor_, told);

@@ -38,13 +38,19 @@ class Dispatcher {
     // away.
     void begin_burst() { in_burst_ = true; }
     void end_burst() {
+        end_group();
         session_.forget_ahead();
         in_burst_ = false;
         ended_ns_ = 0;
     }
-    // Looks at what the connection has sent behind the command that is parsed next, and fetches
-    // what these commands will touch. Returns for how many commands that was.
-    std::size_t look_ahead(std::uint32_t database, std::string_view unread);
+    // Looks at what the connection has sent from the command on that is parsed next, and fetches
+    // what these commands will touch. Returns for how many commands that was. Where several of them
+    // seem to write they are made a group, which ends at the latest with the burst.
+    std::size_t look_ahead(Connection& client);
+    // Appends what its commands changed; their replies, which waited for it, get their gate. Comes
+    // before whatever is answered on that connection and is no command, before stripes are locked
+    // otherwise, and before others are told of what they changed.
+    void end_group();
 
     // By Call::error: for errorstats and rejected calls.
     void note_error(std::string_view text);
@@ -95,7 +101,9 @@ class Dispatcher {
     std::vector<KeyPlace> places_;
     std::vector<std::string_view> keys_;
     bool in_burst_ = false;
-    std::int64_t ended_ns_ = 0;  // when the last command did; 0: not in this burst
+    Connection* grouped_ = nullptr;  // whose commands are a group
+    bool replies_wait_ = false;      // for the group's gate
+    std::int64_t ended_ns_ = 0;      // when the last command did; 0: not in this burst
     std::vector<ErrorCount> errors_;
     std::vector<std::string> monitor_lines_;  // of the command running now
     bool failed_ = false;                     // the command running now answered an error

@@ -151,21 +151,25 @@ void Reactor::run_commands(Connection& connection) {
     dispatcher_.begin_burst();
     run_received(connection);
     dispatcher_.end_burst();
+    if (!connection.ended) note_ready(connection);
 }
 
 void Reactor::run_received(Connection& connection) {
     std::size_t ahead = 0;
     while (!connection.closing && !connection.ended && !connection.blocked &&
            connection.again == nullptr) {
-        if (ahead == 0 && connection.asof == nullptr && !connection.parser.amid_command())
-            ahead = dispatcher_.look_ahead(connection.database, connection.in.unread());
+        if (ahead == 0) {
+            dispatcher_.end_group();
+            if (connection.asof == nullptr && !connection.parser.amid_command())
+                ahead = dispatcher_.look_ahead(connection);
+        }
         if (ahead > 0) --ahead;
         switch (connection.parser.next(connection.in)) {
             case resp::Status::need_more:
-                note_ready(connection);
                 return;
             case resp::Status::error:
                 statistics_.protocol_errors.add();
+                dispatcher_.end_group();
                 resp::Writer(connection.out.buffer(), connection.protocol)
                     .error(connection.parser.error());
                 connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
@@ -182,7 +186,6 @@ void Reactor::run_received(Connection& connection) {
             return;
         }
     }
-    note_ready(connection);
 }
 
 void Reactor::run_one(Connection& connection, std::span<const std::string_view> args) {

@@ -57,7 +57,7 @@ void Log::fail_with(int error) {
 }
 
 void Log::tell_all(Flusher* from) {
-    const std::lock_guard guard(tail.lock);
+    const std::lock_guard guard(flushers_mutex_);
     for (auto* flusher : flushers_) {
         if (flusher == from || !flusher->waiting_.load(std::memory_order_seq_cst)) continue;
         if (!flusher->told_pending_.exchange(true, std::memory_order_acq_rel))
@@ -83,12 +83,12 @@ Flusher::Flusher(Log& log, io::Io& io, std::function<void()> advanced)
         flusher.told_pending_.store(false, std::memory_order_release);
         flusher.advanced_();
     };
-    const std::lock_guard guard(log_.tail.lock);
+    const std::lock_guard guard(log_.flushers_mutex_);
     log_.flushers_.push_back(this);
 }
 
 Flusher::~Flusher() {
-    const std::lock_guard guard(log_.tail.lock);
+    const std::lock_guard guard(log_.flushers_mutex_);
     std::erase(log_.flushers_, this);
 }
 

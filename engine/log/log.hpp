@@ -19,11 +19,13 @@
 // durable() may rely on its whole batch.
 //
 // Shared by all reactors. The lsns are atomics, release on advance, acquire on read; the slots are
-// taken by exchange; the list of unsynced segments is guarded by the tail's lock.
+// taken by exchange; the list of unsynced segments is guarded by the tail's lock, and that of
+// flushers by a mutex of its own.
 
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -97,8 +99,10 @@ class Log {
     std::atomic<std::uint64_t> syncs_{0};
     std::atomic<std::uint64_t> bytes_{0};
 
-    // Guarded by tail.lock.
-    std::deque<Unsynced> unsynced_;
+    std::deque<Unsynced> unsynced_;  // guarded by tail.lock
+
+    // Whom it tells makes a system call: not under a lock that writers wait for.
+    std::mutex flushers_mutex_;
     std::vector<Flusher*> flushers_;
 };
 

@@ -24,6 +24,7 @@ Tail::Tail(io::Clock& clock, Supply& supply, LogStart start)
 std::uint64_t Tail::left() const { return active_ == nullptr ? 0 : active_->bytes - at_; }
 
 Room Tail::room(std::size_t bytes, bool shrinks) {
+    bytes += promised_.load(std::memory_order_relaxed);
     const auto frames = bytes / kFrameBytesMax + 2;
     const std::uint64_t need = bytes + frames * kFrameHeaderBytes;
     if (need <= left() && !active_->kept) return Room::enough;

@@ -64,6 +64,10 @@ class Tail {
     // Whether records of `bytes` in all (frames and waste are added here) fit into what is ready.
     // What shrinks the store may use what is kept for that when no more can be made.
     [[nodiscard]] Room room(std::size_t bytes, bool shrinks);
+    // Of the room that was found so much is kept from all others, for records of a batch to come.
+    void promise(std::size_t bytes) { promised_.fetch_add(bytes, std::memory_order_relaxed); }
+    // It is used, or not wanted any more. Without the lock too: others see it late.
+    void release(std::size_t bytes) { promised_.fetch_sub(bytes, std::memory_order_relaxed); }
 
     // ---- Between open_batch and close_batch; room() was enough for all of it.
     void open_batch();
@@ -130,6 +134,7 @@ class Tail {
     std::uint64_t pending_at_ = 0;
     std::size_t pending_bytes_ = 0;  // 0: none
 
+    std::atomic<std::size_t> promised_{0};
     bool batch_open_ = false;
     Lsn batch_begin_;                              // of the open batch's first record; 0 before it
     Lsn batch_end_;                                // of the last whole batch

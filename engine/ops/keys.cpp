@@ -86,8 +86,9 @@ Expected<std::vector<std::string_view>> remove(Session& session,
         bytes += key.size();
     }
     if (there.empty()) return there;
-    if (auto room = session.reserve(bytes, there.size(), true); !room)
-        return tl::unexpected(room.error());
+    const auto room = there.size() == 1 ? session.reserve_only(bytes, true)
+                                        : session.reserve(bytes, there.size(), true);
+    if (!room) return tl::unexpected(room.error());
     // A key that was named twice is there once.
     std::erase_if(there, [&](std::string_view key) {
         const auto item = session.look(key);
@@ -109,7 +110,7 @@ Expected<bool> set_expiry(Session& session, std::string_view key, std::int64_t e
     if (!item) return tl::unexpected(item.error());
     if (!*item) return false;
     if (expires_ms < 0 && !(*item)->expires()) return true;
-    if (auto room = session.reserve(key.size(), 1, true); !room)
+    if (auto room = session.reserve_only(key.size(), true); !room)
         return tl::unexpected(room.error());
     if (expires_ms >= 0 && expires_ms <= session.now_ms())
         session.remove(key);
@@ -173,15 +174,15 @@ Expected<void> copy(Session& session, std::string_view from, std::string_view to
 }
 
 std::size_t held_bytes(const Item& item) {
-    constexpr std::size_t kRecordOverheadMax = 64;
-    if (item.type == Type::string) return item.size_hint + kRecordOverheadMax;
+    constexpr std::size_t kOverhead = 64;
+    if (item.type == Type::string) return item.size_hint + kOverhead;
     if (item.type == Type::big_string) {
         const auto& big = std::get<BigString>(item.object->body);
-        return big.size() + (big.size() / BigString::kChunkBytes + 2) * kRecordOverheadMax;
+        return big.size() + (big.size() / BigString::kChunkBytes + 2) * kOverhead;
     }
-    std::size_t bytes = kRecordOverheadMax;
+    std::size_t bytes = kOverhead;
     std::get<HashBody>(item.object->body).for_each([&](const HashBody::Piece& piece) {
-        bytes += piece.record_bytes + kRecordOverheadMax;
+        bytes += piece.record_bytes + kOverhead;
     });
     return bytes;
 }

@@ -303,7 +303,9 @@ void set_reserved(Session& session, std::string_view key, std::string_view value
 Expected<void> set(Session& session, std::string_view key, std::string_view value,
                    std::int64_t expires_ms) {
     const auto cost = cost_of_set(key, value.size());
-    if (auto room = session.reserve(cost.bytes, cost.records); !room) return room;
+    const auto room = cost.records == 1 ? session.reserve_only(cost.bytes)
+                                        : session.reserve(cost.bytes, cost.records);
+    if (!room) return room;
     set_reserved(session, key, value, expires_ms);
     return {};
 }

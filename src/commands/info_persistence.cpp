@@ -33,6 +33,7 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("log_tail_lsn", log.tail.batch_end().value);
     lines.add("log_failed", log.failed());
     lines.add("log_unsynced_usec", log.unsynced_us());
+    lines.add("log_grouped_records", engine.counters.grouped.load(std::memory_order_relaxed));
     lines.add("log_flushes", counts.flushes);
     lines.add("log_syncs", counts.syncs);
     lines.add("log_flushed_bytes", counts.bytes);

@@ -27,14 +27,16 @@ std::size_t keys_ahead(std::string_view unread, std::span<KeyAhead> keys) noexce
         std::size_t count = 0;
         if (!read_header(unread, at, '*', count) || count < 2 || count > kArgumentsMax) break;
         std::string_view key;
+        std::size_t sum = 0;
         for (std::size_t argument = 0; argument < count; ++argument) {
             std::size_t bytes = 0;
             if (!read_header(unread, at, '$', bytes) || unread.size() - at < bytes + 2)
                 return found;
             if (argument == 1) key = unread.substr(at, bytes);
             at += bytes + 2;
+            sum += bytes;
         }
-        keys[found++] = {.key = key, .reads = count == 2};
+        keys[found++] = {.key = key, .bytes = sum, .reads = count == 2};
     }
     return found;
 }

@@ -16,8 +16,9 @@
 namespace firnlog::server::resp {
 
 struct KeyAhead {
-    std::string_view key;  // a view into what was not parsed yet
-    bool reads = false;    // its value is likely to be read
+    std::string_view key;   // a view into what was not parsed yet
+    std::size_t bytes = 0;  // of all arguments
+    bool reads = false;     // its value is likely to be read
 };
 
 // How many were found.

@@ -191,6 +191,19 @@ Subject::~Subject() {
     }
 }
 
+void Subject::changed(Model next, engine::Lsn end) {
+    // Only what changed is summed again.
+    auto values = versions_.back().values;
+    std::erase_if(values, [&](const auto& item) { return !next.contains(item.first); });
+    for (const auto& [name, value] : next) {
+        const auto before = model_.find(name);
+        if (before == model_.end() || before->second != value) values[name] = digest(value);
+    }
+    model_ = std::move(next);
+    const auto sum = digest(values);
+    versions_.push_back({.end = end, .digest = sum, .values = std::move(values)});
+}
+
 template <class Run>
 bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
     // On a full disk it waits for walks, no more than three in a row that free nothing; each is
@@ -209,18 +222,7 @@ bool Subject::batch(std::vector<std::string_view> names, bool all, Run&& run) {
         const bool changed = session_.has_effects();
         const auto gate = session_.end();
         session_.reset();
-        if (changed) {
-            // Only what changed is summed again.
-            auto values = versions_.back().values;
-            std::erase_if(values, [&](const auto& item) { return !next.contains(item.first); });
-            for (const auto& [name, value] : next) {
-                const auto before = model_.find(name);
-                if (before == model_.end() || before->second != value) values[name] = digest(value);
-            }
-            model_ = std::move(next);
-            const auto sum = digest(values);
-            versions_.push_back({.end = gate, .digest = sum, .values = std::move(values)});
-        }
+        if (changed) this->changed(std::move(next), gate);
         session_.events.clear();
         if (done) {
             if (!lazy_) engine().log.want_durable(gate);
@@ -247,6 +249,56 @@ bool Subject::set(std::string key, std::string value, std::int64_t expires_ms) {
             .is_hash = false, .text = value, .fields = {}, .expires_ms = expires_ms};
         return {};
     });
+}
+
+bool Subject::set_group(const std::vector<std::pair<std::string, std::string>>& pairs) {
+    std::vector<engine::Session::Ahead> ahead;
+    for (const auto& [key, value] : pairs)
+        ahead.push_back({.key = key, .bytes = key.size() + value.size() + 3, .reads = false});
+    engine().now.update();
+    session_.look_ahead(ahead, database_, true);
+    // Hashes that were renamed keep groups from being made, and so does an index that is not whole.
+    if (!session_.grouped()) {
+        session_.forget_ahead();
+        return std::ranges::all_of(
+            pairs, [this](const auto& pair) { return set(pair.first, pair.second); });
+    }
+    std::size_t count = 0;
+    for (; count < pairs.size(); ++count) {
+        const auto& [key, value] = pairs[count];
+        const std::string_view name = key;
+        session_.begin({&name, 1}, database_);
+        const auto done = strings::set(session_, key, value);
+        (void)session_.end();
+        session_.reset();
+        if (!done) break;
+    }
+    const auto gate = session_.end_group();
+    session_.forget_ahead();
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto& [key, value] = pairs[i];
+        auto next = model_;
+        next[{database_, key}] = {.is_hash = false, .text = value, .fields = {}, .expires_ms = -1};
+        changed(std::move(next), end_of(key, value));
+    }
+    if (count != 0) BOOST_REQUIRE_EQUAL(versions_.back().end.value, gate.value);
+    if (!lazy_) engine().log.want_durable(gate);
+    // For the others there is no room now.
+    return std::ranges::all_of(pairs.begin() + static_cast<std::ptrdiff_t>(count), pairs.end(),
+                               [this](const auto& pair) { return set(pair.first, pair.second); });
+}
+
+// The end of the batch that has set it, of which it is the only record.
+engine::Lsn Subject::end_of(std::string_view key, std::string_view value) {
+    session_.begin({&key, 1}, database_);
+    const auto item = session_.look(key);
+    BOOST_REQUIRE(item && *item && (*item)->type == engine::Type::string);
+    const auto address = (*item)->address;
+    const auto bytes = engine::record_bytes(
+        {.kind = engine::Kind::string, .kid = session_.space().kid, .key = key, .value = value});
+    (void)session_.end();
+    session_.reset();
+    return engine().segments().find(address.file())->lsn_at(address.offset()) + bytes;
 }
 
 bool Subject::set_many(const std::vector<std::pair<std::string, std::string>>& pairs) {

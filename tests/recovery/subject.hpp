@@ -77,6 +77,8 @@ class Subject {
     // ---- One batch each, model and engine alike. False if the world crashed or the log failed.
     bool set(std::string key, std::string value, std::int64_t expires_ms = -1);
     bool set_many(const std::vector<std::pair<std::string, std::string>>& pairs);
+    // A batch each, appended together; the keys are different ones.
+    bool set_group(const std::vector<std::pair<std::string, std::string>>& pairs);
     bool patch(std::string key, std::size_t offset, std::string bytes);
     bool remove(std::string key);
     bool expire(std::string key, std::int64_t expires_ms);
@@ -109,6 +111,9 @@ class Subject {
   private:
     template <class Run>
     bool batch(std::vector<std::string_view> keys, bool all, Run&& run);
+    [[nodiscard]] engine::Lsn end_of(std::string_view key, std::string_view value);
+    // The next version: what is there from `end` on.
+    void changed(Model next, engine::Lsn end);
 
     sim::World& world_;
     std::unique_ptr<Store> store_;

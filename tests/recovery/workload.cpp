@@ -31,6 +31,14 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
         if (rng.chance(60)) subject.kick();
     }
     if (!subject.sync()) return false;
+    world.phase("group");
+    for (int i = 0; i < 4; ++i) {
+        if (!subject.set_group(
+                {{key() + "g", text(50)}, {"key:far", text(900)}, {key() + "h", text(10)}}))
+            return false;
+        if (rng.chance(60)) subject.kick();
+    }
+    if (!subject.sync()) return false;
     world.phase("expire");
     if (!subject.set(key(), text(30), now_ms() + 50)) return false;
     if (!subject.expire(key(), now_ms() + 100'000)) return false;

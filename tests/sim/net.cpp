@@ -115,6 +115,7 @@ void Net::kick(Listener& listener) {
 }
 
 std::size_t Net::bite(std::size_t bytes) {
+    if (whole_) return bytes;
     switch (rng_.below(4)) {
         case 0:
             return rng_.between(1, std::min<std::size_t>(bytes, 16));

@@ -75,6 +75,8 @@ class Net {
 
     // Bounds of each pipe of connections to come, in bytes; drawn from [least, most].
     void buffers(std::size_t least, std::size_t most);
+    // What was sent arrives in one piece, where there is room; else in pieces of any size.
+    void whole_pieces() { whole_ = true; }
     // Connects to a descriptor made by Process::listen.
     [[nodiscard]] Client connect(int listener);
 
@@ -96,6 +98,7 @@ class Net {
     [[nodiscard]] static bool can_move(const Connection& connection);
 
     World& world_;
+    bool whole_ = false;
     Rng rng_;
     std::size_t buffer_bytes_min_ = 1;
     std::size_t buffer_bytes_max_ = 65536;

@@ -181,8 +181,12 @@ struct Meeting {
     }
 };
 
+// They look like writes, so that what is sent with them is a group, and change nothing.
+const std::string kPadding = command("EXPIRE none 10") + command("EXPIRE no-one 10");
+
 // What is asked in which durability, after all that is to come before it.
-Caller prepare(Meeting& meeting, const Question& question, std::string_view durability) {
+Caller prepare(Meeting& meeting, const Question& question, std::string_view durability,
+               bool in_group = false) {
     auto& server = meeting.server;
     auto writer = server.connect();
     auto asker = server.connect();
@@ -193,7 +197,16 @@ Caller prepare(Meeting& meeting, const Question& question, std::string_view dura
     for (const auto& line : question.asker) (void)asker.ask(line);
     BOOST_REQUIRE(server.settle());
     meeting.hang();
-    for (const auto& line : question.writes) (void)writer.ask(line);
+    if (in_group) {
+        meeting.world.net().whole_pieces();
+        auto all = kPadding;
+        for (const auto& line : question.writes) all += command(line);
+        writer.client().send(all);
+        for (std::size_t i = 0; i < question.writes.size() + 2; ++i)
+            BOOST_REQUIRE(server.until([&] { return !writer.taken().empty(); }));
+    } else {
+        for (const auto& line : question.writes) (void)writer.ask(line);
+    }
     if (question.wait_us != 0) (void)server.until([] { return false; }, question.wait_us);
     return asker;
 }
@@ -216,6 +229,55 @@ BOOST_DATA_TEST_CASE(the_same_question_in_no_is_answered_before, data::make(kQue
     const auto written = meeting.server.log().tail.batch_end();
     asker.send(question.ask);
     meeting.arrives_before(asker, written, question.answer);
+}
+
+// The same of groups: what one has written, another asks, and its reply waits for no more than
+// that.
+BOOST_DATA_TEST_CASE(within_groups_what_a_reply_in_always_tells_of_is_durable,
+                     data::make(kQuestions), question) {
+    Meeting meeting;
+    auto asker = prepare(meeting, question, "always", true);
+    const auto written = meeting.server.log().tail.batch_end();
+    asker.client().send(command(question.ask) + kPadding);
+    meeting.arrives_only_when_durable(asker, written, question.answer);
+}
+
+BOOST_DATA_TEST_CASE(the_same_of_groups_in_no_is_answered_before, data::make(kQuestions),
+                     question) {
+    Meeting meeting;
+    auto asker = prepare(meeting, question, "no", true);
+    const auto written = meeting.server.log().tail.batch_end();
+    asker.client().send(command(question.ask) + kPadding);
+    meeting.arrives_before(asker, written, question.answer);
+}
+
+BOOST_AUTO_TEST_CASE(replies_of_a_group_wait_for_all_of_it_and_those_before_it_do_not) {
+    Meeting meeting;
+    auto& server = meeting.server;
+    auto asker = server.connect();
+    BOOST_TEST(asker.ask("SET a old") == "+OK\r\n");
+    BOOST_REQUIRE(server.settle());
+    meeting.hang();
+    meeting.world.net().whole_pieces();
+    asker.client().send(command("GET a") + command("SET a new") + command("SET b new") +
+                        command("GET none") + command("INCR c"));
+    const auto before = server.log().durable();
+    meeting.arrives(asker, "$3\r\nold", kAWhileUs);
+    BOOST_TEST((server.log().durable() == before));
+    BOOST_REQUIRE(server.until([&] { return !asker.client().peek().empty(); }));
+    BOOST_TEST((server.log().durable() >= server.log().tail.batch_end()));
+    for (const auto* reply : {"+OK", "+OK", "$-1", ":1"}) meeting.arrives(asker, reply);
+    BOOST_TEST(server.engine().counters.grouped.load() == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_group_whose_log_fails_answers_that_its_outcome_is_unknown) {
+    Meeting meeting;
+    auto asker = meeting.server.connect();
+    BOOST_TEST(asker.ask("SET a old") == "+OK\r\n");
+    meeting.world.fail({.error = EIO, .kind = sim::Kind::write_sync, .sticky = true});
+    meeting.world.net().whole_pieces();
+    asker.client().send(command("SET a new") + command("SET b new"));
+    meeting.arrives(asker, "-IOERR outcome unknown");
 }
 
 // Pushes: what a listener is told of the last of these commands.
