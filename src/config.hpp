@@ -135,7 +135,8 @@ struct Config {
     std::int64_t threads = default_threads();
     std::string logfile;  // empty: standard error
     LogLevel loglevel = LogLevel::notice;
-    std::string pidfile;  // empty: none
+    std::string backup_dir;  // where FIRN BACKUP writes; empty: nowhere
+    std::string pidfile;     // empty: none
     Supervised supervised = Supervised::no;
     bool crash_log_enabled = true;
     std::int64_t hz = 10;

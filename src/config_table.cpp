@@ -246,6 +246,7 @@ constexpr Row kRows[] = {
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
     memory("disk-low-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_low_water).honoured(),
     memory("disk-high-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_high_water).honoured(),
+    word("backup-dir").in(&Config::backup_dir).honoured().at_start().or_none(),
     memory("maxmemory", "0", 0, -1).no_sign().in(&Config::maxmemory).honoured(),
     choice("maxmemory-policy", "noeviction",
            "volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, "

@@ -25,7 +25,6 @@ constexpr auto kTend = std::chrono::seconds(1);
 constexpr std::string_view kNoPast =
     "ERR the past is read where its store is served; firnlog log and firnlog restore read it from "
     "the directory";
-constexpr std::string_view kNoThread = "OOM there is no memory for a thread that reads the past";
 constexpr std::string_view kTooMany = "ERR too many clients read the past now, try again later";
 
 // No file of the past goes while it lives.
@@ -64,6 +63,27 @@ Flow Recall::ask(Call& call, Job job, Kind kind) {
     return Flow::blocked;
 }
 
+bool Recall::begin(Call& call, Errand errand) {
+    ensure(files_ != nullptr, "whoever begins a job knows that there is a store");
+    Asked asked;
+    asked.home = &call.reactor;
+    asked.errand = std::move(errand);
+    {
+        const std::lock_guard guard(mutex_);
+        if (!staffed(queues_[static_cast<std::size_t>(asked.kind.lane)])) return false;
+    }
+    call.reactor.when_durable(server_.engine().log.tail.batch_end(),
+                              [this, asked = std::move(asked)](Reactor&) { queue(asked); });
+    return true;
+}
+
+bool Recall::staffed(Queue& queue) {
+    if (!queue.thread.joinable())
+        if (auto started = start_thread([this, &queue] { work(queue); }))
+            queue.thread = std::move(*started);
+    return queue.thread.joinable();
+}
+
 void Recall::queue(Asked asked) {
     auto& home = *asked.home;
     const auto client = asked.client;
@@ -74,15 +94,13 @@ void Recall::queue(Asked asked) {
         const std::lock_guard guard(mutex_);
         // The connection ends with the server.
         if (stopping()) return;
-        if (!queue.thread.joinable())
-            if (auto started = start_thread([this, &queue] { work(queue); }))
-                queue.thread = std::move(*started);
-        if (queue.thread.joinable() && queue.asked.size() < kQueuedMax) {
+        const bool served = staffed(queue);
+        if (served && (asked.errand || queue.asked.size() < kQueuedMax)) {
             queue.asked.push_back(std::move(asked));
             queue.filled.notify_one();
             return;
         }
-        full = queue.thread.joinable();
+        full = served;
     }
     refuse(home, client, blocked, full ? kTooMany : kNoThread);
 }
@@ -112,6 +130,10 @@ void Recall::work(Queue& queue) {
 }
 
 void Recall::run(const Asked& asked) {
+    if (asked.errand) {
+        const Pinned pinned(server_.engine().walk);
+        return asked.errand(*files_);
+    }
     struct Answer {
         resp::Buffer reply;
         std::string error;

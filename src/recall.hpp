@@ -18,6 +18,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <tl/expected.hpp>
 
@@ -37,6 +38,9 @@ class Recall {
     // Where the store lies; before the first turn. Without it every asker is refused.
     void reads(io::Files& files) { files_ = &files; }
 
+    static constexpr std::string_view kNoThread =
+        "OOM there is no memory for a thread that reads the past";
+
     // Writes a reply, or tells the text of the error that is the reply. It looks at stopping() now
     // and then.
     using Job = std::function<tl::expected<void, std::string>(io::Files&, resp::Writer&)>;
@@ -49,6 +53,10 @@ class Recall {
     // Parks the client until the job has run; the flow is the command's.
     Flow ask(Call& call, Job job, Kind kind);
     Flow ask(Call& call, Job job) { return ask(call, std::move(job), Kind{}); }
+
+    // A job that nobody waits for; no bound refuses it. False: there is no thread for it.
+    using Errand = std::function<void(io::Files&)>;
+    [[nodiscard]] bool begin(Call& call, Errand errand);
 
     // Lets the jobs under way come to their ends early, forgets the others, and joins. The reactors
     // are there still.
@@ -63,6 +71,7 @@ class Recall {
         resp::Protocol protocol = resp::Protocol::resp2;
         Job job;
         Kind kind;
+        Errand errand;  // in the place of all of these
     };
     struct Queue {
         std::condition_variable filled;
@@ -70,6 +79,8 @@ class Recall {
         std::thread thread;  // from the first job on
     };
     void queue(Asked asked);
+    // Whether a thread works there, after one was started where there was none; under the mutex.
+    [[nodiscard]] bool staffed(Queue& queue);
     void work(Queue& queue);
     [[nodiscard]] bool wait_for_one(Queue& queue, Asked& asked);
     void run(const Asked& asked);

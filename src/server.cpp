@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "src/backup_job.hpp"
 #include "src/latency.hpp"
 #include "src/pasts.hpp"
 #include "src/pubsub.hpp"
@@ -38,7 +39,8 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       saving_(std::make_unique<Saving>(*this)),
       undo_(std::make_unique<Undo>(*this)),
       pasts_(std::make_unique<Pasts>(*this)),
-      recall_(std::make_unique<Recall>(*this)) {
+      recall_(std::make_unique<Recall>(*this)),
+      backups_(std::make_unique<BackupJob>(*this)) {
     publish(std::move(config));
 }
 

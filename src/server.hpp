@@ -26,6 +26,7 @@ class SlowLog;
 class LatencyMonitor;
 class Saving;
 class Recall;
+class BackupJob;
 class Undo;
 class Pasts;
 
@@ -78,6 +79,7 @@ class Server {
     LatencyMonitor& latency() { return *latency_; }
     Saving& saving() { return *saving_; }
     Recall& recall() { return *recall_; }
+    BackupJob& backups() { return *backups_; }
     Undo& undo() { return *undo_; }
     Pasts& pasts() { return *pasts_; }
 
@@ -112,6 +114,7 @@ class Server {
     std::unique_ptr<Undo> undo_;  // the jobs of the last work on these two
     std::unique_ptr<Pasts> pasts_;
     std::unique_ptr<Recall> recall_;
+    std::unique_ptr<BackupJob> backups_;
 };
 
 }  // namespace firnlog::server

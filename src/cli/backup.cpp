@@ -2,11 +2,15 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <thread>
 
 #include "io/guarded_copy.hpp"
 #include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
+#include "src/bench/link.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/text/numbers.hpp"
 
@@ -17,6 +21,7 @@ namespace {
 
 constexpr std::string_view kHelp =
     R"(usage: firnlog backup --from DIR --to DEST [--name NAME] [--keep AGE] [--keep-last N]
+       firnlog backup --host HOST [--port PORT] [--name NAME]
        firnlog backup list DEST
        firnlog backup verify DEST [NAME]
        firnlog backup delete DEST NAME...
@@ -26,6 +31,9 @@ Adds a backup of the store in DIR, as it is now and with its past, to the direct
 only read, and a server may run on it: writers go on. On the same file system files are linked and
 nothing but the log's last file is copied; a second backup takes only what is new. The backup has
 its name when all of it is there and was read; one that was cut short is gone on with by the next.
+
+With --host a server is asked for one (FIRN BACKUP), which it takes into its backup-dir; this waits
+for the end of it. The password is in $REDISCLI_AUTH, as for redis-cli.
 
   --name NAME      what it is called; without it, by the time: 20261126T041000Z
   --keep AGE       delete those that are older: 36h, 7d, 4w; the newest stays
@@ -41,6 +49,7 @@ struct Options {
     std::string from;
     std::string to;
     std::string name;
+    std::optional<bench::Target> server;
     std::vector<std::string> words;  // without an option
     recovery::Retention retention;
 };
@@ -90,6 +99,16 @@ tl::expected<Options, std::string> parse(Arguments arguments) {
             options.to = value;
         } else if (argument == "--name") {
             options.name = value;
+        } else if (argument == "--host" || argument == "--port") {
+            if (!options.server) options.server.emplace();
+            if (argument == "--host") {
+                options.server->host = value;
+                continue;
+            }
+            const auto port = text::parse_i64(value);
+            if (!port || *port < 1 || *port > 65535)
+                return tl::unexpected("--port " + value + ": it is a number from 1 to 65535");
+            options.server->port = static_cast<std::uint16_t>(*port);
         } else if (argument == "--keep") {
             const auto age = parse_age(value);
             if (!age) return tl::unexpected(age.error());
@@ -171,6 +190,43 @@ int take(const Options& options) {
     tell("time", milliseconds(taken->held_us) + " until the store was done with, " +
                      milliseconds(taken->took_us) + " until all was read");
     return apply_retention(**to, options.retention);
+}
+
+// A server takes it; we look now and then how far it is.
+int ask_server(const Options& options) {
+    constexpr std::chrono::seconds kPatience{10};
+    constexpr std::chrono::milliseconds kLook{50};
+    auto target = *options.server;
+    if (const char* password = std::getenv("REDISCLI_AUTH")) target.password = password;
+    auto link = bench::Link::open(target, kPatience);
+    if (!link) return could_not(link.error());
+    const auto name = options.name.empty()
+                          ? recovery::backup_name_of_time(io::SystemClock().wall().us)
+                          : options.name;
+    const auto started = link->ask({"FIRN", "BACKUP", "START", name});
+    if (!started) return could_not(started.error());
+    if (started->error) return could_not(target.text() + ": " + started->text);
+    const Percents percents("backing up");
+    for (;;) {
+        const auto info = link->ask({"INFO", "persistence"});
+        if (!info) return could_not(info.error());
+        const auto field = [&](std::string_view what) {
+            return bench::info_field(info->text, what);
+        };
+        if (field("backup_in_progress") == "1") {
+            percents.tell(std::strtoull(field("backup_bytes_done").c_str(), nullptr, 10),
+                          std::strtoull(field("backup_bytes").c_str(), nullptr, 10));
+            std::this_thread::sleep_for(kLook);
+            continue;
+        }
+        if (const auto error = field("backup_error"); !error.empty()) {
+            (void)could_not(target.text() + ": " + error);
+            return error.starts_with("damaged") ? 3 : 1;
+        }
+        tell("backup", field("backup_last_name"));
+        tell("moment", "lsn " + field("backup_last_lsn"));
+        return 0;
+    }
 }
 
 int list(const std::string& at) {
@@ -259,6 +315,10 @@ int backup(Arguments arguments) {
     io::install_sigbus_guard();
     const auto& words = options->words;
     const bool retains = options->retention.keep_us || options->retention.keep_last;
+    if (options->server &&
+        (!words.empty() || retains || !options->from.empty() || !options->to.empty()))
+        return help(false);
+    if (options->server) return ask_server(*options);
     if (words.empty())
         return options->from.empty() || options->to.empty() ? help(false) : take(*options);
     // A verb has a directory, and no option but delete's.

@@ -23,6 +23,7 @@
 #include "recovery/open.hpp"
 #include "recovery/past.hpp"
 #include "src/address.hpp"
+#include "src/backup_job.hpp"
 #include "src/cli/moment_option.hpp"
 #include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
@@ -338,6 +339,11 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         const std::vector<Loading::Early>& early) {
     Server server(engine, clock, config);
     if (files != nullptr) server.recall().reads(*files);
+    if (files != nullptr && !config.backup_dir.empty()) {
+        auto dir = io::open_posix_files(config.path(config.backup_dir), true);
+        if (!dir) return could_not(config.backup_dir + ": " + dir.error().text());
+        server.backups().writes(*files, std::move(*dir));
+    }
     server.recovery = report;
     server.tcp_port = config.port;
     auto first = take_seat(server, 0);
@@ -393,6 +399,7 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     engine.stop_worker();
     // It answers on reactors, too.
     server.recall().stop();
+    server.backups().stop();
     crew.leave();
     finish(server, *first->reactor);
     drain(server, *first->reactor);

@@ -1,3 +1,4 @@
+#include "src/backup_job.hpp"
 #include "src/commands/info_section.hpp"
 #include "src/pasts.hpp"
 #include "src/saving.hpp"
@@ -93,6 +94,20 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("index_parts_lost", keyspace.lost());
     const auto fault = engine.index_fault();
     lines.add("index_fault", fault ? fault->text() : std::string());
+    const auto backup = facts.server.backups().status();
+    lines.add("backup_in_progress", backup.running ? 1 : 0);
+    lines.add("backup_name", backup.name);
+    lines.add("backup_bytes_done", backup.bytes_done);
+    lines.add("backup_bytes", backup.bytes_all);
+    lines.add("backups_done", backup.done);
+    lines.add("backups_failed", backup.failed);
+    lines.add("backup_error", backup.error);
+    lines.add("backup_last_name", backup.done_name);
+    lines.add("backup_last_lsn", std::to_string(backup.taken.place.timeline) + ":" +
+                                     std::to_string(backup.taken.place.lsn.value));
+    lines.add("backup_last_time", backup.done_us / 1'000'000);
+    lines.add("backup_last_usec", backup.taken.took_us);
+    lines.add("backup_last_bytes_copied", backup.taken.bytes_copied);
     const auto& start = facts.server.recovery;
     lines.add("recovery_created", start.created ? 1 : 0);
     lines.add("recovery_clean", start.clean ? 1 : 0);

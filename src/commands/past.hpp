@@ -11,6 +11,7 @@
 
 namespace firnlog::server {
 
+Flow firn_backup(Call& call);
 Flow firn_log(Call& call);
 Flow firn_history(Call& call);
 Flow firn_get(Call& call);

@@ -240,5 +240,124 @@ class Backup(unittest.TestCase):
             self.assertEqual(os.listdir(os.path.join(self.backups, "files")), [])
 
 
+class Online(unittest.TestCase):
+    """FIRN BACKUP: the server takes them, into backup-dir and nowhere else."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="firnlog-e2e-backup-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.backups = os.path.join(self.folder, "backups")
+
+    def status(self, client):
+        reply = client.value("FIRN", "BACKUP", "STATUS")
+        return {k.decode(): v for k, v in zip(reply[::2], reply[1::2])}
+
+    def finished(self, client):
+        self.assertTrue(harness.eventually(lambda: self.status(client)["running"] == 0, 60))
+        return self.status(client)
+
+    def test_a_client_has_a_backup_taken_and_looks_after_them(self):
+        with harness.firnlog("--segment-bytes-max", "4mb", "--appendfsync", "everysec",
+                             "--backup-dir", self.backups) as server, server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(9000)])
+            digest = client.value("FIRN", "DIGEST").decode()
+            self.assertEqual(client.ask("FIRN", "BACKUP", "START", "one"), b"+Backup started\r\n")
+            status = self.finished(client)
+            self.assertEqual((status["done"], status["error"], status["last_name"]),
+                             (1, b"", b"one"))
+            # What this connection had written is in it.
+            told = run("restore", "--from", os.path.join(self.backups, "one"), "--dry-run")
+            self.assertEqual(line(told, "digest"), digest)
+            self.assertIn("lsn " + status["last_lsn"].decode(), line(told, "moment"))
+            self.assertIn(b"backup_last_name:one\r\n", client.value("INFO", "persistence"))
+            with Load(server):
+                client.ask("FIRN", "BACKUP", "START", "two")
+                self.assertEqual(self.finished(client)["done"], 2)
+            # One moment of the writer's order: nothing is missing before something that is there.
+            back = os.path.join(self.folder, "back")
+            told = run("restore", "--from", os.path.join(self.backups, "two"), "--to", back)
+            self.assertEqual(told.returncode, 0, told)
+            with harness.firnlog(folder=back) as other, other.connect() as reader:
+                written = reader.value("DBSIZE") - 9000
+                there = reader.pipeline([("EXISTS", "load:%d" % i) for i in range(written)])
+                self.assertEqual(set(there), {b":1\r\n"} if written else set())
+            listed = client.value("FIRN", "BACKUP", "LIST")
+            self.assertEqual([entry[1] for entry in listed], [b"one", b"two"])
+            verified = client.value("FIRN", "BACKUP", "VERIFY", "two")
+            self.assertEqual(verified[0], b"files")
+            self.assertGreater(verified[1], 2)
+            client.ask("FIRN", "BACKUP", "START", "one")
+            self.assertIn(b"already", self.finished(client)["error"])
+            victim = sorted(pathlib.Path(self.backups, "files").iterdir())[0]
+            whole = victim.read_bytes()
+            os.unlink(victim)  # it may be the store's own file as well
+            victim.write_bytes(whole[:5000] + b"rot" + whole[5003:])
+            self.assertRegex(client.ask("FIRN", "BACKUP", "VERIFY", "one"),
+                             rb"^-CORRUPT files/.*offset 0")
+            self.assertEqual(client.value("FIRN", "BACKUP", "DELETE", "one")[0], b"files")
+            self.assertIn(b"no backup 'one'", client.ask("FIRN", "BACKUP", "DELETE", "one"))
+            # The store, whose files went into them by link, has all that it had.
+            values = client.pipeline([("GET", "k%d" % i) for i in range(9000)])
+            self.assertEqual(set(values), {b"$1000\r\n" + b"x" * 1000 + b"\r\n"})
+
+    def test_a_client_says_a_name_and_never_where(self):
+        with harness.firnlog("--backup-dir", self.backups) as server, server.connect() as client:
+            for verb in ("START", "VERIFY", "DELETE"):
+                for name in ("", ".", "..", "../x", "a/b", "a b", "/etc/x", "x" * 101, "a\n"):
+                    self.assertIn(b"-ERR a backup's name has",
+                                  client.ask("FIRN", "BACKUP", verb, name))
+            self.assertIn(b"-ERR", client.ask("CONFIG", "SET", "backup-dir", "/tmp"))
+            self.assertEqual(client.value("CONFIG", "GET", "backup-dir")[1].decode(), self.backups)
+            for words in (("START",), ("LIST", "x"), ("NONE",), ("START", "a", "b")):
+                self.assertEqual(client.ask("FIRN", "BACKUP", *words), b"-ERR syntax error\r\n")
+            self.assertEqual(self.status(client)["done"], 0)
+        with harness.firnlog() as server, server.connect() as client:
+            for words in (("START", "one"), ("LIST",), ("VERIFY", "one"), ("DELETE", "one")):
+                self.assertIn(b"-ERR there is no backup-dir",
+                              client.ask("FIRN", "BACKUP", *words))
+
+    def test_the_command_line_asks_a_server_for_one(self):
+        with harness.firnlog("--backup-dir", self.backups, "--requirepass", "pass word") as server:
+            with server.connect() as client:
+                client.ask("AUTH", "pass word")
+                client.ask("SET", "k", "v")
+                digest = client.value("FIRN", "DIGEST").decode()
+            for options in ((), ("--port", 1)):
+                denied = run("backup", "--host", "127.0.0.1", "--port", server.port, "--name", "one",
+                             *options)
+                self.assertEqual(denied.returncode, 1, denied)
+            environment = dict(os.environ, REDISCLI_AUTH="pass word")
+            taken = subprocess.run([harness.FIRNLOG, "backup", "--host", "127.0.0.1", "--port",
+                                    str(server.port), "--name", "one"], env=environment,
+                                   capture_output=True, text=True, timeout=100)
+            self.assertEqual(taken.returncode, 0, taken)
+            self.assertEqual(line(taken, "backup"), "one")
+            again = subprocess.run([harness.FIRNLOG, "backup", "--host", "127.0.0.1", "--port",
+                                    str(server.port), "--name", "one"], env=environment,
+                                   capture_output=True, text=True, timeout=100)
+            self.assertEqual(again.returncode, 1, again)
+            self.assertIn("already", again.stderr)
+        told = run("restore", "--from", self.backups, "--dry-run")
+        self.assertEqual(line(told, "digest"), digest)
+
+    def test_a_server_killed_while_it_takes_one_takes_the_next(self):
+        with harness.firnlog("--segment-bytes-max", "4mb", "--backup-dir", self.backups) as server:
+            with server.connect() as client:
+                client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(9000)])
+            for number in range(4):
+                with server.connect() as client:
+                    client.ask("FIRN", "BACKUP", "START", "n%d" % number)
+                    time.sleep(number * 0.004)
+                server.kill()
+                server.start()
+            with server.connect() as client:
+                client.ask("FIRN", "BACKUP", "START", "last")
+                self.assertEqual(self.finished(client)["error"], b"")
+                digest = client.value("FIRN", "DIGEST").decode()
+        self.assertEqual(run("backup", "verify", self.backups).returncode, 0)
+        told = run("restore", "--from", self.backups, "--dry-run")
+        self.assertEqual(line(told, "digest"), digest)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -22,9 +22,9 @@ using test::RedisOracle;
 using test::set;
 using test::Words;
 
-constexpr std::string_view kOurs[] = {"threads",     "segment-bytes-max",
-                                      "tail-memory", "checkpoint-log-bytes",
-                                      "retain",      "retain-bytes"};
+constexpr std::string_view kOurs[] = {
+    "threads", "segment-bytes-max", "tail-memory", "checkpoint-log-bytes",
+    "retain",  "retain-bytes",      "backup-dir"};
 
 // Values that are ours on purpose, or differ because the oracle is started with others.
 constexpr std::string_view kOtherDefaults[] = {

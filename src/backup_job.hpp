@@ -1,0 +1,66 @@
+#pragma once
+// BackupJob: backups that the server takes of its own store, into backup-dir and nowhere else.
+//
+//   START ──durable up to here──> its own thread: recovery::take_backup     STATUS, INFO: how far
+//   LIST, VERIFY, DELETE ──────> behind it on the same thread, one after the other; clients wait
+//
+// A name is all that a client says of where: letters, digits, '-', '_' and '.'. While a backup is
+// taken nothing of the past goes, as while it is read (src/recall.hpp).
+//
+// start() and ask() belong to reactors, status() to any thread (`mutex_`).
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "recovery/backup.hpp"
+#include "src/recall.hpp"
+
+namespace firnlog::server {
+
+class BackupJob {
+  public:
+    explicit BackupJob(Server& server) : server_(server), jobs_(server) {}
+
+    // Where the store lies and where backups go; before the first turn. Without it there are none.
+    void writes(io::Files& store, std::unique_ptr<io::Files> dir);
+
+    struct Status {
+        bool running = false;
+        std::string name;  // of the one under way, or of the last one
+        std::uint64_t bytes_done = 0;
+        std::uint64_t bytes_all = 0;
+        std::int64_t began_us = 0;  // monotonic
+        // Of those that ended since the start.
+        std::uint64_t done = 0;
+        std::uint64_t failed = 0;
+        std::string error;  // of the last one; empty: it is whole
+        // The last that is whole.
+        std::string done_name;
+        recovery::BackupTaken taken;
+        std::int64_t done_us = 0;  // of the wall
+    };
+    [[nodiscard]] Status status() const;
+
+    // The reply is written, the job goes on without the client.
+    Flow start(Call& call, const std::string& name);
+    // Parks the client until `job` has written the reply.
+    using Job = std::function<tl::expected<void, std::string>(io::Files& dir, resp::Writer&)>;
+    Flow ask(Call& call, Job job);
+
+    [[nodiscard]] bool stopping() const { return jobs_.stopping(); }
+    void stop() { jobs_.stop(); }
+
+  private:
+    [[nodiscard]] tl::expected<recovery::BackupTaken, std::string> taken_of(
+        io::Files& store, const std::string& name);
+    void take(io::Files& store, const std::string& name);
+
+    Server& server_;
+    std::unique_ptr<io::Files> dir_;
+    Recall jobs_;
+    mutable std::mutex mutex_;
+    Status status_;
+};
+
+}  // namespace firnlog::server
