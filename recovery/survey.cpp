@@ -440,7 +440,8 @@ Result<std::size_t> Surveyor::look_at_rest_of_past() {
     return past;
 }
 
-// Where its frames end nobody else knows: behind that there is nothing.
+// Where its frames end nobody else knows: behind that there is nothing, to the length that it has
+// told of itself.
 Result<void> Surveyor::look_at_past(const Link& link) {
     const auto& file = link.file;
     if (link.header_lost)
@@ -453,6 +454,9 @@ Result<void> Surveyor::look_at_past(const Link& link) {
     if (!reader.rest_is_zero())
         note(names::log_file(file.number), reader.end_offset(), reader.end(),
              reader.end() + reader.rest().size(), "no valid frame, but this was acknowledged");
+    if (const auto told = file.header.header.bytes; !link.header_lost && file.bytes < told)
+        note(names::log_file(file.number), file.bytes, reader.end(), reader.end(),
+             "ends here, but it had " + std::to_string(told) + " bytes");
     result_.chain.push_back(file);
     result_.ends.push_back(reader.end_offset());
     result_.bytes += file.bytes;
