@@ -16,6 +16,7 @@ class Pipeline : public BareEngine {
   public:
     void begin(const std::vector<std::string_view>& keys) {
         std::vector<Session::Ahead> ahead;
+        ahead.reserve(keys.size());
         for (const auto key : keys) ahead.push_back({.key = key, .bytes = 300, .reads = false});
         session.look_ahead(ahead, 0, true);
     }

@@ -253,6 +253,7 @@ bool Subject::set(std::string key, std::string value, std::int64_t expires_ms) {
 
 bool Subject::set_group(const std::vector<std::pair<std::string, std::string>>& pairs) {
     std::vector<engine::Session::Ahead> ahead;
+    ahead.reserve(pairs.size());
     for (const auto& [key, value] : pairs)
         ahead.push_back({.key = key, .bytes = key.size() + value.size() + 3, .reads = false});
     engine().now.update();
