@@ -219,6 +219,10 @@ int ask_server(const Options& options) {
             std::this_thread::sleep_for(kLook);
             continue;
         }
+        if (field("backup_name") != name)
+            return could_not(target.text() + ": " + field("backup_name") +
+                             " was begun since; what became of " + name +
+                             " is in FIRN BACKUP LIST and in the server's log");
         if (const auto error = field("backup_error"); !error.empty()) {
             (void)could_not(target.text() + ": " + error);
             return error.starts_with("damaged") ? 3 : 1;
