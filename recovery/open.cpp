@@ -251,7 +251,7 @@ Opening<void> Opener::load_base() {
     replay_.reset();
     loader_ = std::move(base->loader);
     keyspace_ = std::move(base->keyspace);
-    replay_ = std::make_unique<Replay>(*keyspace_, std::move(base->stamps));
+    replay_ = std::make_unique<Replay>(*keyspace_, std::move(base->stamps), options_.lanes);
     base_ = std::move(base->entry);
     for (const auto& checkpoint : base->faulty) leave_out(checkpoint);
     report_.checkpoint = base_ ? base_->number : 0;
@@ -292,7 +292,7 @@ Opening<void> Opener::replay_sealed() {
     const auto plan = plan_sealed(chain_, manifest_, range);
     if (!plan) return tl::unexpected(plan.error());
     ReadAhead ahead(files_, manifest_.store_id,
-                    options_.read_ahead ? std::launch::async : std::launch::deferred);
+                    options_.lanes != 0 ? std::launch::async : std::launch::deferred);
     const auto begin = [&](std::size_t i) {
         if (i < plan->size()) ahead.begin(chain_[(*plan)[i].file], (*plan)[i].end);
     };
@@ -307,6 +307,7 @@ Opening<void> Opener::replay_sealed() {
         if (reader.end() < end)
             return tl::unexpected(damaged_at(reader, end, reader.look_behind().records));
         for (const auto& frame : read.frames) replay_->apply(frame, file.number);
+        replay_->settle();
         if (auto opened = open_log(file, reader.end_offset()); !opened)
             return refuse(opened.error());
         report_.bytes += reader.end_offset();
@@ -407,6 +408,7 @@ Opening<void> Opener::replay_tail() {
     for (std::size_t i = 0; i < kept_.size(); ++i) {
         const auto [number, end] = kept_[i];
         apply(tail_.readers[i], number, end);
+        replay_->settle();
         report_.bytes += end;
         if (!tell_progress(tail_.readers[i].file().bytes)) return stopped();
     }
@@ -429,7 +431,7 @@ Opening<void> Opener::map_tail() {
 
 // What of the index is lost later is still as it is now: the past knows that.
 engine::Loader::Rebuild Opener::rebuild() const {
-    const auto launch = options_.read_ahead ? std::launch::async : std::launch::deferred;
+    const auto launch = options_.lanes != 0 ? std::launch::async : std::launch::deferred;
     return [&files = files_, launch, lsn = tail_.cut.lsn,
             without = base_->number](const std::atomic<bool>& stop) {
         return std::async(launch, [&files, &stop, lsn, without]() -> engine::Loader::Rebuilt {

@@ -54,8 +54,10 @@ struct OpenOptions {
     std::function<void(const Progress&)> progress;  // now and then, at least once a file
     std::function<bool()> give_up;                  // asked as often: the operator wants to stop
     bool create = true;                             // make the store if the directory is empty
-    bool waits = false;       // stripes may wait in the checkpoint until they are touched
-    bool read_ahead = false;  // with a second thread: the second world's runs are to be alike
+    bool waits = false;  // stripes may wait in the checkpoint until they are touched
+    // Threads that apply the log, and if there are any, one that reads ahead. None where runs are
+    // to be alike.
+    unsigned lanes = 0;
 };
 
 class Store {

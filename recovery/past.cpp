@@ -96,6 +96,7 @@ Opening<void> PastOpener::replay() {
     auto visited =
         history_->visit(from, to, [&](const LogReader::Frame& frame, engine::FileNumber file) {
             replay_->apply(frame, file);
+            replay_->settle();
             constexpr std::uint64_t kTellEvery = std::uint64_t{4} << 20;
             const auto bytes = engine::kFrameHeaderBytes + frame.records.size();
             facts_.bytes += bytes;

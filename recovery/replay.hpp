@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/index/keyspace.hpp"
+#include "recovery/lanes.hpp"
 #include "recovery/log_reader.hpp"
 #include "recovery/stamps.hpp"
 
@@ -16,12 +17,15 @@ namespace firnlog::recovery {
 
 class Replay {
   public:
-    // `stamps`: of the checkpoint that is in the keyspace already.
-    explicit Replay(engine::Keyspace& keyspace, Stamps stamps = {})
-        : keyspace_(keyspace), stamps_(std::move(stamps)) {}
+    // `stamps`: of the checkpoint that is in the keyspace already. `threads`: how many apply,
+    // beside the caller's.
+    explicit Replay(engine::Keyspace& keyspace, Stamps stamps = {}, unsigned threads = 0)
+        : keyspace_(keyspace), stamps_(std::move(stamps)), lanes_(keyspace, threads) {}
 
-    // The next frame of the log, in the file with this number.
+    // The next frame of the log, in the file with this number. Its bytes stay until settle().
     void apply(const LogReader::Frame& frame, engine::FileNumber file);
+    // The index holds all that was applied.
+    void settle() { lanes_.settle(); }
 
     // Applied, or found to be in the checkpoint already.
     [[nodiscard]] std::uint64_t records() const { return records_; }
@@ -35,11 +39,11 @@ class Replay {
         engine::Keyspace::Place place;
     };
     void apply_pending();
-    // Applies the next few records from `at` on; returns where they end.
-    std::size_t apply_group(const LogReader::Frame& frame, engine::FileNumber file, std::size_t at);
+    void apply(const engine::Record& record, const engine::Keyspace::Place& place);
 
     engine::Keyspace& keyspace_;
     Stamps stamps_;
+    Lanes lanes_;
     std::vector<Pending> pending_;
     std::uint64_t records_ = 0;
     std::int64_t last_commit_us_ = 0;

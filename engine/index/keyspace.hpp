@@ -174,8 +174,8 @@ class Keyspace {
     // The only mutator. Holds for replay: any valid record in any state.
     // Under the lock of the key's stripe, or of the object's home, or (catalog) of all.
     void apply(const Record& record, const Place& place, const Known& known);
-    // For replay, which is one thread and locks nothing: finds out what is to be known, and
-    // applies.
+    // For replay, which locks nothing: finds out what is to be known, by one thread; and applies,
+    // by that one or by several, each to stripes of its own (recovery/lanes.hpp).
     [[nodiscard]] Known know(const Record& record);
     void replay(const Record& record, const Place& place, const Known& known);
 

@@ -15,6 +15,9 @@ namespace {
 // 1 / (1 - load) / 4 places long on average (docs/adr/0009).
 constexpr std::size_t kLoadMax = 88;
 
+// Entries of one line of the cache.
+constexpr std::size_t kLine = 64 / sizeof(Entry);
+
 bool before(Tag a, Tag b) { return a.high != b.high ? a.high < b.high : a.low < b.low; }
 
 // What is new is zero.
@@ -201,8 +204,10 @@ void Page::spread() {
     // home, or to the next place free, or as far to the left as those behind it need: the place it
     // leaves is the last that it could have.
     std::size_t begin = capacity_;
-    for (std::size_t i = capacity_; i-- > 0;)
+    for (std::size_t i = capacity_; i-- > 0;) {
+        if (i >= kChunk && i % kLine == 0) __builtin_prefetch(&at[i - kChunk], 1);
         if (!at[i].empty()) at[--begin] = at[i];
+    }
     std::size_t next = 0;
     for (auto i = begin; i < capacity_; ++i) {
         const auto entry = at[i];

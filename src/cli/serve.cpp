@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -68,6 +69,9 @@ A moment of the past instead, beside whoever serves the store; reads only, nothi
 docs/operations.md lists all of them. Exit codes: 0 stopped, 1 could not start, 3 the store is
 damaged.
 )";
+
+// Threads that apply the log of a start: what decodes for them keeps no more of them busy.
+constexpr unsigned kLanesMax = 4;
 
 // For the commands that run as memory runs out: the largest batch and its place in the index, and
 // what the allocator takes at once. Never touched, so of address space only.
@@ -176,7 +180,7 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     options.engine.walk.marks = {.low = config.disk_low_water, .high = config.disk_high_water};
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
     options.waits = true;
-    options.read_ahead = true;
+    options.lanes = std::clamp(std::thread::hardware_concurrency(), 1U, kLanesMax);
     options.give_up = [] { return signals.load() != 0; };
     options.progress = [&config, &loading,
                         last = std::int64_t{0}](const recovery::Progress& now) mutable {

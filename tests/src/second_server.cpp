@@ -13,6 +13,7 @@ recovery::OpenOptions open_options(const SecondOptions& options) {
     open.engine.supply.bytes_first = options.segment_bytes;
     open.engine.supply.bytes_max = options.segment_bytes;
     open.engine.supply.ready = 2;
+    open.lanes = options.lanes;
     return open;
 }
 

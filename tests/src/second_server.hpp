@@ -31,6 +31,7 @@ struct SecondOptions {
     std::uint32_t notify = 0;
     std::size_t reactors = 1;
     std::uint64_t segment_bytes = std::uint64_t{256} << 10;
+    unsigned lanes = 0;  // a start with threads of its own; the world is one of threads then
 };
 
 class SecondServer;

@@ -187,7 +187,7 @@ std::int64_t integer(std::string_view reply) {
 class Restarted {
   public:
     Restarted(sim::World& before, std::uint64_t seed)
-        : rng_{seed}, world_{{.seed = seed}, before.image(sim::Cut::none, rng_)} {
+        : rng_{seed}, world_{{.seed = seed, .threads = true}, before.image(sim::Cut::none, rng_)} {
         world_.clock().jump_wall(before.clock().wall().us - world_.clock().wall().us);
     }
     [[nodiscard]] sim::World& world() { return world_; }
@@ -309,8 +309,12 @@ BOOST_AUTO_TEST_CASE(reactors_side_by_side_keep_every_promise_of_one) {
                               [](const auto* segment) { return segment->map != nullptr; });
     BOOST_TEST(sealed > 3);
     Restarted after(world, seed);
+    Restarted beside(world, seed);
     server.stop_serving();
+    // The log is applied by this thread, and by several.
     SecondServer again(after.world());
+    SecondServer together(beside.world(), {.lanes = 3});
+    BOOST_TEST(together.connect().ask("FIRN DIGEST") == digest);
     auto asker = again.connect();
     BOOST_TEST(asker.ask("FIRN DIGEST") == digest);
     BOOST_TEST(asker.ask("SELECT 9") == "+OK\r\n");
@@ -364,8 +368,12 @@ BOOST_AUTO_TEST_CASE(pipelines_side_by_side_keep_their_order) {
         BOOST_TEST(server.engine().counters.grouped.load() > rounds * kCallers);
     }
     Restarted after(world, seed);
+    Restarted beside(world, seed);
     server.stop_serving();
+    // The log is applied by this thread, and by several.
     SecondServer again(after.world());
+    SecondServer together(beside.world(), {.lanes = 3});
+    BOOST_TEST(together.connect().ask("FIRN DIGEST") == digest);
     auto asker = again.connect();
     BOOST_TEST(asker.ask("FIRN DIGEST") == digest);
     for (std::size_t n = 0; n < kCallers; ++n) {
