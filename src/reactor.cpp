@@ -6,6 +6,7 @@
 #include "io/base/memory.hpp"
 #include "src/address.hpp"
 #include "src/cold_read.hpp"
+#include "src/commands/client.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/transactions.hpp"
 #include "src/pubsub.hpp"
@@ -71,10 +72,7 @@ Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
     connection.created_us = connection.last_us = now_us_;
     const auto& config = server_.config();
     connection.authenticated = config.requirepass.empty();
-    connection.parser.limit({.bulk_bytes_max = static_cast<std::int64_t>(config.proto_max_bulk_len),
-                             .authenticated = connection.authenticated});
-    connection.in.limit(connection.authenticated ? config.client_query_buffer_limit
-                                                 : std::uint64_t{64} << 10);
+    limit_input(connection, config);
     connection.recv_op.owner = connection.send_op.owner = &connection;
     connection.recv_op.run = [](io::Completion& self, std::int32_t result, bool more) {
         auto& owner = *static_cast<Connection::Op&>(self).owner;
@@ -292,6 +290,8 @@ void Reactor::check_output_limit(Connection& connection) {
     } else {
         connection.soft_limit_since_us = 0;
     }
+    // Errors are longer than what they answer: who is nobody yet could fill the memory with them.
+    over |= !connection.authenticated && bytes > kUnauthenticatedBytes;
     if (!over) return;
     statistics_.output_limit_closes.add();
     close_now(connection);

@@ -186,7 +186,6 @@ constexpr std::uint32_t kHandshake = kNoScript | kLoading | kStale | kFast | kNo
 }  // namespace
 
 void limit_input(Connection& client, const Config& config) {
-    constexpr std::size_t kUnauthenticatedBytes = std::size_t{64} << 10;
     client.parser.limit({.bulk_bytes_max = static_cast<std::int64_t>(config.proto_max_bulk_len),
                          .authenticated = client.authenticated});
     client.in.limit(client.authenticated ? config.client_query_buffer_limit
