@@ -1,5 +1,6 @@
 #include "engine/format/backup.hpp"
 
+#include "engine/format/layouts.hpp"
 #include "engine/format/names.hpp"
 #include "engine/index/tag.hpp"
 #include "io/base/crc32c.hpp"
@@ -9,8 +10,8 @@ namespace {
 
 constexpr std::uint64_t kMagic = 0x314b41424e524946;  // "FIRNBAK1"
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kHeaderBytes = 64;
-constexpr std::size_t kFileBytes = 40;
+constexpr std::size_t kHeaderBytes = sizeof(layouts::Backup);
+constexpr std::size_t kFileBytes = sizeof(layouts::Stored);
 
 tl::unexpected<Error> damaged(std::uint64_t offset) {
     return fail(
@@ -38,12 +39,12 @@ std::uint64_t pieces_of(std::uint64_t bytes) {
 }
 
 std::byte* put(const StoredFile& file, std::byte* to) {
-    store(to, file.number);
-    store(to + 4, file.kind);
-    store(to + 8, file.bytes);
-    store(to + 16, file.lsn.value);
-    store(to + 24, file.tag);
-    store(to + 32, static_cast<std::uint32_t>(file.pieces.size()));
+    store(to, layouts::Stored{.number = file.number,
+                              .kind = static_cast<std::uint8_t>(file.kind),
+                              .bytes = file.bytes,
+                              .lsn = file.lsn,
+                              .tag = file.tag,
+                              .pieces = static_cast<std::uint32_t>(file.pieces.size())});
     std::memcpy(to + kFileBytes, file.pieces.data(), file.pieces.size() * sizeof(std::uint32_t));
     return to + encoded_bytes(file.pieces.size());
 }
@@ -51,20 +52,19 @@ std::byte* put(const StoredFile& file, std::byte* to) {
 // Takes one off the front; false if it makes no sense.
 bool take(Bytes& from, StoredFile& file) {
     if (from.size() < kFileBytes) return false;
-    const auto* at = from.data();
-    file.number = load<std::uint32_t>(at);
-    const auto kind = load<std::uint8_t>(at + 4);
-    file.kind = static_cast<StoredKind>(kind);
-    file.bytes = load<std::uint64_t>(at + 8);
-    file.lsn = {load<std::uint64_t>(at + 16)};
-    file.tag = load<std::uint64_t>(at + 24);
-    const std::size_t pieces = load<std::uint32_t>(at + 32);
-    if (file.number == 0 || file.number > kFileNumberMax || kind < 1 || kind > 3) return false;
+    const auto at = load<layouts::Stored>(from.data());
+    if (at.number == 0 || at.number > kFileNumberMax || at.kind < 1 || at.kind > 3) return false;
+    file.number = at.number;
+    file.kind = static_cast<StoredKind>(at.kind);
+    file.bytes = at.bytes;
+    file.lsn = at.lsn;
+    file.tag = at.tag;
+    const std::size_t pieces = at.pieces;
     if (pieces > from.size() / sizeof(std::uint32_t) || encoded_bytes(pieces) > from.size() ||
         file.bytes > std::uint64_t{pieces} * kStoredPieceBytes || pieces_of(file.bytes) != pieces)
         return false;
     file.pieces.resize(pieces);
-    std::memcpy(file.pieces.data(), at + kFileBytes, pieces * sizeof(std::uint32_t));
+    std::memcpy(file.pieces.data(), from.data() + kFileBytes, pieces * sizeof(std::uint32_t));
     from = from.subspan(encoded_bytes(pieces));
     return file.tag == tag_of(file.bytes, file.pieces);
 }
@@ -97,43 +97,43 @@ std::vector<std::byte> encode_backup(const BackupManifest& manifest) {
     auto size = kHeaderBytes + manifest.store.size();
     for (const auto& file : manifest.files) size += encoded_bytes(file.pieces.size());
     std::vector<std::byte> out(size);
-    auto* at = out.data();
-    store(at, kMagic);
-    store(at + 12, kVersion);
-    store(at + 16, manifest.made_us);
-    store(at + 24, manifest.lsn.value);
-    store(at + 32, manifest.commit_us);
-    store(at + 40, manifest.timeline);
-    store(at + 44, static_cast<std::uint32_t>(manifest.files.size()));
-    store(at + 48, static_cast<std::uint32_t>(manifest.store.size()));
-    at += kHeaderBytes;
+    layouts::Backup header{.begin = {.magic = kMagic, .crc = 0, .version = kVersion},
+                           .made_us = manifest.made_us,
+                           .lsn = manifest.lsn,
+                           .commit_us = manifest.commit_us,
+                           .timeline = manifest.timeline,
+                           .files = static_cast<std::uint32_t>(manifest.files.size()),
+                           .store_bytes = static_cast<std::uint32_t>(manifest.store.size())};
+    store(out.data(), header);
+    auto* at = out.data() + kHeaderBytes;
     for (const auto& file : manifest.files) at = put(file, at);
     std::memcpy(at, manifest.store.data(), manifest.store.size());
-    store(out.data() + 8, crc32c(Bytes(out).subspan(12)));
+    header.begin.crc = crc32c(Bytes(out).subspan(layouts::kCheckedFrom));
+    store(out.data(), header);
     return out;
 }
 
 Result<BackupManifest> decode_backup(Bytes bytes) {
-    if (bytes.size() < kHeaderBytes || load<std::uint64_t>(bytes.data()) != kMagic)
-        return damaged(0);
-    if (load<std::uint32_t>(bytes.data() + 8) != crc32c(bytes.subspan(12))) return damaged(8);
-    if (const auto version = load<std::uint32_t>(bytes.data() + 12); version != kVersion)
-        return fail(Error{
-            .code = Code::version, .offset = version, .doing = "read a backup of a newer format"});
-    const auto* at = bytes.data();
-    BackupManifest manifest{.made_us = load<std::int64_t>(at + 16),
-                            .lsn = {load<std::uint64_t>(at + 24)},
-                            .commit_us = load<std::int64_t>(at + 32),
-                            .timeline = load<std::uint32_t>(at + 40)};
-    const auto files = load<std::uint32_t>(at + 44);
-    const std::size_t store_bytes = load<std::uint32_t>(at + 48);
+    if (bytes.size() < kHeaderBytes) return damaged(0);
+    const auto header = load<layouts::Backup>(bytes.data());
+    if (header.begin.magic != kMagic) return damaged(0);
+    if (header.begin.crc != crc32c(bytes.subspan(layouts::kCheckedFrom)))
+        return damaged(layouts::kCrcAt);
+    if (header.begin.version != kVersion)
+        return fail(Error{.code = Code::version,
+                          .offset = header.begin.version,
+                          .doing = "read a backup of a newer format"});
+    BackupManifest manifest{.made_us = header.made_us,
+                            .lsn = header.lsn,
+                            .commit_us = header.commit_us,
+                            .timeline = header.timeline};
     auto rest = bytes.subspan(kHeaderBytes);
-    for (std::uint32_t i = 0; i < files; ++i) {
+    for (std::uint32_t i = 0; i < header.files; ++i) {
         StoredFile file;
         if (!take(rest, file)) return damaged(bytes.size() - rest.size());
         manifest.files.push_back(std::move(file));
     }
-    if (rest.size() != store_bytes) return damaged(bytes.size() - rest.size());
+    if (rest.size() != header.store_bytes) return damaged(bytes.size() - rest.size());
     manifest.store.assign(rest.begin(), rest.end());
     return manifest;
 }

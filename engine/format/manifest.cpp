@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "engine/format/layouts.hpp"
 #include "io/base/crc32c.hpp"
 
 namespace firnlog::engine {
@@ -18,7 +19,7 @@ constexpr std::uint64_t kHasCheckpoints = 2;
 // record.
 constexpr std::uint64_t kHashPieces = 4;
 constexpr std::uint64_t kIncompatibleKnown = kIsCompacted | kHasCheckpoints | kHashPieces;
-constexpr std::size_t kHeaderBytes = 40;
+constexpr std::size_t kHeaderBytes = sizeof(layouts::Manifest);
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
 enum Tag : std::uint32_t {
@@ -218,45 +219,45 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
         for (const auto& move : manifest.moves) sections.put(move);
         sections.end();
     }
-    store(out.data(), kMagic);
-    store(out.data() + 12, kFormatVersion);
-    store(out.data() + 16,
-          kHashPieces | (manifest.checkpoints.empty() ? std::uint64_t{0} : kHasCheckpoints) |
-              (manifest.has_beginning() && manifest.packed.empty() ? std::uint64_t{0}
-                                                                   : kIsCompacted));
-    store(out.data() + 32, std::uint64_t{out.size() - kHeaderBytes});
-    store(out.data() + 8, crc32c(Bytes(out).subspan(12)));
+    layouts::Manifest at{.begin = {.magic = kMagic, .crc = 0, .version = kFormatVersion},
+                         .incompatible = kHashPieces,
+                         .length = out.size() - kHeaderBytes};
+    if (!manifest.checkpoints.empty()) at.incompatible |= kHasCheckpoints;
+    if (!manifest.has_beginning() || !manifest.packed.empty()) at.incompatible |= kIsCompacted;
+    store(out.data(), at);
+    at.begin.crc = crc32c(Bytes(out).subspan(layouts::kCheckedFrom));
+    store(out.data(), at);
     return out;
 }
 
 Result<Manifest> decode_manifest(Bytes bytes) {
     if (bytes.size() < kHeaderBytes || bytes.size() > kManifestBytesMax)
         return damaged(0, "read the manifest: its size is impossible");
-    const auto* at = bytes.data();
-    if (load<std::uint64_t>(at) != kMagic)
-        return damaged(0, "read the manifest: its magic is wrong");
-    if (load<std::uint32_t>(at + 8) != crc32c(bytes.subspan(12)))
-        return damaged(8, "read the manifest: its checksum does not fit");
-    if (const auto version = load<std::uint32_t>(at + 12); version != kFormatVersion)
+    const auto header = load<layouts::Manifest>(bytes.data());
+    if (header.begin.magic != kMagic) return damaged(0, "read the manifest: its magic is wrong");
+    if (header.begin.crc != crc32c(bytes.subspan(layouts::kCheckedFrom)))
+        return damaged(layouts::kCrcAt, "read the manifest: its checksum does not fit");
+    if (header.begin.version != kFormatVersion)
         return fail(Error{.code = Code::version,
-                          .offset = version,
+                          .offset = header.begin.version,
                           .doing = "read the manifest: the store needs a Firnlog that reads format "
                                    "version"});
-    const auto unknown = load<std::uint64_t>(at + 16) & ~kIncompatibleKnown;
+    const auto unknown = header.incompatible & ~kIncompatibleKnown;
     if (unknown != 0)
         return fail(Error{.code = Code::version,
                           .offset = static_cast<std::uint64_t>(std::countr_zero(unknown)),
                           .doing = "read the manifest: the store needs a Firnlog that knows format "
                                    "feature"});
-    if (load<std::uint64_t>(at + 32) != bytes.size() - kHeaderBytes)
-        return damaged(32, "read the manifest: its length does not fit");
+    if (header.length != bytes.size() - kHeaderBytes)
+        return damaged(offsetof(layouts::Manifest, length),
+                       "read the manifest: its length does not fit");
     Manifest manifest;
     std::size_t offset = kHeaderBytes;
     while (offset < bytes.size()) {
         if (bytes.size() - offset < 8)
             return damaged(offset, "read the manifest: a section is cut off");
-        const auto tag = load<std::uint32_t>(at + offset);
-        const std::size_t length = load<std::uint32_t>(at + offset + 4);
+        const auto tag = load<std::uint32_t>(bytes.data() + offset);
+        const std::size_t length = load<std::uint32_t>(bytes.data() + offset + 4);
         if (length > bytes.size() - offset - 8)
             return damaged(offset, "read the manifest: a section is too long");
         if (!read_section(tag, bytes.subspan(offset + 8, length), manifest))

@@ -1,5 +1,6 @@
 #include "engine/format/packed.hpp"
 
+#include "engine/format/layouts.hpp"
 #include "io/base/crc32c.hpp"
 
 namespace firnlog::engine {
@@ -9,29 +10,26 @@ constexpr std::uint64_t kMagic = 0x314b41504e524946;  // "FIRNPAK1"
 
 void encode_packed_header(const PackedHeader& header, std::byte* to) noexcept {
     std::memset(to, 0, kPackedHeaderBytes);
-    store(to, kMagic);
-    store(to + 12, kFormatVersion);
-    std::memcpy(to + 16, header.store_id.data(), header.store_id.size());
-    store(to + 32, header.number);
-    store(to + 40, header.records);
-    store(to + 48, header.end);
-    store(to + 8, crc32c({to + 12, kPackedHeaderBytes - 12}));
+    layouts::Packed at{.begin = {.magic = kMagic, .crc = 0, .version = kFormatVersion},
+                       .store_id = header.store_id,
+                       .number = header.number,
+                       .records = header.records,
+                       .end = header.end};
+    store(to, at);
+    at.begin.crc = crc32c({to + layouts::kCheckedFrom, kPackedHeaderBytes - layouts::kCheckedFrom});
+    store(to, at);
 }
 
 std::optional<PackedHeader> decode_packed_header(Bytes block) noexcept {
     if (block.size() < kPackedHeaderBytes) return {};
-    const auto* at = block.data();
-    if (load<std::uint64_t>(at) != kMagic ||
-        load<std::uint32_t>(at + 8) != crc32c(block.subspan(12, kPackedHeaderBytes - 12)) ||
-        load<std::uint32_t>(at + 12) != kFormatVersion)
+    block = block.first(kPackedHeaderBytes);
+    const auto at = load<layouts::Packed>(block.data());
+    if (at.begin.magic != kMagic || at.begin.crc != crc32c(block.subspan(layouts::kCheckedFrom)) ||
+        at.begin.version != kFormatVersion)
         return {};
-    PackedHeader header;
-    std::memcpy(header.store_id.data(), at + 16, header.store_id.size());
-    header.number = load<std::uint32_t>(at + 32);
-    header.records = load<std::uint64_t>(at + 40);
-    header.end = load<std::uint64_t>(at + 48);
-    if (header.end < kPackedHeaderBytes || header.end > kFileBytesMax) return {};
-    return header;
+    if (at.end < kPackedHeaderBytes || at.end > kFileBytesMax) return {};
+    return PackedHeader{
+        .store_id = at.store_id, .number = at.number, .records = at.records, .end = at.end};
 }
 
 }  // namespace firnlog::engine

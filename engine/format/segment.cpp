@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/format/layouts.hpp"
 #include "io/base/crc32c.hpp"
 
 namespace firnlog::engine {
@@ -11,14 +12,16 @@ constexpr std::uint64_t kMagic = 0x31474f4c4e524946;  // "FIRNLOG1"
 
 void encode_segment_header(const SegmentHeader& header, std::byte* to) noexcept {
     std::memset(to, 0, kSegmentHeaderBytes);
-    store(to, kMagic);
-    store(to + 12, kFormatVersion);
-    std::memcpy(to + 16, header.store_id.data(), header.store_id.size());
-    store(to + 32, header.number);
-    store(to + 36, header.timeline);
-    store(to + 40, header.base.value);
-    store(to + 48, header.bytes);
-    store(to + 8, crc32c({to + 12, kSegmentHeaderBytes - 12}));
+    layouts::Segment at{.begin = {.magic = kMagic, .crc = 0, .version = kFormatVersion},
+                        .store_id = header.store_id,
+                        .number = header.number,
+                        .timeline = header.timeline,
+                        .base = header.base,
+                        .bytes = header.bytes};
+    store(to, at);
+    at.begin.crc =
+        crc32c({to + layouts::kCheckedFrom, kSegmentHeaderBytes - layouts::kCheckedFrom});
+    store(to, at);
 }
 
 SegmentHeaderRead decode_segment_header(Bytes block, const StoreId& store_id) noexcept {
@@ -30,18 +33,17 @@ SegmentHeaderRead decode_segment_header(Bytes block, const StoreId& store_id) no
     block = block.first(kSegmentHeaderBytes);
     if (std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{0}; }))
         return read;
-    const auto* at = block.data();
-    if (load<std::uint64_t>(at) != kMagic ||
-        load<std::uint32_t>(at + 8) != crc32c(block.subspan(12))) {
+    const auto at = load<layouts::Segment>(block.data());
+    if (at.begin.magic != kMagic || at.begin.crc != crc32c(block.subspan(layouts::kCheckedFrom))) {
         read.fault = HeaderFault::damaged;
         return read;
     }
-    read.version = load<std::uint32_t>(at + 12);
-    std::memcpy(read.header.store_id.data(), at + 16, read.header.store_id.size());
-    read.header.number = load<std::uint32_t>(at + 32);
-    read.header.timeline = load<std::uint32_t>(at + 36);
-    read.header.base = {load<std::uint64_t>(at + 40)};
-    read.header.bytes = load<std::uint64_t>(at + 48);
+    read.version = at.begin.version;
+    read.header = {.store_id = at.store_id,
+                   .number = at.number,
+                   .timeline = at.timeline,
+                   .base = at.base,
+                   .bytes = at.bytes};
     if (read.version != kFormatVersion)
         read.fault = HeaderFault::version;
     else if (read.header.store_id != store_id)
