@@ -1,6 +1,7 @@
 #include "engine/session.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <mutex>
 #include <new>
 
@@ -74,23 +75,31 @@ void Session::look_ahead(std::span<const Ahead> keys, std::uint32_t database, bo
         if (maps_ != nullptr) __builtin_prefetch(maps_ + stripe, 1);
     }
     if (together) begin_group(keys);
-    // What each step fetches the next one reads. A stripe that somebody else holds is left out.
-    const auto with_map = [&](const Key& key, auto&& step) {
-        auto& lock = keyspace.stripe(key.stripe).lock;
-        if (!grouped_ && !lock.try_lock()) return;
-        if (const auto* space = keyspace.find_space(database)) {
-            maps_ = space->stripes;
-            step(maps_[key.stripe]);
-        }
-        if (!grouped_) lock.unlock();
-    };
-    for (const auto& key : ahead_)
-        with_map(key, [&](const TagMap& map) { map.prefetch_page(key.tag); });
-    for (const auto& key : ahead_)
-        with_map(key, [&](const TagMap& map) { map.prefetch_slot(key.tag); });
-    for (std::size_t i = 0; i < keys.size(); ++i)
-        if (const auto& key = ahead_[i]; keys[i].reads)
-            with_map(key, [&](const TagMap& map) { prefetch_record(map.find(key.tag)); });
+    // A stripe that somebody else holds is left out, and one that two keys share the second time.
+    ensure(keys.size() <= 64, "a bit for each key");
+    std::uint64_t held = 0;
+    for (std::size_t i = 0; i < ahead_.size(); ++i)
+        if (grouped_ || keyspace.stripe(ahead_[i].stripe).lock.try_lock())
+            held |= std::uint64_t{1} << i;
+    if (const auto* space = held == 0 ? nullptr : keyspace.find_space(database)) {
+        maps_ = space->stripes;
+        const auto each = [&](auto&& step) {
+            for (auto left = held; left != 0; left &= left - 1) {
+                const auto i = static_cast<std::size_t>(std::countr_zero(left));
+                step(maps_[ahead_[i].stripe], ahead_[i].tag, i);
+            }
+        };
+        // What each step fetches the next one reads.
+        each([](const TagMap& map, Tag tag, std::size_t) { map.prefetch_page(tag); });
+        each([](const TagMap& map, Tag tag, std::size_t) { map.prefetch_slot(tag); });
+        each([&](const TagMap& map, Tag tag, std::size_t i) {
+            if (keys[i].reads) prefetch_record(map.find(tag));
+        });
+    }
+    if (grouped_) return;
+    for (; held != 0; held &= held - 1)
+        keyspace.stripe(ahead_[static_cast<std::size_t>(std::countr_zero(held))].stripe)
+            .lock.unlock();
 }
 
 void Session::prefetch_record(const Entry* entry) const {
