@@ -15,6 +15,10 @@
 namespace firnlog::server {
 namespace {
 
+// Replies that a flush has released, each a send of some 3 us: so many a turn, or if they are more
+// a share of them, so that all of them go in a few turns.
+constexpr std::size_t kReleasedATurnMin = 16;
+constexpr std::size_t kReleasedTurns = 4;
 constexpr std::int64_t kTickUs = 50'000;
 constexpr std::int64_t kCronUs = 100'000;
 constexpr std::int64_t kSyncAgeUs = 1'000'000;
@@ -310,7 +314,7 @@ void Reactor::log_advanced() {
             (void)connection->out.advance(log);
         if (!connection->listed_ready && connection->out.has_sendable()) {
             connection->listed_ready = true;
-            ready_.push_back(connection->id);
+            released_.push_back(connection->id);
         }
         if (connection->out.waits())
             waiting_[kept++] = connection->id;
@@ -523,9 +527,15 @@ void Reactor::end_of_turn() {
     }
     std::vector<std::uint64_t> ready;
     ready.swap(ready_);
+    const auto released =
+        released_.begin() +
+        static_cast<std::ptrdiff_t>(std::min(
+            released_.size(), std::max(kReleasedATurnMin, released_.size() / kReleasedTurns)));
+    ready.insert(ready.end(), released_.begin(), released);
+    released_.erase(released_.begin(), released);
     // Whatever is waited for is written (and synced) by one flush for all of this turn; and for the
-    // turns behind it, as long as these have something to do already.
-    if (!io_.ready() || ++held_turns_ == kHeldTurnsMax) {
+    // turns behind it, as long as these have something to do already. Who has a reply sends more.
+    if ((!io_.ready() && released_.empty()) || ++held_turns_ == kHeldTurnsMax) {
         held_turns_ = 0;
         const bool lazy = server_.default_durability() == engine::Durability::no;
         flusher_.kick(lazy ? kLazySyncAgeUs : kSyncAgeUs);
@@ -551,7 +561,7 @@ void Reactor::end_of_turn() {
 }
 
 Result<void> Reactor::turn(bool wait) {
-    auto done = io_.turn(wait && ended_.empty() && ready_.empty());
+    auto done = io_.turn(wait && ended_.empty() && ready_.empty() && released_.empty());
     end_of_turn();
     return done;
 }

@@ -125,6 +125,9 @@ class Reactor {
 
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
     std::vector<std::uint64_t> ready_;    // something to send
+    // The same, since the log has come as far as they waited for: a few a turn, so that who reads
+    // need not wait until all who write together have their replies.
+    std::vector<std::uint64_t> released_;
     std::vector<std::uint64_t> waiting_;  // gates closed
     std::vector<std::uint64_t> again_;    // commands to run again when the log has room
     std::vector<std::uint64_t> ended_;    // to be closed once nothing is in flight
