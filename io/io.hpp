@@ -87,6 +87,10 @@ class Io {
     // ready. Errors are the ring's own; operations report theirs through their completions.
     virtual Result<void> turn(bool wait) = 0;
 
+    // A turn that waits looks for a completion for so long before it sleeps; 0 unless told
+    // otherwise. For what takes no longer than to be woken does; it has a core to itself meanwhile.
+    virtual void look_before_sleep(std::int64_t us) = 0;
+
     // Completions are there already: the next turn will not sleep.
     [[nodiscard]] virtual bool ready() const noexcept = 0;
 };

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <thread>
 
 #include "io/base/ensure.hpp"
@@ -132,6 +133,7 @@ class Uring final : public Io {
     void timer(MonoTime when, Completion& done) override;
     void post(Completion& done) override { mailbox_.post(done); }
     Result<void> turn(bool wait) override;
+    void look_before_sleep(std::int64_t us) override { look_us_ = us; }
     [[nodiscard]] bool ready() const noexcept override {
         return io_uring_cq_ready(&ring_) > 0 || kernel_has_more();
     }
@@ -157,6 +159,7 @@ class Uring final : public Io {
     void start_read(Op& op);
 
     [[nodiscard]] Result<void> enter(bool wait);
+    [[nodiscard]] bool look();
     void run_completed();
     void run_posted();
     void completed(const io_uring_cqe& cqe);
@@ -172,6 +175,7 @@ class Uring final : public Io {
     // The rest belongs to the owner.
     Grace* grace_ = nullptr;
     Grace::Slot slot_;  // in grace_, if there is one
+    std::int64_t look_us_ = 0;
     io_uring ring_{};
     bool made_ = false;
     bool in_turn_ = false;
@@ -365,7 +369,7 @@ Result<void> Uring::turn(bool wait) {
 
 Result<void> Uring::enter(bool wait) {
     int rc = 0;
-    if (wait) {
+    if (wait && (look_us_ == 0 || !look())) {
         rc = io_uring_submit_and_wait(&ring_, 1);
     } else {
         if (io_uring_sq_ready(&ring_) > 0 || kernel_has_more())
@@ -374,6 +378,17 @@ Result<void> Uring::enter(bool wait) {
     // A signal came, or the kernel was short of memory: what was not taken is offered again.
     if (rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY) return {};
     return fail_errno("enter the ring", -rc);
+}
+
+// What has been started is submitted; true once something has come of it, or of what was under way.
+bool Uring::look() {
+    if (io_uring_sq_ready(&ring_) > 0 && io_uring_submit(&ring_) < 0) return false;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(look_us_);
+    while (!ready()) {
+        if (std::chrono::steady_clock::now() > until) return false;
+        for (int pauses = 0; pauses < 8; ++pauses) __builtin_ia32_pause();
+    }
+    return true;
 }
 
 // Runs what had completed when the turn began, so that a turn ends whatever its runs start.

@@ -133,7 +133,8 @@ struct Config {
 
     // The process.
     std::int64_t threads = default_threads();
-    std::string logfile;  // empty: standard error
+    std::int64_t spin_us = 200;  // before sleeping while one client alone waits; 0: never
+    std::string logfile;         // empty: standard error
     LogLevel loglevel = LogLevel::notice;
     std::string backup_dir;  // where FIRN BACKUP writes; empty: nowhere
     std::string pidfile;     // empty: none

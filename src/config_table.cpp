@@ -259,6 +259,7 @@ constexpr Row kRows[] = {
 
     // The process.
     number("threads", "", 1, 64).in(&Config::threads).honoured().at_start(),
+    number("spin-us", "200", 0, 10'000).in(&Config::spin_us).honoured(),
     number("io-threads", "1", 1, 128).accepted("see threads").at_start(),
     boolean("io-threads-do-reads", "no").accepted("see threads").at_start(),
     word("logfile").in(&Config::logfile).honoured().at_start(),

@@ -1,6 +1,8 @@
 #include "src/reactor.hpp"
 
 #include <algorithm>
+#include <thread>
+#include <utility>
 
 #include "engine/ops/keys.hpp"
 #include "io/base/memory.hpp"
@@ -19,6 +21,7 @@ namespace {
 // a share of them, so that all of them go in a few turns.
 constexpr std::size_t kReleasedATurnMin = 16;
 constexpr std::size_t kReleasedTurns = 4;
+constexpr int kLooksSkipped = 100;
 constexpr std::int64_t kTickUs = 50'000;
 constexpr std::int64_t kCronUs = 100'000;
 constexpr std::int64_t kSyncAgeUs = 1'000'000;
@@ -561,9 +564,27 @@ void Reactor::end_of_turn() {
 }
 
 Result<void> Reactor::turn(bool wait) {
-    auto done = io_.turn(wait && ended_.empty() && ready_.empty() && released_.empty());
+    const bool sleeps = wait && ended_.empty() && ready_.empty() && released_.empty();
+    const auto look_us = sleeps ? how_long_to_look() : 0;
+    io_.look_before_sleep(look_us);
+    const auto began_us = look_us == 0 ? 0 : server_.clock().mono().us;
+    auto done = io_.turn(sleeps);
+    if (look_us != 0 && server_.clock().mono().us - began_us > look_us)
+        looks_to_skip_ = kLooksSkipped;
     end_of_turn();
     return done;
+}
+
+// One client that waits for its sync, and then sends its next command, is answered sooner by who
+// did not go to sleep meanwhile. Of several each waits for the others too.
+std::int64_t Reactor::how_long_to_look() {
+    const bool was_alone = std::exchange(alone_, waiting_.size() == 1);
+    if (!alone_ && !(was_alone && waiting_.empty())) return 0;
+    // Where the disk or the client takes longer, it is tried now and then.
+    if (looks_to_skip_ > 0 && --looks_to_skip_ > 0) return 0;
+    // And not where that takes the client's core from it.
+    static const auto cores = std::thread::hardware_concurrency();
+    return server_.reactors().size() < cores ? server_.config().spin_us : 0;
 }
 
 }  // namespace firnlog::server

@@ -111,6 +111,7 @@ class Reactor {
     void check_output_limit(Connection& connection);
     void reap(Connection& connection);
     void end_of_turn();
+    [[nodiscard]] std::int64_t how_long_to_look();
     void run_posted();
     void every_tick();
     void expire_keys();
@@ -124,7 +125,7 @@ class Reactor {
     Statistics statistics_;
 
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
-    std::vector<std::uint64_t> ready_;    // something to send
+    std::vector<std::uint64_t> ready_;  // something to send
     // The same, since the log has come as far as they waited for: a few a turn, so that who reads
     // need not wait until all who write together have their replies.
     std::vector<std::uint64_t> released_;
@@ -149,6 +150,8 @@ class Reactor {
     std::uint32_t expire_cursor_ = 0;
     engine::Lsn quiet_lsn_;  // where the log stood at the last tick
     bool resume_ = false;    // run again_ at the end of this turn
+    bool alone_ = false;     // when it last slept one connection waited for the log
+    int looks_to_skip_ = 0;  // before it looks again instead of going to sleep
     int held_turns_ = 0;     // without a flush, because more had arrived
 
     std::mutex posted_mutex_;

@@ -59,12 +59,14 @@ BOOST_AUTO_TEST_CASE(what_any_thread_posts_runs_once_on_the_owner_in_its_threads
     BOOST_TEST(out_of_order == 0);
 }
 
-// Each post is answered before the next one: every one of them finds the owner asleep or falling
-// so.
-BOOST_AUTO_TEST_CASE(no_post_is_missed_by_an_owner_that_is_falling_asleep,
-                     *boost::unit_test::label("threads")) {
+namespace {
+
+// Each post is answered before the next one: every one of them finds the owner asleep, falling so,
+// or looking.
+void post_and_answer(std::int64_t look_us) {
     constexpr int kRounds = 5'000;
     World world;
+    world.io->look_before_sleep(look_us);
     std::atomic<int> answered{0};
     Recorder ping;
     ping.also = [&](std::int32_t, bool) { answered.fetch_add(1, std::memory_order_release); };
@@ -77,6 +79,19 @@ BOOST_AUTO_TEST_CASE(no_post_is_missed_by_an_owner_that_is_falling_asleep,
     world.until([&] { return answered.load(std::memory_order_relaxed) == kRounds; });
     poster.join();
     BOOST_TEST(ping.results.size() == static_cast<std::size_t>(kRounds));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(no_post_is_missed_by_an_owner_that_is_falling_asleep,
+                     *boost::unit_test::label("threads")) {
+    post_and_answer(0);
+}
+
+BOOST_AUTO_TEST_CASE(no_post_is_missed_by_an_owner_that_looks_before_it_sleeps,
+                     *boost::unit_test::label("threads")) {
+    post_and_answer(1);     // mostly asleep
+    post_and_answer(1000);  // mostly looking
 }
 
 BOOST_AUTO_TEST_CASE(the_owner_may_post_to_itself_and_does_not_sleep_over_it) {
@@ -112,6 +127,17 @@ BOOST_AUTO_TEST_CASE(timers_ring_in_the_order_of_their_times_and_never_early) {
     world.finish(before_time);
     BOOST_TEST(before_time.last() == 0);
     BOOST_TEST((rang == std::vector<std::int64_t>{5'000, 10'000, 20'000, 30'000}));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_look_does_not_see_is_slept_for) {
+    World world;
+    world.io->look_before_sleep(500);
+    const auto start = world.clock.mono();
+    Recorder timer;
+    world.io->timer(start.after(20'000), timer);
+    world.finish(timer);
+    BOOST_TEST(timer.last() == 0);
+    BOOST_TEST((world.clock.mono() >= start.after(20'000)));
 }
 
 BOOST_AUTO_TEST_CASE(more_may_be_in_flight_than_either_queue_holds) {

@@ -66,6 +66,7 @@ class Io final : public io::Io {
     void timer(io::MonoTime when, io::Completion& done) override;
     void post(io::Completion& done) override;
     Result<void> turn(bool wait) override;
+    void look_before_sleep(std::int64_t) override {}  // sleeping costs nothing here
     [[nodiscard]] bool ready() const noexcept override;
 
     // For World, Net and Process; the world's guard is held.
