@@ -10,12 +10,6 @@ namespace {
 
 namespace names = engine::names;
 
-Bytes without_zeros_behind(Bytes bytes) {
-    auto size = bytes.size();
-    while (size > 0 && bytes[size - 1] == std::byte{0}) --size;
-    return bytes.first(size);
-}
-
 Result<void> write_aside(io::Files& files, const std::string& name, Bytes bytes) {
     // An earlier attempt at this start may have kept them already.
     (void)files.unlink(name);

@@ -97,17 +97,15 @@ bool LogReader::records_fit(Frame& frame) const {
 }
 
 Bytes LogReader::rest() const {
-    const auto left = Bytes(bytes_).subspan(std::min<std::uint64_t>(at_, bytes_.size()));
-    auto size = left.size();
-    while (size > 0 && left[size - 1] == std::byte{0}) --size;
-    return left.first(size);
+    return without_zeros_behind(Bytes(bytes_).subspan(std::min<std::uint64_t>(at_, bytes_.size())));
 }
 
 bool LogReader::rest_is_zero() const { return rest().empty() && !unreadable_; }
 
 LogReader::Behind LogReader::look_behind() const {
     Behind behind;
-    for (auto at = at_; at + engine::kFrameHeaderBytes <= bytes_.size(); at += 8) {
+    const auto end = at_ + rest().size();
+    for (auto at = at_; at < end && at + engine::kFrameHeaderBytes <= bytes_.size(); at += 8) {
         if (firnlog::load<std::uint32_t>(bytes_.data() + at) != engine::kFrameMagic) continue;
         const auto lsn = file_.base() + (at - engine::kSegmentHeaderBytes);
         const auto header =

@@ -49,6 +49,18 @@ template <class T>
     return value & ~(alignment - 1);
 }
 
+// What is left without the zeros at its end; by blocks, for files that are mostly those.
+[[nodiscard]] inline Bytes without_zeros_behind(Bytes bytes) noexcept {
+    constexpr std::size_t kBlock = 4096;
+    auto size = bytes.size();
+    const auto is_zero = [](const std::byte* block) {
+        return block[0] == std::byte{0} && std::memcmp(block, block + 1, kBlock - 1) == 0;
+    };
+    while (size >= kBlock && is_zero(bytes.data() + size - kBlock)) size -= kBlock;
+    while (size > 0 && bytes[size - 1] == std::byte{0}) --size;
+    return bytes.first(size);
+}
+
 inline constexpr std::size_t kVarintBytesMax = 10;
 
 [[nodiscard]] constexpr std::size_t varint_bytes(std::uint64_t value) noexcept {

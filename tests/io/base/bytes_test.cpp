@@ -128,6 +128,19 @@ BOOST_AUTO_TEST_CASE(alignment_rounds_to_the_nearest_multiple_on_each_side) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(zeros_are_left_out_behind_the_last_byte_that_is_none) {
+    std::vector<std::byte> bytes(3 * 4096 + 17);
+    BOOST_TEST(without_zeros_behind(bytes).empty());
+    BOOST_TEST(without_zeros_behind({}).empty());
+    for (const std::size_t at :
+         {std::size_t{0}, std::size_t{16}, std::size_t{17}, std::size_t{4096}, std::size_t{4112},
+          std::size_t{4113}, bytes.size() - 1}) {
+        bytes[at] = std::byte{7};
+        BOOST_TEST(without_zeros_behind(bytes).size() == at + 1);
+        bytes[at] = {};
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace firnlog::io
