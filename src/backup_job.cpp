@@ -8,6 +8,10 @@
 namespace firnlog::server {
 namespace {
 
+// One thread changes the directory, so that nobody finds it locked by another of this server.
+constexpr auto kChanging = Recall::Lane::lengthy;
+constexpr auto kReading = Recall::Lane::brief;
+
 constexpr std::string_view kNoDirectory =
     "ERR there is no backup-dir: it is set in the configuration file or on the command line";
 
@@ -34,7 +38,8 @@ Flow BackupJob::start(Call& call, const std::string& name) {
         status_.bytes_all = 0;
         status_.began_us = server_.clock().mono().us;
     }
-    if (!jobs_.begin(call, [this, name](io::Files& store) { take(store, name); })) {
+    if (!jobs_.begin(
+            call, [this, name](io::Files& store) { take(store, name); }, kChanging)) {
         const std::lock_guard guard(mutex_);
         status_.running = false;
         return call.error(Recall::kNoThread);
@@ -82,11 +87,12 @@ void BackupJob::take(io::Files& store, const std::string& name) {
     status_.done_us = server_.clock().wall().us;
 }
 
-Flow BackupJob::ask(Call& call, Job job) {
+Flow BackupJob::ask(Call& call, Does what, Job job) {
     if (!dir_) return call.error(kNoDirectory);
-    return jobs_.ask(call, [this, job = std::move(job)](io::Files&, resp::Writer& out) {
-        return job(*dir_, out);
-    });
+    return jobs_.ask(
+        call,
+        [this, job = std::move(job)](io::Files&, resp::Writer& out) { return job(*dir_, out); },
+        {.lane = what == Does::changes ? kChanging : kReading, .pins = false});
 }
 
 }  // namespace firnlog::server

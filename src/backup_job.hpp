@@ -2,7 +2,9 @@
 // BackupJob: backups that the server takes of its own store, into backup-dir and nowhere else.
 //
 //   START ──durable up to here──> its own thread: recovery::take_backup     STATUS, INFO: how far
-//   LIST, VERIFY, DELETE ──────> behind it on the same thread, one after the other; clients wait
+//   DELETE ────────────────────> behind it on the same thread, because it looks for what no backup
+//                                names; its client waits
+//   LIST, VERIFY ──────────────> on a second thread, one after the other, whatever goes on beside
 //
 // A name is all that a client says of where: letters, digits, '-', '_' and '.'. While a backup is
 // taken nothing of the past goes, as while it is read (src/recall.hpp).
@@ -46,7 +48,8 @@ class BackupJob {
     Flow start(Call& call, const std::string& name);
     // Parks the client until `job` has written the reply.
     using Job = std::function<tl::expected<void, std::string>(io::Files& dir, resp::Writer&)>;
-    Flow ask(Call& call, Job job);
+    enum class Does : std::uint8_t { reads, changes };
+    Flow ask(Call& call, Does what, Job job);
 
     [[nodiscard]] bool stopping() const { return jobs_.stopping(); }
     void stop() { jobs_.stop(); }

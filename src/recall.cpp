@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <new>
+#include <optional>
 
 #include "engine/engine.hpp"
 #include "io/base/thread.hpp"
@@ -63,14 +64,15 @@ Flow Recall::ask(Call& call, Job job, Kind kind) {
     return Flow::blocked;
 }
 
-bool Recall::begin(Call& call, Errand errand) {
+bool Recall::begin(Call& call, Errand errand, Lane lane) {
     ensure(files_ != nullptr, "whoever begins a job knows that there is a store");
     Asked asked;
     asked.home = &call.reactor;
+    asked.kind.lane = lane;
     asked.errand = std::move(errand);
     {
         const std::lock_guard guard(mutex_);
-        if (!staffed(queues_[static_cast<std::size_t>(asked.kind.lane)])) return false;
+        if (!staffed(queues_[static_cast<std::size_t>(lane)])) return false;
     }
     call.reactor.when_durable(server_.engine().log.tail.batch_end(),
                               [this, asked = std::move(asked)](Reactor&) { queue(asked); });
@@ -142,7 +144,8 @@ void Recall::run(const Asked& asked) {
     const auto answer = std::make_shared<Answer>();
     answer->reply.limit(kReplyBytesMax);
     {
-        const Pinned pinned(server_.engine().walk);
+        std::optional<Pinned> pinned;
+        if (asked.kind.pins) pinned.emplace(server_.engine().walk);
         resp::Writer out(answer->reply, asked.protocol);
         try {
             if (auto done = asked.job(*files_, out); !done) answer->error = std::move(done.error());

@@ -5,9 +5,10 @@
 //   reactor                                                      lane's thread             reactor
 //
 // A job waits until what its client could have seen is durable, so that it finds it in the files.
-// While one runs nothing of the past goes (Walk::pin). Its reply is written here as a whole and
-// only copied on the reactor; a client that has gone meanwhile is missed. There are two lanes with
-// a thread each, so that who asks for one key does not wait for who restores all of them.
+// While one runs that reads it nothing of the past goes (Walk::pin). Its reply is written here as a
+// whole and only copied on the reactor; a client that has gone meanwhile is missed. There are two
+// lanes with a thread each, so that who asks for one key does not wait for who restores all of
+// them.
 //
 // ask() belongs to reactors, stop() to whoever ends the server; `mutex_` guards the queues.
 
@@ -47,6 +48,7 @@ class Recall {
     enum class Lane : std::uint8_t { brief, lengthy };
     struct Kind {
         Lane lane = Lane::brief;
+        bool pins = true;  // what it reads of the store stays until it has ended
         // What becomes of the client when its reply, which is no error, is written.
         std::function<void(Connection&)> at_reply = {};
     };
@@ -56,7 +58,7 @@ class Recall {
 
     // A job that nobody waits for; no bound refuses it. False: there is no thread for it.
     using Errand = std::function<void(io::Files&)>;
-    [[nodiscard]] bool begin(Call& call, Errand errand);
+    [[nodiscard]] bool begin(Call& call, Errand errand, Lane lane);
 
     // Lets the jobs under way come to their ends early, forgets the others, and joins. The reactors
     // are there still.

@@ -89,15 +89,19 @@ Written write_list(io::Files& dir, resp::Writer& out) {
 Flow verify(Call& call) {
     auto& backups = call.server.backups();
     return backups.ask(
-        call,
+        call, BackupJob::Does::reads,
         [&backups, name = std::string(call.arg(3))](io::Files& dir, resp::Writer& out) -> Written {
             const auto backup = recovery::find_backup(dir, name);
             if (!backup) return text_of_refusal(backup.error());
             const auto verified = recovery::verify_backup(
                 dir, *backup, [&](std::uint64_t, std::uint64_t) { return !backups.stopping(); });
             if (!verified) return text_of_refusal(verified.error());
-            if (!verified->faults.empty())
+            if (!verified->faults.empty()) {
+                // Unless it was deleted meanwhile.
+                if (const auto there = recovery::find_backup(dir, name); !there)
+                    return text_of_refusal(there.error());
                 return tl::unexpected("CORRUPT " + verified->faults.front());
+            }
             out.map(2);
             Fields fields(out);
             fields.add("files", verified->files);
@@ -108,7 +112,8 @@ Flow verify(Call& call) {
 
 Flow remove(Call& call) {
     return call.server.backups().ask(
-        call, [name = std::string(call.arg(3))](io::Files& dir, resp::Writer& out) -> Written {
+        call, BackupJob::Does::changes,
+        [name = std::string(call.arg(3))](io::Files& dir, resp::Writer& out) -> Written {
             const auto deleted = recovery::delete_backups(dir, {name});
             if (!deleted) return text_of_refusal(deleted.error());
             out.map(2);
@@ -125,7 +130,8 @@ Flow firn_backup(Call& call) {
     const auto word = call.arg(2);
     if (call.argc() == 3) {
         if (equal_folded(word, "status")) return status(call);
-        if (equal_folded(word, "list")) return call.server.backups().ask(call, write_list);
+        if (equal_folded(word, "list"))
+            return call.server.backups().ask(call, BackupJob::Does::reads, write_list);
         return call.syntax_error();
     }
     if (call.argc() != 4) return call.syntax_error();

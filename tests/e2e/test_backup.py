@@ -300,6 +300,26 @@ class Online(unittest.TestCase):
             values = client.pipeline([("GET", "k%d" % i) for i in range(9000)])
             self.assertEqual(set(values), {b"$1000\r\n" + b"x" * 1000 + b"\r\n"})
 
+    @unittest.skipUnless(os.path.isdir("/dev/shm"), "there is no second file system")
+    def test_backups_are_listed_while_one_is_taken(self):
+        # Another file system, so that it has to copy. Whether it still does when the list has come
+        # is a matter of luck, but one that waited for it would never come while it does.
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as there, \
+                harness.firnlog("--segment-bytes-max", "4mb", "--appendfsync", "everysec",
+                                "--backup-dir", there) as server, server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(9000)])
+            for _ in range(30):
+                started, listed, running = client.pipeline([
+                    ("FIRN", "BACKUP", *words) for words in (("START", "one"), ("LIST",), ("STATUS",))])
+                self.assertEqual(started, b"+Backup started\r\n")
+                self.assertEqual(self.finished(client)["error"], b"")
+                self.assertEqual(client.value("FIRN", "BACKUP", "DELETE", "one")[0], b"files")
+                if b"running\r\n:1\r\n" in running:
+                    break
+            else:
+                self.fail("no list comes before the backup has ended")
+            self.assertEqual(listed, b"*0\r\n")
+
     def test_a_client_says_a_name_and_never_where(self):
         with harness.firnlog("--backup-dir", self.backups) as server, server.connect() as client:
             for verb in ("START", "VERIFY", "DELETE"):
