@@ -12,6 +12,7 @@
 #include "src/commands/command_table.hpp"
 #include "src/commands/transactions.hpp"
 #include "src/pubsub.hpp"
+#include "src/saving.hpp"
 #include "src/server.hpp"
 
 namespace firnlog::server {
@@ -491,6 +492,7 @@ void Reactor::every_tick() {
     // At a stop the other reactors go first.
     if (number == 0 && !server_.stopping()) {
         server_.sample_rates(now_us_);
+        server_.saving().watch();
         server_.memory_bound.look(server_.config().maxmemory);
     }
     if (!server_.memory_bound.refusal().empty()) give_back_freed();

@@ -77,6 +77,28 @@ void Saving::finished(bool good) {
             [done = std::move(waiter.done), good](Reactor& here) { done(here, good); });
 }
 
+void Saving::watch() {
+    const auto& engine = server_.engine();
+    const auto due = engine.options.walk.log_bytes;
+    if (due == 0) return;
+    const auto status = engine.walk.status();
+    const auto behind = status.log_bytes / due;
+    // The first comes while the next one grows.
+    if (behind < 2) {
+        told_behind_ = 1;
+        return;
+    }
+    if (behind <= told_behind_) return;
+    told_behind_ = behind;
+    const auto now_us = server_.clock().mono().us;
+    const bool walking = status.phase != engine::WalkPhase::idle;
+    logger::warning("checkpoint: behind: log_bytes=" + std::to_string(status.log_bytes) +
+                    " due_bytes=" + std::to_string(due) + " phase=" +
+                    std::string(name_of(status.phase)) + " paused=" + (status.paused ? "1" : "0") +
+                    " ms=" + std::to_string(walking ? (now_us - status.began_us) / 1000 : 0) +
+                    " failed=" + std::to_string(status.failed_in_row));
+}
+
 Saving::Name Saving::name() const {
     const auto status = server_.engine().walk.status();
     const auto walk = status.phase == engine::WalkPhase::idle ? status.begun + 1 : status.begun;

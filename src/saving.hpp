@@ -33,6 +33,9 @@ class Saving {
 
     // The walk ended. The worker's thread.
     void finished(bool good);
+    // Tells an operator of log that should have a checkpoint and gets none: the walk is paused,
+    // fails, or is too slow, and a start will take longer than it may. Now and then, on reactor 0.
+    void watch();
 
     // Of the walk under way, or of the one that is about to begin.
     [[nodiscard]] Name name() const;
@@ -53,6 +56,7 @@ class Saving {
     Asked ask_locked(Name name, bool schedule, bool hurry, std::uint64_t& walk);
 
     Server& server_;
+    std::uint64_t told_behind_ = 0;  // on reactor 0: checkpoints that were missing
     // The number of the newest walk that goes by that name. There is never more than one of them
     // under way or scheduled.
     std::atomic<std::uint64_t> rewrite_{0};

@@ -268,6 +268,24 @@ class Checkpoints(unittest.TestCase):
                 self.assertEqual(client.ask("SAVE"), b"+OK\r\n")
                 self.assertIn(b"syntax", client.ask("FIRN", "WALK", "AWAY"))
 
+    def test_log_that_gets_no_checkpoint_is_told_of(self):
+        with harness.firnlog("--save", "", "--checkpoint-log-bytes", "1mb", "--appendfsync",
+                             "everysec") as server, server.connect() as client:
+            self.assertEqual(client.ask("FIRN", "WALK", "PAUSE"), b"+OK\r\n")
+            client.pipeline([("SET", "k:%d" % i, "v" * 1000) for i in range(1700)])
+            time.sleep(0.3)
+            self.assertNotIn("checkpoint: behind", server.log())
+            client.pipeline([("SET", "k:%d" % i, "v" * 1000) for i in range(1700)])
+            self.assertTrue(harness.eventually(lambda: "checkpoint: behind" in server.log(), 30))
+            self.assertRegex(server.log(),
+                             r"behind: log_bytes=\d+ due_bytes=1048576 phase=idle paused=1")
+            time.sleep(0.3)
+            # Once for the second that is missing, once for the third.
+            self.assertIn(server.log().count("checkpoint: behind"), (1, 2))
+            client.ask("FIRN", "WALK", "RESUME")
+            self.assertTrue(harness.eventually(
+                lambda: int(info(client)["log_bytes_since_checkpoint"]) < 1 << 20, 30))
+
     def test_shutdown_save_leaves_a_checkpoint_of_everything(self):
         with harness.firnlog("--save", "") as server:
             with server.connect() as client:
