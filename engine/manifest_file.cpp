@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/format/names.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 
@@ -15,11 +16,12 @@ Result<void> write_manifest(io::Files& files, Manifest& manifest) {
     auto fd = files.open(names::kManifestNew, io::Open::create);
     if (!fd) return fail(fd);
     auto done = files.write(*fd, 0, bytes);
-    if (done) done = files.sync(*fd);
+    if (done && !planted("manifest_not_synced")) done = files.sync(*fd);
     files.close(*fd);
     if (!done) return done;
     if (auto renamed = files.rename(names::kManifestNew, names::kManifest); !renamed)
         return renamed;
+    if (planted("manifest_name_not_synced")) return {};
     return files.sync_dir();
 }
 

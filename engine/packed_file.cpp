@@ -4,6 +4,7 @@
 
 #include "engine/format/names.hpp"
 #include "io/base/ensure.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 
@@ -52,7 +53,8 @@ Result<void> PackedWriter::finish() {
     if (auto done = files_.write(fd_, 0, block); !done) return done;
     if (room_ > written_)
         if (auto done = files_.truncate(fd_, written_); !done) return done;
-    if (auto done = files_.sync(fd_); !done) return done;
+    if (!planted("survivors_not_synced"))
+        if (auto done = files_.sync(fd_); !done) return done;
     close();
     return files_.sync_dir();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/format/names.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -113,6 +114,7 @@ Result<bool> Relocator::gather() {
         const auto spot = keyspace_.spot_of((*item)->record);
         const Address address(victim_, (*item)->offset);
         if (!spot || !keyspace_.move(*spot, address, address)) continue;
+        if (planted("a_survivor_is_left_behind") && (*item)->lsn.value % 512 < 64) continue;
         const auto fits = fit((*item)->bytes.size() + kPackedLeadBytes);
         if (!fits) return fail(fits);
         if (*fits == Fit::nowhere) return end_gathering();

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/format/names.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -48,6 +49,7 @@ bool Reserve::refill(std::uint64_t spared) {
     };
     if (fd_ < 0 && !open()) return failed();
     if (missing() == 0) return true;
+    if (planted("reserve_stays_empty")) return failed();
     const auto free = files_.free_bytes();
     if (!free) return failed();
     // In part, too: a walk makes do with what there is.

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "engine/engine.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 
@@ -170,7 +171,7 @@ Lsn Session::end() {
     else
         unlock_stripes();
     begun_ = false;
-    const auto gate = std::max(seen_, written_);
+    const auto gate = planted("read_waits_for_nothing") ? written_ : std::max(seen_, written_);
     group_gate_ = std::max(group_gate_, gate);
     return gate;
 }
@@ -219,7 +220,7 @@ Object* Session::object(Oid oid) { return engine_.keyspace().find_object(oid); }
 Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t database) {
     const auto key = key_of(name);
     auto& space = space_of(database);
-    if (stage_.changes(key.stripe)) append_staged();
+    if (stage_.changes(key.stripe) && !planted("group_reads_its_past")) append_staged();
     // Of those that begin() was told of, all or none can be looked at.
     if (const auto lack = lack_ ? lack_ : fetch(key.stripe)) return tl::unexpected(*lack);
     const auto* entry = space.stripes[key.stripe].find(key.tag);
@@ -236,7 +237,7 @@ Expected<std::optional<Item>> Session::look(std::string_view name, std::uint32_t
         ensure(expiry != nullptr, "an entry that expires has its time beside the page");
         item.expires_ms = expiry->at_ms;
         if (expiry->at_ms <= now_ms_) {
-            if (engine_.options.past) return std::nullopt;
+            if (engine_.options.past || planted("expired_and_not_logged")) return std::nullopt;
             if (auto gone = expire(key, database); !gone) return tl::unexpected(gone.error());
             return std::nullopt;
         }
@@ -337,7 +338,8 @@ Expected<void> Session::add_room(std::size_t bytes, std::size_t records, bool sh
 }
 
 Expected<void> Session::prepare(std::size_t need, bool shrinks) {
-    if (engine_.options.past) return tl::unexpected(Stop::io_error);
+    if (engine_.options.past && !planted("the_past_is_written_to"))
+        return tl::unexpected(Stop::io_error);
     if (lack_) return tl::unexpected(*lack_);
     auto& log = engine_.log;
     const bool opens = !batch_open_;

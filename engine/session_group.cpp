@@ -7,6 +7,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/session.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -101,8 +102,9 @@ void Session::append_staged() noexcept {
             written_ = tail.close_batch();
         }
     }
-    group_gate_ = std::max(group_gate_, written_);
+    if (!planted("group_without_gate")) group_gate_ = std::max(group_gate_, written_);
     for (const auto& staged : stage_.staged()) {
+        if (planted("group_applies_its_first_alone") && &staged != stage_.staged().data()) break;
         engine_.keyspace().apply(staged.record, staged.place, staged.known);
         if (staged.known.space != nullptr)
             engine_.keyspace().touch(staged.database, staged.known.tag, staged.known.stripe);

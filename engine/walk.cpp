@@ -4,6 +4,7 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -285,7 +286,7 @@ Result<bool> Walk::advance() {
 
 // The image holds effects up to hi: before they are durable in the log it must not count.
 Result<bool> Walk::wait_for_log() {
-    if (log_.durable() < hi_) {
+    if (log_.durable() < hi_ && !planted("image_counts_before_its_log")) {
         log_.want_durable(hi_);
         return false;
     }
@@ -348,6 +349,8 @@ Result<void> Walk::switch_over() {
         const std::lock_guard guard(log_.tail.lock);
         next.high_us = std::max(next.high_us, log_.tail.last_commit_us());
     }
+    if (planted("files_go_before_the_switch"))
+        for (const auto number : next.retired) (void)remove_file(number);
     if (auto written = write_manifest(files_, next); !written) {
         // Which of the two is there nobody knows: neither's files may go.
         manifest_.sequence = next.sequence;
@@ -403,7 +406,7 @@ void Walk::reclaim() {
             freed += segment->bytes;
             departed_.add(std::move(segment), retire_);
         }
-        if (!remove_file(number)) limbo_.push_back(number);
+        if (!planted("what_goes_is_not_removed") && !remove_file(number)) limbo_.push_back(number);
     }
     // A name that comes back with a crash is retired once more: this manifest says so until then.
     if (!files_.sync_dir()) limbo_ = manifest_.retired;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/walk.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -48,6 +49,7 @@ Result<void> Walk::add(BlobEntry what, const PageImage& page) {
     hi_ = std::max(hi_, page.stamp);
     // What is empty needs no place: replay from lo on makes it empty again.
     if (page.bytes.empty()) return {};
+    if (planted("image_leaves_a_page_out") && what.stripe % 8 == 5) return {};
     for (const auto& named : taker_.named()) {
         const auto file = named.address.file();
         if (named_bytes_.size() <= file) named_bytes_.resize(file + 1);
@@ -127,12 +129,14 @@ Result<bool> Walk::take_objects() {
 
 Result<bool> Walk::end_image() {
     const auto catalog = taker_.catalog();
-    if (auto added = add({.kind = BlobKind::catalog}, catalog.page); !added) return fail(added);
+    if (!planted("image_without_catalog"))
+        if (auto added = add({.kind = BlobKind::catalog}, catalog.page); !added) return fail(added);
     std::uint64_t keys = 0;
     {
         const std::lock_guard guard(mutex_);
         keys = status_.keys;
     }
+    if (planted("image_begins_at_its_end")) lo_ = hi_ = log_.tail.batch_end();
     if (auto finished = writer_.finish(lo_, hi_, keys); !finished) return fail(finished);
     auto reader = CheckpointReader::open(files_, writer_.number(), manifest_.store_id, true);
     if (!reader) return fail(reader);

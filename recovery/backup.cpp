@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/format/names.hpp"
+#include "io/base/mutant.hpp"
 #include "recovery/stored_file.hpp"
 
 namespace firnlog::recovery {
@@ -16,6 +17,7 @@ using engine::StoredKind;
 // Whether `older` is the past of `newer`: in both a file's number means the same file.
 bool is_past_of(const engine::Manifest& older, const engine::Manifest& newer) {
     if (older.store_id != newer.store_id || older.timelines.empty()) return false;
+    if (planted("backup_of_another_past")) return true;
     for (std::size_t i = 0; i < older.timelines.size(); ++i) {
         const auto& entry = older.timelines[i];
         const auto found =
@@ -251,14 +253,15 @@ Opening<void> BackupMaker::collect() {
 Opening<void> BackupMaker::write_list(std::string_view suffix) {
     const auto written = [&]() -> Result<void> {
         // The names that it names first.
-        if (auto synced = to_.sync_dir(kBackupFolder); !synced) return synced;
+        if (!planted("backup_names_not_synced"))
+            if (auto synced = to_.sync_dir(kBackupFolder); !synced) return synced;
         const auto name = options_.name + std::string(suffix);
         const auto aside = name + std::string(names::kNewSuffix);
         if (auto gone = to_.unlink(aside); !gone && gone.error().code != Code::missing) return gone;
         const auto fd = to_.open(aside, io::Open::create);
         if (!fd) return fail(fd);
         auto done = to_.write(*fd, 0, engine::encode_backup(manifest_));
-        if (done) done = to_.sync(*fd);
+        if (done && !planted("backup_list_not_synced")) done = to_.sync(*fd);
         to_.close(*fd);
         if (!done) return done;
         if (auto renamed = to_.rename(aside, name); !renamed) return renamed;

@@ -5,6 +5,7 @@
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
 #include "engine/reserve.hpp"
+#include "io/base/mutant.hpp"
 #include "recovery/base.hpp"
 #include "recovery/kept_tail.hpp"
 #include "recovery/map_segment.hpp"
@@ -349,6 +350,7 @@ Opening<void> Opener::decide() {
         if (const auto number = names::log_number(info.name);
             number && std::ranges::count(unused_, *number) != 0)
             room += info.bytes;
+    if (planted("lsn_used_twice")) room = 0;
     next_lsn_ = {align_up(tail_.cut.lsn.value + room + kBlock, kBlock)};
     if (report_.created) next_lsn_ = current.begin;
     return {};
@@ -362,7 +364,8 @@ Result<void> Opener::leave_touched_files() {
     report_.torn_bytes = torn->bytes;
     report_.torn_at = std::move(torn->at);
     manifest_.adopted.clear();
-    for (const auto& file : kept_) manifest_.adopted.push_back(file.number);
+    if (!planted("kept_tail_not_adopted"))
+        for (const auto& file : kept_) manifest_.adopted.push_back(file.number);
     manifest_.retired = unused_;
     for (const auto& file : strays_) manifest_.retired.push_back(file.number);
     for (const auto& reader : tail_.readers) manifest_.retired.push_back(reader.file().number);
@@ -379,7 +382,7 @@ Opening<void> Opener::switch_manifest() {
         if (auto written = leave_touched_files(); !written) return refuse(written.error());
         auto& old = manifest_.timelines.back();
         old.end = tail_.cut.lsn;
-        const auto timeline = old.timeline + 1;
+        const auto timeline = old.timeline + (planted("timeline_stands_still") ? 0 : 1);
         manifest_.timelines.push_back(
             {.timeline = timeline, .begin = next_lsn_, .end = {}, .started_us = now_us});
     } else {

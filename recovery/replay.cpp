@@ -1,12 +1,14 @@
 #include "recovery/replay.hpp"
 
+#include "io/base/mutant.hpp"
+
 namespace firnlog::recovery {
 
 void Replay::apply(const LogReader::Frame& frame, engine::FileNumber file) {
     last_commit_us_ = frame.header.commit_us;
     const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
     const auto begin = frame.offset + engine::kFrameHeaderBytes;
-    if (frame.whole != 0) apply_pending();
+    if (frame.whole != 0 && !planted("batch_over_frames_lost")) apply_pending();
     for (std::size_t at = 0; at < frame.records.size();) {
         const auto decoded = engine::decode_own_record(frame.records.subspan(at));
         const engine::Keyspace::Place place{.address = engine::Address(file, begin + at),
@@ -36,6 +38,7 @@ void Replay::apply_pending() {
 }
 
 void Replay::apply(const engine::Record& record, const engine::Keyspace::Place& place) {
+    if (planted("deletion_not_replayed") && record.kind == engine::Kind::tombstone) return;
     if (stamps_.has(record, place.lsn)) return;
     const Lanes::Item item{.record = record, .place = place, .known = keyspace_.know(record)};
     if (stamps_.has(record, place.lsn, item.known)) return;

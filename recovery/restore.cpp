@@ -6,6 +6,7 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
+#include "io/base/mutant.hpp"
 #include "recovery/copy_keys.hpp"
 #include "recovery/write_cut.hpp"
 
@@ -98,6 +99,7 @@ Opening<void> Restorer::write_manifest() {
     constexpr std::uint32_t kStepMask = (1U << 24) - 1;
     std::array<std::byte, 4> random{};
     clock_.entropy(random);
+    if (planted("restores_share_a_timeline")) random.fill(std::byte{0});
     const auto step = 1 + (load<std::uint32_t>(random.data()) & kStepMask);
     constexpr std::uint64_t kBlock = 4096;
     const Lsn begin{align_up(moment.value + kBlock, kBlock)};
@@ -294,7 +296,8 @@ Opening<std::uint64_t> write_last_file(History& history, const RestorePlan& plan
     LogReader reader(history.manifest().store_id, piece->file);
     if (auto loaded = reader.load(history.files()); !loaded) return refuse(loaded.error());
     // The moment may be a later timeline's beginning.
-    const auto end = std::min(plan.place.lsn, piece->end);
+    const auto end =
+        planted("restore_goes_past_its_moment") ? piece->end : std::min(plan.place.lsn, piece->end);
     CutTo cut{.number = number,
               .end = engine::kSegmentHeaderBytes + (end - piece->file.base()),
               .frame_offset = 0};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/format/names.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -40,9 +41,10 @@ class BatchEnds {
             return;
         }
         if (frame.records.empty()) return;
-        open_ = frame.whole < frame.records.size();
-        if (frame.whole == 0) return;
-        const auto end = engine::kFrameHeaderBytes + frame.whole;
+        const auto whole = planted("torn_batch_kept") ? frame.records.size() : frame.whole;
+        open_ = whole < frame.records.size();
+        if (whole == 0) return;
+        const auto end = engine::kFrameHeaderBytes + whole;
         cut_ = {.file = file,
                 .offset = frame.offset + end,
                 .frame_offset = open_ ? frame.offset : 0,
@@ -122,6 +124,10 @@ Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
         else if (strayed.records != 0 || strayed.vouched.value != 0)
             facts.next = Next::elsewhere;
         scan.verdict = judge(facts);
+        if (planted("zero_tail_is_damage") && scan.verdict == Verdict::end)
+            scan.verdict = Verdict::damaged;
+        if (planted("damage_is_cut") && scan.verdict == Verdict::damaged)
+            scan.verdict = Verdict::torn;
         if (scan.verdict == Verdict::damaged) {
             auto records = reader.look_behind().records + strayed.records;
             for (std::size_t later = i + 1; later < scan.readers.size(); ++later) {

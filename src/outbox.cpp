@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "io/base/mutant.hpp"
+
 namespace firnlog::server {
 namespace {
 constexpr std::string_view kOutcomeUnknown =
@@ -14,7 +16,7 @@ void Outbox::end_reply(const engine::Log& log, engine::Lsn gate, engine::Durabil
     if (end == complete_) return;
     if (gate.value == 0 || log.open(gate, policy)) {
         complete_ = end;
-        if (gates_.empty()) open_ = end;
+        if (gates_.empty() || planted("reply_overtakes_a_gate")) open_ = end;
         // Behind a closed gate it waits with the last one: nothing overtakes.
         else if (gates_.back().end != end)
             gates_.push_back({.end = end, .lsn = {}, .policy = policy});
@@ -91,7 +93,7 @@ std::span<const std::byte> Outbox::sendable() {
 }
 
 void Outbox::sent(std::size_t bytes) {
-    sent_ += bytes;
+    sent_ += planted("short_send_taken_as_whole") ? sending_.size() : bytes;
     if (sent_ < sending_.size()) return;
     // A long reply's memory goes now, not when there is something else to say.
     sending_.clear();

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "io/base/memory.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -248,7 +249,8 @@ void Keyspace::put_string(Space& space, const Record& record, const Place& place
         stripes_[number].last_change = place.lsn;
     } else {
         if (entry->type() != Type::string) let_go(*entry->pointer<Object>(), space, number);
-        if (entry->expires() && !record.has(RecordFlags::has_expiry)) {
+        if (entry->expires() && !record.has(RecordFlags::has_expiry) &&
+            !planted("expiry_outlives_its_value")) {
             map.drop_expiry(tag);
             space.expires.fetch_sub(1, std::memory_order_relaxed);
         }
@@ -336,6 +338,7 @@ void Keyspace::point_database(const Record& record, Lsn lsn) {
         old.push_back(&space_of(pointing.database));
         databases_[pointing.database].store(&space_of_kid(pointing.kid), std::memory_order_release);
     }
+    if (planted("flush_keeps_the_old_keys")) return;
     for (auto* space : old) retire_if_unused(*space);
 }
 
@@ -398,7 +401,7 @@ bool Keyspace::move(const Spot& spot, Address from, Address to) {
     if (entry == nullptr || (entry->type() == Type::string) != (spot.kind == Kind::string))
         return false;
     if (spot.kind == Kind::string) {
-        if (entry->address() != from) return false;
+        if (entry->address() != from && !planted("relocation_undoes_a_write")) return false;
         entry->move_to(to);
         return true;
     }
@@ -423,7 +426,8 @@ void Keyspace::let_go(Object& object, Space& space, Stripe bound_in, bool keep) 
     ensure(object.keys != 0, "who leads to an object is counted");
     --object.keys;
     if (object.oid.home() != bound_in) count_stray(space, -1);
-    if (!keep && object.keys == 0) stripes_[object.oid.home()].objects->erase(object.oid);
+    if (!keep && (object.keys == 0 || planted("shared_object_dies_early")))
+        stripes_[object.oid.home()].objects->erase(object.oid);
 }
 
 std::size_t Keyspace::sweep_unbound() {

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "io/base/mutant.hpp"
+
 namespace firnlog::engine {
 namespace {
 constexpr std::uint64_t kBlock = 4096;
@@ -34,6 +36,7 @@ bool Log::open(Lsn lsn, Durability policy) const {
 }
 
 std::int64_t Log::unsynced_us() const {
+    if (planted("everysec_forgets_its_second")) return 0;
     const auto since = unsynced_since_us_.load(std::memory_order_relaxed);
     return since == 0 ? 0 : clock_.mono().us - since;
 }
@@ -52,6 +55,7 @@ void Log::advance_durable(Lsn lsn) {
 }
 
 void Log::fail_with(int error) {
+    if (planted("failed_log_goes_on")) return;
     int none = 0;
     failed_.compare_exchange_strong(none, error == 0 ? EIO : error, std::memory_order_acq_rel);
 }
@@ -103,7 +107,7 @@ void Flusher::kick(std::optional<std::int64_t> sync_age_us) {
 }
 
 void Flusher::vouch() {
-    if (log_.failed() != 0) return;
+    if (log_.failed() != 0 || planted("idle_log_not_vouched_for")) return;
     const std::lock_guard guard(log_.tail.lock);
     auto& tail = log_.tail;
     if (!tail.unvouched() || tail.dirty() || log_.durable() != tail.end()) return;
@@ -129,7 +133,7 @@ void Flusher::start_write() {
         range_ = *tail.front();
         tail.pop();
         // It makes its own bytes durable and no others: so nothing else may wait for a sync.
-        write_syncs_ = log_.unsynced_.empty() &&
+        write_syncs_ = (log_.unsynced_.empty() || planted("sync_covers_what_others_wrote")) &&
                        log_.wanted_.load(std::memory_order_relaxed) > log_.durable().value &&
                        !log_.syncing_.exchange(true, std::memory_order_acq_rel);
     }
@@ -152,12 +156,17 @@ void Flusher::start_write() {
     if (write_syncs_) log_.syncs_.fetch_add(1, std::memory_order_relaxed);
     ++in_flight_;
     io_.write({.fd = range_.segment->fd, .offset = begin, .pieces = {pieces_, pieces}},
-              write_syncs_, write_);
+              write_syncs_ && !planted("log_never_synced"), write_);
+    if (planted("ack_on_submit")) {
+        log_.advance_written(range_.batch_end);
+        log_.advance_durable(range_.batch_end);
+        if (!told_pending_.exchange(true, std::memory_order_acq_rel)) io_.post(told_);
+    }
 }
 
 void Flusher::write_done(int result) {
     --in_flight_;
-    if (result < 0) {
+    if (result < 0 && !planted("write_error_ignored")) {
         log_.fail_with(-result);
     } else if (log_.failed() == 0) {
         const std::lock_guard guard(log_.tail.lock);
@@ -195,19 +204,25 @@ void Flusher::start_sync() {
     }
     log_.syncs_.fetch_add(1, std::memory_order_relaxed);
     ++in_flight_;
+    if (planted("log_never_synced")) return io_.post(sync_);
     io_.fsync(syncing_.segment->fd, sync_);
 }
 
 void Flusher::sync_done(int result) {
     --in_flight_;
-    if (result < 0) {
+    if (result < 0 && planted("fsync_retried")) {
+        ++in_flight_;
+        return io_.fsync(syncing_.segment->fd, sync_);
+    }
+    if (result < 0 && !planted("fsync_error_ignored")) {
         log_.fail_with(-result);
     } else if (log_.failed() == 0) {
         const std::lock_guard guard(log_.tail.lock);
         auto& unsynced = log_.unsynced_;
         ensure(!unsynced.empty() && unsynced.front().segment == syncing_.segment,
                "segments are synced in order");
-        log_.advance_durable(syncing_.batch_end);
+        log_.advance_durable(planted("sync_covers_later_writes") ? log_.written()
+                                                                 : syncing_.batch_end);
         // A write that completed since this sync began is not covered, though it may end no batch.
         // And what is left has waited since it completed, in the next segment perhaps longer than
         // this sync took.

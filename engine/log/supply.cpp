@@ -6,6 +6,7 @@
 
 #include "engine/format/names.hpp"
 #include "engine/format/segment.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -224,7 +225,8 @@ Result<void> Supply::make_piece() {
 
 Result<void> Supply::finish_making() {
     if (auto synced = files_.sync(making_->fd); !synced) return synced;
-    if (auto named = files_.sync_dir(); !named) return named;
+    if (!planted("segment_name_not_synced"))
+        if (auto named = files_.sync_dir(); !named) return named;
     auto segment = std::make_unique<Segment>(making_->number, Lsn{}, making_->bytes, making_->fd);
     segment->read_from(making_->image->data(), true);
     segment->image = std::move(making_->image);

@@ -3,11 +3,18 @@
 #include <algorithm>
 
 #include "io/base/crc32c.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
 // A frame is lost as a whole when it is torn, so it does not grow without bound.
 constexpr std::uint64_t kFrameBytesMax = std::uint64_t{1} << 20;
+
+// What a frame says was durable: that, unless a bug is planted.
+Lsn said_durable(Lsn durable_lsn, Lsn frame) {
+    if (planted("frame_without_voucher")) return {};
+    return planted("frame_vouches_too_far") ? frame : durable_lsn;
+}
 }  // namespace
 
 Tail::Tail(io::Clock& clock, Supply& supply, LogStart start)
@@ -35,7 +42,8 @@ Room Tail::room(std::size_t bytes, bool shrinks) {
     const auto ready = supply_.ready();
     // What is kept for deletions growth never gets, also while nobody knows yet whether more can be
     // made.
-    const bool barred = !shrinks && active_ != nullptr && active_->kept;
+    const bool barred =
+        !shrinks && !planted("growth_takes_what_is_kept") && active_ != nullptr && active_->kept;
     const auto here = barred ? 0 : left();
     std::uint64_t have = need <= here ? here : here - std::min(here, waste);
     have += ready.bytes - std::min(ready.bytes, ready.count * waste);
@@ -54,7 +62,7 @@ void Tail::open_batch() {
 
 Appended Tail::append(const Record& record) {
     ensure(batch_open_, "records are appended within a batch");
-    complete_pending(false);
+    complete_pending(planted("batch_split"));
     const auto size = record_bytes(record);
     if (frame_at_ != 0 && at_ - frame_at_ + size > kFrameBytesMax) {
         const Lsn durable_lsn{durable.load(std::memory_order_relaxed)};
@@ -120,7 +128,7 @@ void Tail::close_frame(Lsn durable_lsn, bool vouch) {
         .timeline = start_.timeline,
         .records_crc = frame_crc_,
         .lsn = active_->lsn_at(frame_at_),
-        .durable_lsn = durable_lsn,
+        .durable_lsn = said_durable(durable_lsn, active_->lsn_at(frame_at_)),
         .commit_us = commit_us_,
         .batch_lsn = frame_batch_,
     };

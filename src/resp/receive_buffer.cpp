@@ -7,6 +7,7 @@
 
 #include "io/base/ensure.hpp"
 #include "io/base/memory.hpp"
+#include "io/base/mutant.hpp"
 
 namespace firnlog::server::resp {
 
@@ -55,7 +56,8 @@ bool ReceiveBuffer::settle() {
     if (size_ > capacity_) {
         if (!move_to(capacity_for(size_))) return false;
     } else {
-        if (size_ != 0) std::memcpy(memory_.get(), head_, size_);
+        if (size_ != 0 && !planted("half_a_command_not_kept"))
+            std::memcpy(memory_.get(), head_, size_);
         head_ = memory_.get();
     }
     lent_ = false;

@@ -321,6 +321,49 @@ BOOST_AUTO_TEST_CASE(stores_that_went_different_ways_share_a_directory_and_do_no
                digest(read_all(fork.engine(), kDatabases)));
 }
 
+// A packed segment says nothing of the log but its number, and here both have made the same ones.
+BOOST_AUTO_TEST_CASE(packed_segments_of_two_restores_are_not_taken_for_each_other) {
+    Lived lived(6, 0);
+    RestoreOptions options;
+    options.ttl = Ttl::keep;
+    options.engine = small_options(false).engine;
+    Shelf shelf;
+    std::vector<engine::FileNumber> packed_by_one;
+    for (const char letter : {'a', 'b'}) {
+        const std::string name(1, letter);
+        // Each with dice of its own: that is what tells two restores of one moment apart.
+        World world({.seed = static_cast<std::uint64_t>(letter)});
+        BOOST_REQUIRE(
+            restore(lived.world.files(), world.files(), world.clock(), world.io(), options)
+                .has_value());
+        Subject fork(world, *open(world.files(), world.clock(), small_options(false)));
+        // A few live on among many that die.
+        for (int round = 0; round < 4; ++round) {
+            for (int i = 0; i < 200; ++i) {
+                const auto key = (i % 20 == 0 ? "lives:" + std::to_string(200 * round + i)
+                                              : "dies:" + std::to_string(i % 7));
+                BOOST_REQUIRE(fork.set(key, std::string(1000, letter)));
+                fork.engine().work();
+                fork.kick();
+            }
+            BOOST_REQUIRE(fork.sync());
+            while (fork.engine().work()) {
+            }
+            BOOST_REQUIRE(fork.checkpoint([] { return true; }));
+        }
+        const auto& packed = fork.engine().manifest().packed;
+        BOOST_REQUIRE(!packed.empty());
+        if (packed_by_one.empty())
+            packed_by_one = packed;
+        else
+            BOOST_REQUIRE_MESSAGE(packed == packed_by_one, "both have made the same numbers");
+        require(take_backup(world.files(), shelf.world.files(), world.clock(), {.name = name}));
+        const auto backup = shelf.sound(name);
+        BOOST_TEST(shelf.digest_at(backup, backup.manifest.lsn) ==
+                   digest(read_all(fork.engine(), kDatabases)));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(two_do_not_change_a_directory_at_once_and_names_are_names) {
     Lived lived(7, 0);
     Shelf shelf;

@@ -385,6 +385,19 @@ BOOST_AUTO_TEST_CASE(whichever_byte_of_a_small_store_flips_no_wrong_value_is_ser
     BOOST_TEST(counts.older > 0);
 }
 
+// What is allowed above goes by the vouchers: a log that vouches for nothing may lose anything. So
+// they must be there.
+BOOST_AUTO_TEST_CASE(what_is_durable_is_vouched_for_by_the_next_frame) {
+    const auto tiny = make_tiny(false);
+    World world{{.seed = tiny.seed}, disk_of(tiny.files)};
+    const auto looked = survey(world.files(), {});
+    BOOST_REQUIRE(looked.has_value());
+    // All but the last batch, behind which nothing was written.
+    BOOST_REQUIRE(tiny.versions.size() > 2);
+    BOOST_TEST((looked->vouched >= tiny.versions[tiny.versions.size() - 2].end));
+    BOOST_TEST((looked->vouched < tiny.versions.back().end));
+}
+
 BOOST_AUTO_TEST_CASE(what_a_crash_leaves_is_sound_to_check_and_checking_changes_nothing) {
     std::uint64_t looked = 0;
     std::uint64_t torn = 0;
