@@ -36,13 +36,16 @@ std::vector<KeptFile> kept_files(const TailScan& tail, engine::FileNumber& next_
 }
 
 Result<void> write_kept_tail(io::Files& files, const TailScan& tail,
-                             const std::vector<KeptFile>& kept) {
+                             const std::vector<KeptFile>& kept,
+                             const std::function<bool(std::uint64_t)>& written) {
     for (std::size_t i = 0; i < kept.size(); ++i) {
         const auto frame_offset = i == tail.cut.file ? tail.cut.frame_offset : 0;
-        auto written =
+        auto done =
             write_cut(files, names::new_log_file(kept[i].number), tail.readers[i],
                       {.number = kept[i].number, .end = kept[i].end, .frame_offset = frame_offset});
-        if (!written) return written;
+        if (!done) return done;
+        if (!written(kept[i].end))
+            return fail(Error{.code = Code::busy, .doing = "write the end of the log anew"});
     }
     return {};
 }

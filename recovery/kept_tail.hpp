@@ -8,6 +8,7 @@
 // what was verified goes into new ones, aside, until the manifest adopts them. What is cut off was
 // acknowledged to nobody; it is kept for a person to look at, never read by a start.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,11 @@ struct Torn {
 // A new number, from `next_file` on, for each file of which something is kept.
 [[nodiscard]] std::vector<KeptFile> kept_files(const TailScan& tail, engine::FileNumber& next_file);
 
-// Written and synced; the names are durable after files.sync_dir().
+// Written and synced; the names are durable after files.sync_dir(). `written` is told the bytes of
+// each file; false: give up, with Code::busy.
 [[nodiscard]] Result<void> write_kept_tail(io::Files& files, const TailScan& tail,
-                                           const std::vector<KeptFile>& kept);
+                                           const std::vector<KeptFile>& kept,
+                                           const std::function<bool(std::uint64_t)>& written);
 
 // `timeline`: the one that ended in the crash; it tells the files of one crash from another's.
 [[nodiscard]] Result<Torn> keep_in_quarantine(io::Files& files, const TailScan& tail,

@@ -92,6 +92,7 @@ Opening<void> Opener::take_lock() {
         return refuse(lock.error());
     }
     lock_ = std::move(*lock);
+    if (options_.locked) options_.locked();
     return {};
 }
 
@@ -174,7 +175,7 @@ Opening<void> Opener::stopped() {
 
 bool Opener::tell_progress(std::uint64_t bytes) {
     progress_.bytes_done += bytes;
-    progress_.records = replay_->records();
+    if (replay_) progress_.records = replay_->records();
     if (options_.progress) options_.progress(progress_);
     return !options_.give_up || !options_.give_up();
 }
@@ -198,8 +199,10 @@ Opening<void> Opener::scan() {
     // Everything before hi was durable when the manifest named the checkpoint.
     if (!manifest_.checkpoints.empty())
         vouched = std::max(vouched, manifest_.checkpoints.back().hi);
-    auto scanned = scan_tail(files_, manifest_.store_id, chain_, strays_,
-                             manifest_.timelines.back().begin, vouched);
+    progress_ = {.phase = Progress::Phase::looking};
+    auto scanned =
+        scan_tail(files_, manifest_.store_id, chain_, strays_, manifest_.timelines.back().begin,
+                  vouched, [&](std::uint64_t bytes) { return tell_progress(bytes); });
     if (!scanned) return tl::unexpected(scanned.error());
     tail_ = std::move(*scanned);
     tail_.vouched = std::max(tail_.vouched, vouched);
@@ -358,7 +361,12 @@ Opening<void> Opener::decide() {
 
 // What is kept of them is written anew; from the manifest's switch on they count no more.
 Result<void> Opener::leave_touched_files() {
-    if (auto written = write_kept_tail(files_, tail_, kept_); !written) return written;
+    progress_ = {.phase = Progress::Phase::writing};
+    for (const auto& file : kept_) progress_.bytes_all += file.end;
+    if (auto written = write_kept_tail(files_, tail_, kept_,
+                                       [&](std::uint64_t bytes) { return tell_progress(bytes); });
+        !written)
+        return written;
     auto torn = keep_in_quarantine(files_, tail_, manifest_.timelines.back().timeline);
     if (!torn) return fail(torn);
     report_.torn_bytes = torn->bytes;
@@ -402,8 +410,13 @@ Opening<void> Opener::switch_manifest() {
     });
     manifest_.high_us =
         std::max({manifest_.high_us, tail_.last_commit_us, replay_->last_commit_us()});
-    if (auto written = engine::write_manifest(files_, manifest_); !written)
-        return refuse(written.error());
+    auto written = engine::write_manifest(files_, manifest_);
+    if (!written && written.error().code == Code::no_space) {
+        // A clean stop, and since then somebody else has filled the disk.
+        if (auto gone = engine::Reserve::release(files_); !gone) return refuse(gone.error());
+        written = engine::write_manifest(files_, manifest_);
+    }
+    if (!written) return refuse(written.error());
     return finish_last_switch();
 }
 

@@ -44,13 +44,17 @@ struct Report {
 };
 
 struct Progress {
+    // A start: where the log ends, its replay, its end written anew. Others have one phase.
+    enum class Phase : std::uint8_t { looking, replaying, writing };
+    Phase phase = Phase::replaying;
     std::uint64_t bytes_done = 0;
-    std::uint64_t bytes_all = 0;
+    std::uint64_t bytes_all = 0;  // 0: nobody knows yet
     std::uint64_t records = 0;
 };
 
 struct OpenOptions {
     engine::EngineOptions engine;
+    std::function<void()> locked;                   // the directory is ours from here on
     std::function<void(const Progress&)> progress;  // now and then, at least once a file
     std::function<bool()> give_up;                  // asked as often: the operator wants to stop
     bool create = true;                             // make the store if the directory is empty

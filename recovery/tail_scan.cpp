@@ -77,7 +77,8 @@ Refusal damaged_at(const LogReader& reader, Lsn vouched, std::uint64_t records_b
 
 Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
                             const std::vector<LogFile>& chain, const std::vector<LogFile>& strays,
-                            Lsn begin, Lsn vouched) {
+                            Lsn begin, Lsn vouched,
+                            const std::function<bool(std::uint64_t)>& read) {
     TailScan scan;
     scan.vouched = vouched;
     LogReader::Behind strayed;
@@ -102,6 +103,10 @@ Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
         while (const auto frame = reader.next())
             scan.vouched = std::max(scan.vouched, frame->header.durable_lsn);
         scan.vouched = std::max(scan.vouched, reader.look_behind().vouched);
+        if (read && !read(chain[scan.first].bytes))
+            return tl::unexpected(
+                Refusal{.error = {.code = Code::busy, .doing = "look for the end of the log"},
+                        .text = "stopped while loading"});
         backwards.push_back(std::move(reader));
         if (scan.vouched >= chain[scan.first].base()) break;
     }

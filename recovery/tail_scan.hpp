@@ -2,6 +2,7 @@
 // TailScan: where the log ends. The files that no later frame vouches for in full are read and
 // verified, the place where the last whole batch ends is found, and what lies behind it is judged.
 
+#include <functional>
 #include <vector>
 
 #include "recovery/cases.hpp"
@@ -29,10 +30,12 @@ struct TailScan {
 
 // `chain` is in the order of bases; `strays` are files whose header does not fit but which may hold
 // frames; `vouched` is known from the manifest. A refusal if acknowledged bytes are damaged.
+// `read` is told the bytes of each file; false: give up, with Code::busy.
 [[nodiscard]] Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
                                           const std::vector<LogFile>& chain,
                                           const std::vector<LogFile>& strays, engine::Lsn begin,
-                                          engine::Lsn vouched);
+                                          engine::Lsn vouched,
+                                          const std::function<bool(std::uint64_t)>& read = {});
 
 // What is wrong, for a person.
 [[nodiscard]] Refusal damaged_at(const LogReader& reader, engine::Lsn vouched,

@@ -115,6 +115,8 @@ Loading::~Loading() {
 }
 
 void Loading::progress(const recovery::Progress& now) {
+    // INFO's percent is of the replay.
+    if (now.phase != recovery::Progress::Phase::replaying) return;
     done_.store(now.bytes_done, std::memory_order_relaxed);
     all_.store(now.bytes_all, std::memory_order_relaxed);
 }

@@ -16,8 +16,6 @@ namespace {
 
 std::mutex opening;
 std::string opened_path;
-std::shared_ptr<spdlog::logger> current = spdlog::stderr_logger_mt("firnlog");
-
 spdlog::level::level_enum level_of(LogLevel level) {
     switch (level) {
         case LogLevel::debug:
@@ -36,6 +34,15 @@ void dress(spdlog::logger& logger) {
         "%Y-%m-%dT%H:%M:%S.%eZ %P %-7l %v", spdlog::pattern_time_type::utc));
     logger.flush_on(spdlog::level::debug);
 }
+
+// Until a log file is opened.
+std::shared_ptr<spdlog::logger> first() {
+    auto made = spdlog::stderr_logger_mt("firnlog");
+    dress(*made);
+    return made;
+}
+
+std::shared_ptr<spdlog::logger> current = first();
 
 }  // namespace
 

@@ -79,8 +79,8 @@ constexpr std::size_t kMemoryAside = std::size_t{64} << 20;
 
 // What recovery writes before it serves: the kept tail, and the manifest.
 constexpr const char* kNoRoomToStart =
-    "; free some space and start again: after an unclean stop the end of the log is written anew. "
-    "Nothing is lost";
+    "; free some space and start again: a start writes the manifest anew, and after an unclean "
+    "stop the end of the log. Nothing is lost";
 
 std::atomic<int> signals{0};
 std::atomic<bool> hang_up{false};
@@ -149,6 +149,26 @@ void raise_descriptor_limit(Config& config) {
     config.maxclients = possible;
 }
 
+// There from before the log is replayed, which may take long, until the end of the process.
+class PidFile {
+  public:
+    explicit PidFile(std::string path) : path_(std::move(path)) {}
+    PidFile(const PidFile&) = delete;
+    PidFile& operator=(const PidFile&) = delete;
+    ~PidFile() {
+        if (written_) ::unlink(path_.c_str());
+    }
+    void write() {
+        if (path_.empty()) return;
+        written_ = static_cast<bool>(std::ofstream(path_) << ::getpid() << "\n" << std::flush);
+        if (!written_) logger::warning("pidfile '" + path_ + "' cannot be written");
+    }
+
+  private:
+    const std::string path_;
+    bool written_ = false;
+};
+
 void log_start(const recovery::Report& report) {
     if (report.created) {
         logger::notice("store: created");
@@ -169,7 +189,33 @@ void log_start(const recovery::Report& report) {
                         ", bytes=" + std::to_string(report.torn_bytes) + " kept in quarantine/");
 }
 
-recovery::OpenOptions open_options(const Config& config, Loading& loading) {
+std::int64_t mono_seconds() {
+    timespec at{};
+    ::clock_gettime(CLOCK_MONOTONIC, &at);
+    return at.tv_sec;
+}
+
+void tell_progress(const Config& config, const recovery::Progress& now) {
+    using Phase = recovery::Progress::Phase;
+    const auto percent =
+        std::to_string(now.bytes_all == 0 ? 0 : now.bytes_done * 100 / now.bytes_all);
+    switch (now.phase) {
+        case Phase::looking:
+            logger::notice("store: looking for the end of the log bytes=" +
+                           std::to_string(now.bytes_done));
+            return tell_systemd(config, "STATUS=looking for the end of the log\n");
+        case Phase::replaying:
+            logger::notice("store: replaying percent=" + percent +
+                           " records=" + std::to_string(now.records));
+            return tell_systemd(config, "STATUS=replaying the log, " + percent + " percent\n");
+        case Phase::writing:
+            logger::notice("store: writing the end of the log anew percent=" + percent);
+            return tell_systemd(
+                config, "STATUS=writing the end of the log anew, " + percent + " percent\n");
+    }
+}
+
+recovery::OpenOptions open_options(const Config& config, Loading& loading, PidFile& pid_file) {
     recovery::OpenOptions options;
     options.engine.supply.bytes_max = config.segment_bytes_max;
     options.engine.tail_bytes_max = config.tail_memory;
@@ -182,17 +228,17 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading) {
     options.waits = true;
     options.lanes = std::clamp(std::thread::hardware_concurrency(), 1U, kLanesMax);
     options.give_up = [] { return signals.load() != 0; };
-    options.progress = [&config, &loading,
-                        last = std::int64_t{0}](const recovery::Progress& now) mutable {
+    // Not before the directory is ours: another server's may be of that name.
+    options.locked = [&pid_file] { pid_file.write(); };
+    options.progress = [&config, &loading, last = mono_seconds(),
+                        replays = false](const recovery::Progress& now) mutable {
         loading.progress(now);
-        timespec at{};
-        ::clock_gettime(CLOCK_MONOTONIC, &at);
-        if (at.tv_sec == last || now.bytes_all == 0) return;
-        last = at.tv_sec;
-        const auto percent = std::to_string(now.bytes_done * 100 / now.bytes_all);
-        logger::notice("store: replaying percent=" + percent +
-                       " records=" + std::to_string(now.records));
-        tell_systemd(config, "STATUS=replaying the log, " + percent + " percent\n");
+        // A line a second; and one of the replay, however short it is.
+        const bool begins = now.phase == recovery::Progress::Phase::replaying && !replays;
+        replays = replays || begins;
+        if (!begins && mono_seconds() == last) return;
+        last = mono_seconds();
+        tell_progress(config, now);
     };
     return options;
 }
@@ -208,10 +254,8 @@ void tell_index(const engine::Engine& engine, const Config& config,
                            : std::string();
     switch (event) {
         case Event::loading: {
-            timespec at{};
-            ::clock_gettime(CLOCK_MONOTONIC, &at);
-            if (at.tv_sec == last_s) return;
-            last_s = at.tv_sec;
+            if (mono_seconds() == last_s) return;
+            last_s = mono_seconds();
             const auto left = keyspace.waiting() * 100 / engine::kStripes;
             return tell_systemd(config, "STATUS=serving, " + std::to_string(100 - left) +
                                             " percent of the index are in memory\n");
@@ -467,6 +511,11 @@ int serve_past(Config config, const std::string& from, const recovery::Moment& m
     return code;
 }
 
+void close_listeners(const Config& config, const std::vector<Listener>& listeners) {
+    if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());
+    for (const auto& listener : listeners) ::close(listener.fd);
+}
+
 int serve_config(Config config) {
     // The directory first: a log file may lie in it.
     auto files = io::open_posix_files(config.dir, true);
@@ -476,10 +525,12 @@ int serve_config(Config config) {
     if (!listeners) return could_not(listeners.error().text);
     io::SystemClock clock;
     Loading loading(*listeners);
-    auto store = recovery::open(**files, clock, open_options(config, loading));
+    PidFile pid_file(config.pidfile.empty() ? "" : config.path(config.pidfile));
+    auto store = recovery::open(**files, clock, open_options(config, loading, pid_file));
     const auto early = loading.stop();
     if (!store) {
         for (const auto& client : early) ::close(client.fd);
+        close_listeners(config, *listeners);
         if (signals.load() != 0) {
             logger::notice("stopped while loading");
             return 0;
@@ -489,19 +540,13 @@ int serve_config(Config config) {
         return store.error().exit_code();
     }
     log_start((*store)->report());
-    if (!config.pidfile.empty() &&
-        !(std::ofstream(config.path(config.pidfile)) << ::getpid() << "\n"
-                                                     << std::flush))
-        logger::warning("pidfile '" + config.pidfile + "' cannot be written");
     int code =
         run((*store)->engine(), files->get(), (*store)->report(), clock, config, *listeners, early);
     if (auto closed = (*store)->close(); !closed)
         code = could_not("the stop is not clean: " + closed.error().text());
     else
         logger::notice("stopped cleanly");
-    if (!config.pidfile.empty()) ::unlink(config.path(config.pidfile).c_str());
-    if (!config.unixsocket.empty()) ::unlink(config.path(config.unixsocket).c_str());
-    for (const auto& listener : *listeners) ::close(listener.fd);
+    close_listeners(config, *listeners);
     return code;
 }
 

@@ -398,7 +398,9 @@ class Ending(Folder):
             for begin in range(0, keys, 10_000):
                 client.pipeline([("SET", "k%d" % i, value) for i in range(begin, begin + 10_000)])
         server.kill()
-        argv = [*server.argv, "--supervised", "systemd", "--logfile", self.path("log")]
+        left = pathlib.Path(self.path("pid")), pathlib.Path(self.path("socket"))
+        argv = [*server.argv, "--supervised", "systemd", "--logfile", self.path("log"),
+                "--pidfile", str(left[0]), "--unixsocket", str(left[1])]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(self.path("notify"))
             notify.settimeout(30)
@@ -420,18 +422,22 @@ class Ending(Folder):
                 log = pathlib.Path(self.path("log"))
                 self.assertTrue(harness.eventually(
                     lambda: log.exists() and "replaying percent=" in log.read_text(), 30))
+                self.assertEqual(int(left[0].read_text()), loading.pid)
                 loading.send_signal(number)
                 self.assertEqual(loading.wait(60), 0, log.read_text())
                 self.assertIn("stopped while loading", log.read_text())
+                self.assertFalse(any(path.exists() for path in left))
                 log.unlink()
                 for _ in range(stuffed):
                     self.assertEqual(notify.recv(4096), b"stuffing")
             loading = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
             self.addCleanup(loading.kill)
-            self.assertRegex(notify.recv(4096), rb"^STATUS=replaying the log, \d+ percent\n$")
+            told = b""
             while b"READY=1" not in (said := notify.recv(4096)):
                 self.assertTrue(said.startswith(b"STATUS="), said)
+                told += said
+            self.assertRegex(told, rb"STATUS=replaying the log, \d+ percent\n")
             self.assertEqual(server.value("DBSIZE"), keys)
             self.assertEqual(server.value("GET", "k%d" % (keys - 1)), value)
             loading.send_signal(signal.SIGTERM)

@@ -1,0 +1,110 @@
+// What a start tells while it lasts, where it can be ended, and that it needs no room of others.
+
+#include <boost/test/unit_test.hpp>
+#include <optional>
+#include <set>
+
+#include "tests/recovery/subject.hpp"
+#include "tests/sim/world.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using sim::Cut;
+using sim::Rng;
+using sim::World;
+using Phase = Progress::Phase;
+
+constexpr std::size_t kValueBytes = 8000;
+constexpr int kKeys = 60;
+
+// Several segments, killed in the midst of it: their end is looked for, replayed and written anew.
+struct Killed {
+    World world{{.seed = 11}};
+    std::uint64_t expected = 0;
+
+    Killed() {
+        auto opened = open(world.files(), world.clock(), small_options());
+        BOOST_REQUIRE(opened.has_value());
+        Subject subject(world, std::move(*opened));
+        subject.lazy(true);
+        for (int i = 0; i < kKeys; ++i) {
+            BOOST_REQUIRE(subject.set("key:" + std::to_string(i), std::string(kValueBytes, 'v')));
+            subject.engine().work();
+            subject.kick();
+            world.pass(5'000);
+        }
+        BOOST_REQUIRE(subject.sync());
+        expected = digest(subject.model());
+    }
+    [[nodiscard]] sim::Disk disk() const {
+        Rng rng{11};
+        return world.image(Cut::kill, rng);
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(start)
+
+BOOST_AUTO_TEST_CASE(each_of_its_phases_is_told_and_ends_where_the_operator_wants) {
+    const Killed killed;
+    for (const auto last : {Phase::looking, Phase::replaying, Phase::writing}) {
+        World world{{.seed = 12}, killed.disk()};
+        auto options = small_options();
+        bool locked = false;
+        std::optional<Phase> now;
+        options.locked = [&] { locked = true; };
+        options.progress = [&](const Progress& progress) {
+            BOOST_TEST(locked, "the directory is its own before anything is told");
+            BOOST_TEST(
+                (progress.phase == Phase::looking || progress.bytes_done <= progress.bytes_all));
+            now = progress.phase;
+        };
+        options.give_up = [&] { return now == last; };
+        const auto stopped = open(world.files(), world.clock(), options);
+        BOOST_REQUIRE(!stopped.has_value());
+        BOOST_TEST((stopped.error().error.code == Code::busy));
+        BOOST_TEST((now == last));
+
+        std::set<Phase> told;
+        options.progress = [&](const Progress& progress) { told.insert(progress.phase); };
+        options.give_up = {};
+        auto opened = open(world.files(), world.clock(), options);
+        BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+        BOOST_TEST(told.size() == 3U);
+        BOOST_TEST(digest(read_all((*opened)->engine(), 4)) == killed.expected);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(after_a_clean_stop_it_finds_room_though_others_have_filled_the_disk) {
+    World world{{.seed = 13}};
+    const std::uint64_t room = std::uint64_t{8} << 20;
+    world.disk().capacity(room);
+    std::uint64_t expected = 0;
+    {
+        auto opened = open(world.files(), world.clock(), small_options());
+        BOOST_REQUIRE(opened.has_value());
+        Subject subject(world, std::move(*opened));
+        for (int i = 0; i < kKeys; ++i)
+            BOOST_REQUIRE(subject.set("key:" + std::to_string(i), std::string(kValueBytes, 'v')));
+        // Until what it keeps for a full disk is there.
+        for (int i = 0; i < 500 && subject.engine().reserve.missing() != 0; ++i) {
+            subject.engine().work();
+            world.pass(5'000);
+        }
+        BOOST_REQUIRE(subject.engine().reserve.missing() == 0U);
+        expected = digest(subject.model());
+        BOOST_REQUIRE(subject.stop_cleanly());
+    }
+    world.disk().capacity(room - world.disk().free_bytes());
+    BOOST_REQUIRE(world.disk().free_bytes() == 0U);
+    auto opened = open(world.files(), world.clock(), small_options());
+    BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+    BOOST_TEST((*opened)->report().clean);
+    BOOST_TEST(digest(read_all((*opened)->engine(), 4)) == expected);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
