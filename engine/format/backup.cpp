@@ -1,5 +1,8 @@
 #include "engine/format/backup.hpp"
 
+#include <algorithm>
+#include <span>
+
 #include "engine/format/layouts.hpp"
 #include "engine/format/names.hpp"
 #include "engine/index/tag.hpp"
@@ -45,7 +48,7 @@ std::byte* put(const StoredFile& file, std::byte* to) {
                               .lsn = file.lsn,
                               .tag = file.tag,
                               .pieces = static_cast<std::uint32_t>(file.pieces.size())});
-    std::memcpy(to + kFileBytes, file.pieces.data(), file.pieces.size() * sizeof(std::uint32_t));
+    std::ranges::copy(std::as_bytes(std::span(file.pieces)), to + kFileBytes);
     return to + encoded_bytes(file.pieces.size());
 }
 
@@ -64,7 +67,8 @@ bool take(Bytes& from, StoredFile& file) {
         file.bytes > std::uint64_t{pieces} * kStoredPieceBytes || pieces_of(file.bytes) != pieces)
         return false;
     file.pieces.resize(pieces);
-    std::memcpy(file.pieces.data(), from.data() + kFileBytes, pieces * sizeof(std::uint32_t));
+    std::ranges::copy(from.subspan(kFileBytes, pieces * sizeof(std::uint32_t)),
+                      std::as_writable_bytes(std::span(file.pieces)).begin());
     from = from.subspan(encoded_bytes(pieces));
     return file.tag == tag_of(file.bytes, file.pieces);
 }
@@ -83,7 +87,7 @@ std::string StoredFile::stored_name() const {
 std::uint64_t tag_of(std::uint64_t bytes, const std::vector<std::uint32_t>& pieces) {
     std::string text(sizeof bytes + pieces.size() * sizeof(std::uint32_t), '\0');
     std::memcpy(text.data(), &bytes, sizeof bytes);
-    std::memcpy(text.data() + sizeof bytes, pieces.data(), pieces.size() * sizeof(std::uint32_t));
+    std::ranges::copy(as_text(std::as_bytes(std::span(pieces))), text.begin() + sizeof bytes);
     return Hasher(Hasher::Secret{}).tag(text).high;
 }
 
@@ -107,7 +111,7 @@ std::vector<std::byte> encode_backup(const BackupManifest& manifest) {
     store(out.data(), header);
     auto* at = out.data() + kHeaderBytes;
     for (const auto& file : manifest.files) at = put(file, at);
-    std::memcpy(at, manifest.store.data(), manifest.store.size());
+    std::ranges::copy(manifest.store, at);
     header.begin.crc = crc32c(Bytes(out).subspan(layouts::kCheckedFrom));
     store(out.data(), header);
     return out;

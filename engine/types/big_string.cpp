@@ -26,6 +26,9 @@ BigString::Piece take_piece(const std::byte* at, const Moves& moves) {
             .offset = load<std::uint16_t>(at + 12),
             .bytes = load<std::uint16_t>(at + 14)};
 }
+
+// An address has no more bits.
+bool possible(const BigString::Piece& piece) { return piece.address.bits() >> 48 == 0; }
 }  // namespace
 
 std::optional<PatchValue> BigString::patch_value(std::string_view value) {
@@ -101,8 +104,9 @@ bool BigString::load(Bytes piece, const Moves& moves) {
         for (std::uint32_t i = 0; i < patches; ++i)
             chunk.patches.push_back(take_piece(at + (i + 1) * kPieceBytes, moves));
         for (const auto& patch : chunk.patches)
-            if (patch.offset + std::size_t{patch.bytes} > kChunkBytes) return false;
-        if (chunk.base.bytes > kChunkBytes) return false;
+            if (patch.offset + std::size_t{patch.bytes} > kChunkBytes || !possible(patch))
+                return false;
+        if (chunk.base.bytes > kChunkBytes || !possible(chunk.base)) return false;
         piece = piece.subspan(size);
     }
     bytes_ = std::max<std::size_t>(bytes_, bytes);

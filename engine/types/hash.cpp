@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kPageHeadBytes = 16;
 constexpr std::size_t kValueHeadBytes = 8;
+constexpr unsigned kAddressBits = 48;
 constexpr std::size_t kPieceBytes = 16;
 // So many pieces end a page of an image that could go on, 1 MiB of them.
 constexpr std::size_t kPagePieces = std::size_t{64} * 1024;
@@ -57,7 +58,7 @@ std::optional<std::vector<std::unique_ptr<HashBody::LongValue>>> take_values(Byt
         value->pieces.reserve(pieces);
         for (std::size_t at = 0; at < pieces * kPieceBytes; at += kPieceBytes) {
             const auto place = Address::from_bits(load<std::uint64_t>(bytes.data() + at));
-            if (!place) return std::nullopt;
+            if (!place || place.bits() >> kAddressBits != 0) return std::nullopt;
             value->pieces.push_back({.address = moves(place),
                                      .record_bytes = load<std::uint32_t>(bytes.data() + at + 8),
                                      .bytes = load<std::uint32_t>(bytes.data() + at + 12)});
@@ -227,8 +228,11 @@ bool HashBody::load(Bytes piece, const Moves& moves) {
     fields_.fill(entries, in_order);
     // From here on nothing asks for memory: a value has one owner at any time.
     for (std::size_t i = 0; i < of_long_ones.size(); ++i) {
+        auto* entry = fields_.find(of_long_ones[i]);
+        // Two of one tag.
+        if (entry == nullptr || entry->type() != Type::string) return false;
         auto* value = (*values)[i].release();
-        fields_.find(of_long_ones[i])->point_at(Type::big_string, value);
+        entry->point_at(Type::big_string, value);
         ++long_values_;
         pieces_ += value->pieces.size();
     }
