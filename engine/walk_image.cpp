@@ -16,11 +16,6 @@ constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
 }  // namespace
 
 void Walk::begin_image() {
-    {
-        // A start from here reads its segment from the beginning.
-        const std::lock_guard guard(log_.tail.lock);
-        if (!emergency_ && log_.failed() == 0) log_.tail.leave_segment();
-    }
     // Before the spaces are looked for: one that comes later has no record below lo.
     lo_ = log_.tail.batch_end();
     hi_ = lo_;

@@ -295,21 +295,13 @@ Opening<void> Opener::replay_sealed() {
     if (base_) range.lo = base_->lo;
     const auto plan = plan_sealed(chain_, manifest_, range);
     if (!plan) return tl::unexpected(plan.error());
-    std::size_t first = 0;
-    // The checkpoint has all of it.
-    for (; base_ && first < plan->size() && (*plan)[first].end <= base_->lo; ++first) {
-        const auto& file = chain_[(*plan)[first].file];
-        const auto bytes = (*plan)[first].end - file.base();
-        if (auto opened = open_log(file, engine::kSegmentHeaderBytes + bytes); !opened)
-            return refuse(opened.error());
-    }
     ReadAhead ahead(files_, manifest_.store_id,
                     options_.lanes != 0 ? std::launch::async : std::launch::deferred);
     const auto begin = [&](std::size_t i) {
         if (i < plan->size()) ahead.begin(chain_[(*plan)[i].file], (*plan)[i].end);
     };
-    begin(first);
-    for (auto i = first; i < plan->size(); ++i) {
+    begin(0);
+    for (std::size_t i = 0; i < plan->size(); ++i) {
         const auto& file = chain_[(*plan)[i].file];
         const auto end = (*plan)[i].end;
         auto read = ahead.take();
@@ -431,8 +423,7 @@ Opening<void> Opener::switch_manifest() {
 Opening<void> Opener::replay_tail() {
     for (std::size_t i = 0; i < kept_.size(); ++i) {
         const auto [number, end] = kept_[i];
-        // Unless the checkpoint has all of it.
-        if (!base_ || tail_.readers[i].end() > base_->lo) apply(tail_.readers[i], number, end);
+        apply(tail_.readers[i], number, end);
         replay_->settle();
         report_.bytes += end;
         if (!tell_progress(tail_.readers[i].file().bytes)) return stopped();

@@ -30,22 +30,15 @@ Tail::Tail(io::Clock& clock, Supply& supply, LogStart start)
 
 std::uint64_t Tail::left() const { return active_ == nullptr ? 0 : active_->bytes - at_; }
 
-std::uint64_t Tail::with_frames(std::uint64_t bytes) {
-    return bytes + (bytes / kFrameBytesMax + 2) * kFrameHeaderBytes;
-}
-
-// What is left at the end of a segment may be too short for the next record, and how long that is
-// nobody has said. Segments must be longer than the longest record: of shorter ones no number is
-// room for a batch of many. segment-bytes-max allows none below 4 MiB.
-std::uint64_t Tail::waste_max(std::uint64_t bytes) {
-    return std::min<std::uint64_t>(bytes, kRecordBytesMax) + kFrameHeaderBytes;
-}
-
 Room Tail::room(std::size_t bytes, bool shrinks) {
     bytes += promised_.load(std::memory_order_relaxed);
-    const auto need = with_frames(bytes);
+    const auto frames = bytes / kFrameBytesMax + 2;
+    const std::uint64_t need = bytes + frames * kFrameHeaderBytes;
     if (need <= left() && !active_->kept) return Room::enough;
-    const auto waste = waste_max(bytes);
+    // What is left at the end of a segment may be too short for the next record, and how long that
+    // is nobody has said. Segments must be longer than the longest record: of shorter ones no
+    // number is room for a batch of many. segment-bytes-max allows none below 4 MiB.
+    const std::uint64_t waste = std::min<std::uint64_t>(bytes, kRecordBytesMax) + kFrameHeaderBytes;
     const auto ready = supply_.ready();
     // What is kept for deletions growth never gets, also while nobody knows yet whether more can be
     // made.
@@ -165,24 +158,6 @@ void Tail::add_range(std::uint64_t begin, std::uint64_t end) {
         return;
     }
     ranges_.push_back({.segment = active_, .begin = begin, .end = end, .batch_end = batch_end_});
-}
-
-void Tail::leave_segment() {
-    ensure(!batch_open_, "a batch that has begun finds the room it was told of");
-    // Of a segment that is less used more would be wasted than a start is spared.
-    if (active_ == nullptr || active_->kept || at_ < active_->bytes / 2) return;
-    const auto ready = supply_.ready();
-    // One more than it takes: whoever writes next is not to wait until it is made.
-    if (ready.failing || ready.count < 2) return;
-    // What was promised has room without this segment too.
-    const auto promised = promised_.load(std::memory_order_relaxed);
-    const auto waste = ready.count * waste_max(promised);
-    if (with_frames(promised) > ready.bytes - std::min(ready.bytes, waste)) return;
-    next_segment();
-    close_frame(Lsn{durable.load(std::memory_order_relaxed)}, true);
-    // That frame vouches for what was durable before it, not for the segment that was left.
-    unvouched_ = true;
-    batch_end_shared_.store(batch_end_.value, std::memory_order_release);
 }
 
 void Tail::next_segment() {

@@ -87,10 +87,6 @@ class Tail {
         return ranges_.empty() ? nullptr : &ranges_.front();
     }
     void pop();
-    // The log goes on in another segment, if this one is used by half and room for everybody lies
-    // ready: who begins to read the log here need not read what came before. An empty frame makes
-    // that segment a part of the log at once; batch_end() is behind it then.
-    void leave_segment();
 
     [[nodiscard]] Lsn end() const { return lsn_; }  // behind the last record or header
     // End of the last whole batch; any thread may read it.
@@ -115,8 +111,6 @@ class Tail {
     void complete_pending(bool last);
     void open_frame();
     void write_header(std::uint32_t length);
-    [[nodiscard]] static std::uint64_t with_frames(std::uint64_t bytes);
-    [[nodiscard]] static std::uint64_t waste_max(std::uint64_t bytes);
     void next_segment();
     void add_range(std::uint64_t begin, std::uint64_t end);
     [[nodiscard]] std::uint64_t left() const;

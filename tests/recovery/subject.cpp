@@ -159,7 +159,7 @@ OpenOptions small_options(bool keeps) {
     OpenOptions options;
     options.engine.supply.bytes_first = 64 * 1024;
     options.engine.supply.bytes_max = 128 * 1024;
-    options.engine.supply.ready = 2;
+    options.engine.supply.ready = 1;
     options.engine.supply.kept_bytes = 64 * 1024;
     options.engine.supply.piece_bytes = 48 * 1024;
     options.engine.databases = kDatabases;

@@ -292,37 +292,6 @@ BOOST_AUTO_TEST_CASE(a_page_that_is_damaged_is_made_anew_and_nothing_wrong_is_se
     BOOST_TEST(refused > 20U);
 }
 
-// A walk leaves the segment that it finds in use: else all of that would be read, and written anew,
-// for the sake of a log that the checkpoint has already.
-BOOST_AUTO_TEST_CASE(a_start_reads_nothing_of_the_log_that_its_checkpoint_has) {
-    for (const auto cut : {Cut::kill, Cut::random}) {
-        World world{{.seed = 5}};
-        Subject subject(world, open_store(world, false));
-        auto& engine = subject.engine();
-        for (int i = 0; i < 150; ++i)
-            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(1'000, 'v')));
-        BOOST_REQUIRE(subject.sync());
-        for (int i = 0; i < 1'000 && engine.supply.ready().count < 2; ++i) {
-            engine.work();
-            world.pass(20'000);
-        }
-        BOOST_REQUIRE_EQUAL(engine.supply.ready().count, 2U);
-        BOOST_REQUIRE(subject.checkpoint([] { return true; }));
-        BOOST_REQUIRE(subject.sync());
-        BOOST_TEST((subject.store().manifest().checkpoints.back().hi == engine.log.tail.end()));
-        Rng rng{5};
-        // The second one finds what the first has written anew.
-        World again{{.seed = 5}, world.image(cut, rng)};
-        for (int start = 0; start < 2; ++start) {
-            const auto store = open_store(again, true);
-            BOOST_TEST(store->report().records == 0U);
-            BOOST_TEST(store->report().bytes <= 8'192U);
-            BOOST_TEST(store->engine().keyspace().counts_of(0).keys == 150);
-            BOOST_TEST((digest(read_all(store->engine(), kDatabases)) == digest(subject.model())));
-        }
-    }
-}
-
 BOOST_AUTO_TEST_CASE(no_checkpoint_is_taken_before_every_part_is_there) {
     Rng rng{3};
     World world{{.seed = 3}, lived_store(3, rng).disk()};
