@@ -3,11 +3,10 @@
 //
 //     if (!planted("log_never_synced")) sync();
 //
-// A test that never fails proves nothing. In a build with the option `mutants` (the one under
-// AddressSanitizer, see `dev`) each such hook is a bug that lies dormant until the environment
-// variable FIRNLOG_MUTANT names it: one bug a process, read once as the process starts.
-// tests/mutants.py plants them one after the other and says which tests must notice; what nothing
-// notices is a missing test.
+// A test that never fails proves nothing. In the build with the option `mutants` (see `dev`) each
+// such hook is a bug that lies dormant until the environment variable FIRNLOG_MUTANT names it: one
+// bug a process, read once as the process starts. tests/mutants.py plants them one after the other
+// and says which tests must notice; what nothing notices is a missing test.
 //
 // In every other build planted() is false at compile time and leaves no code behind. Where it is
 // not, it compares two numbers. A name may stand in several places that make one bug together.
