@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "io/uring.hpp"
-#include "tests/io/seed.hpp"
+#include "tests/environment.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/uring_world.hpp"
 
@@ -55,7 +55,7 @@ struct LimitedFileSize {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(the_pieces_of_a_write_lie_behind_each_other_in_the_file) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         World world;

@@ -25,8 +25,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/environment.hpp"
 #include "tests/io/seccomp.hpp"
-#include "tests/io/seed.hpp"
 #include "tests/io/temp_dir.hpp"
 #include "tests/io/uring_world.hpp"
 
@@ -201,17 +201,17 @@ BOOST_AUTO_TEST_CASE(this_kernel_has_what_the_ring_needs) {
 // Suite `threads` too: clients on threads of their own, and the end posted by one of them.
 BOOST_AUTO_TEST_CASE(every_byte_comes_back_however_the_stream_is_cut,
                      *boost::unit_test::label("threads")) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) { echo_world({}, 24, 1'500'000, seed); }
 }
 
 BOOST_AUTO_TEST_CASE(hundreds_of_connections_share_the_buffers) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) { echo_world({}, 300, 3'000, seed); }
 }
 
 BOOST_AUTO_TEST_CASE(rings_far_too_small_lose_nothing) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         echo_world({.submissions = 1, .completions = 2, .buffers = 1, .buffer_bytes = 64}, 20,
                    20'000, seed);

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <string>
@@ -16,6 +15,7 @@
 #include "engine/format/names.hpp"
 #include "recovery/check.hpp"
 #include "recovery/repair.hpp"
+#include "tests/environment.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/recovery/workload.hpp"
 #include "tests/sim/world.hpp"
@@ -60,11 +60,6 @@ struct Counts {
     std::uint64_t repaired = 0;
     std::map<std::string, std::uint64_t> by_kind;
 };
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // Bytes that say something: everything but the zeros behind a file's last written byte.
 std::size_t used(const std::string& content) {
@@ -318,12 +313,9 @@ void print(const Counts& counts) {
 BOOST_AUTO_TEST_SUITE(corruption)
 
 BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_allowed) {
-    const auto seed = from_environment("FIRNLOG_SEED", 1);
-    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
-    const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
-    const auto wanted = from_environment("FIRNLOG_DAMAGES", prove       ? 20'000
-                                                            : sanitized ? 300
-                                                                        : 2'400);
+    const auto seed = seed_or(1);
+    const auto wanted =
+        number_or("FIRNLOG_DAMAGES", volume({.usual = 2'400, .sanitized = 300, .full = 20'000}));
     Counts counts;
     Rng rng{seed};
     constexpr std::uint64_t kSpecimens = 8;
@@ -344,7 +336,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_al
         }
         for (std::uint64_t i = 0; i < wanted / kSpecimens; ++i)
             try_one(specimen, random_damage(specimen, rng), counts, i % 16 == 0);
-        if (!prove || n > 1) continue;
+        if (!in_full() || n > 1) continue;
         for (const auto& [name, content] : specimen.files)
             for (std::size_t at = 0; at < used(content); ++at)
                 try_one(specimen, flip(name, at, static_cast<unsigned>(rng.below(8))), counts,
@@ -365,9 +357,9 @@ BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_al
 }
 
 BOOST_AUTO_TEST_CASE(whichever_byte_of_a_small_store_flips_no_wrong_value_is_served) {
-    const std::size_t step = std::getenv("FIRNLOG_SANITIZED") != nullptr ? 11 : 1;
+    const auto step = volume({.usual = 1, .sanitized = 11, .full = 1});
     Counts counts;
-    Rng rng{from_environment("FIRNLOG_SEED", 1)};
+    Rng rng{seed_or(1)};
     for (const bool clean : {true, false}) {
         const auto tiny = make_tiny(clean);
         for (const auto& [name, content] : tiny.files) {
@@ -401,12 +393,13 @@ BOOST_AUTO_TEST_CASE(what_is_durable_is_vouched_for_by_the_next_frame) {
 BOOST_AUTO_TEST_CASE(what_a_crash_leaves_is_sound_to_check_and_checking_changes_nothing) {
     std::uint64_t looked = 0;
     std::uint64_t torn = 0;
+    const auto step = volume({.usual = 3, .sanitized = 29, .full = 1});
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {
         World world{{.seed = seed}};
         auto opened = open(world.files(), world.clock(), small_options());
         BOOST_REQUIRE(opened.has_value());
         world.on_operation([&](const sim::Operation& at) {
-            if (!sim::changes_disk(at.kind)) return;
+            if (!sim::changes_disk(at.kind) || at.number % step != 0) return;
             for (const auto cut : sim::kCuts) {
                 Rng own{seed * 1000 + at.number};
                 World after{{.seed = seed}, world.image(cut, own)};

@@ -4,8 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
-#include <cstdlib>
 
+#include "tests/environment.hpp"
 #include "tests/recovery/workload.hpp"
 
 namespace firnlog::recovery {
@@ -77,9 +77,7 @@ BOOST_AUTO_TEST_SUITE(faults)
 
 BOOST_AUTO_TEST_CASE(
     whatever_operation_fails_nothing_acknowledged_is_lost_and_nothing_acked_after) {
-    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
-    const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
-    const std::uint64_t step = prove ? 1 : sanitized ? 23 : 5;
+    const auto step = volume({.usual = 5, .sanitized = 41, .full = 1});
     Counts counts;
     const Kind kinds[] = {Kind::write,  Kind::write_sync, Kind::fsync,    Kind::sync,
                           Kind::create, Kind::allocate,   Kind::sync_dir, Kind::rename,

@@ -4,8 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
-#include <cstdlib>
 
+#include "tests/environment.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/sim/world.hpp"
 
@@ -136,9 +136,7 @@ BOOST_AUTO_TEST_CASE(history_goes_before_anything_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_crash_on_a_full_disk_loses_nothing_and_the_start_finds_room) {
-    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
-    const bool sanitized = std::getenv("FIRNLOG_SANITIZED") != nullptr;
-    const std::uint64_t step = prove ? 1 : sanitized ? 37 : 11;
+    const auto step = volume({.usual = 11, .sanitized = 37, .full = 1});
     World world{{.seed = 8}};
     Full full(world, false);
     full.fill();

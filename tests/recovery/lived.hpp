@@ -4,21 +4,16 @@
 // tests that look at its past.
 
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "tests/environment.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/recovery/workload.hpp"
 #include "tests/sim/world.hpp"
 
 namespace firnlog::recovery {
-
-inline std::uint64_t seed_or(std::uint64_t otherwise) {
-    const char* text = std::getenv("FIRNLOG_SEED");
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 struct Lived {
     explicit Lived(std::uint64_t seed, int crashes, bool keeps = true)

@@ -2,7 +2,6 @@
 // checkpoints, beside the server that writes on and behind it.
 
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
 
 #include "recovery/past.hpp"
 #include "tests/recovery/lived.hpp"
@@ -51,10 +50,9 @@ void every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moments) {
 BOOST_AUTO_TEST_SUITE(past)
 
 BOOST_AUTO_TEST_CASE(every_lsn_of_a_history_with_crashes_opens_as_the_model_was) {
-    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
-    for (std::uint64_t seed = seed_or(1); seed < seed_or(1) + (prove ? 50 : 4); ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            every_moment_is_as_it_was(seed, prove ? 200 : 25);
+    const auto end = seed_or(1) + volume({.usual = 4, .sanitized = 2, .full = 50});
+    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            every_moment_is_as_it_was(seed, in_full() ? 200 : 25);
         }
 }
 

@@ -74,12 +74,10 @@ void restores_what_it_was(Lived& lived, std::size_t i) {
 BOOST_AUTO_TEST_SUITE(restore_)
 
 BOOST_AUTO_TEST_CASE(a_restored_store_is_the_moment_it_was_made_of) {
-    const bool prove = std::getenv("FIRNLOG_PROVE") != nullptr;
-    const auto first = seed_or(1);
-    for (auto seed = first; seed < first + (prove ? 20 : 3); ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+    const auto end = seed_or(1) + volume({.usual = 3, .sanitized = 1, .full = 20});
+    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
             Lived lived(seed, 2);
-            for (int n = 0; n < (prove ? 40 : 6); ++n) {
+            for (int n = 0; n < (in_full() ? 40 : 6); ++n) {
                 const auto i = lived.rng.below(lived.versions.size());
                 BOOST_TEST_CONTEXT("version " << i) { restores_what_it_was(lived, i); }
             }

@@ -4,7 +4,6 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
-#include <cstdlib>
 
 #include "engine/checkpoint_file.hpp"
 #include "engine/format/names.hpp"
@@ -187,7 +186,7 @@ BOOST_AUTO_TEST_CASE(what_comes_when_it_is_touched_is_what_a_start_loads_at_once
 BOOST_AUTO_TEST_CASE(a_crash_while_parts_of_the_index_wait_loses_nothing) {
     std::uint64_t crashes = 0;
     std::uint64_t waited = 0;
-    const auto runs = std::getenv("FIRNLOG_PROVE") != nullptr ? 5'000U : 150U;
+    const auto runs = volume({.usual = 150, .sanitized = 40, .full = 5'000});
     for (auto seed = seed_or(1); seed < seed_or(1) + runs; ++seed)
         BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
             Rng rng{seed};

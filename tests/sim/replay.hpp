@@ -10,17 +10,12 @@
 #include <boost/test/unit_test.hpp>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
+#include "tests/environment.hpp"
 #include "tests/sim/world.hpp"
 
 namespace firnlog::sim {
-
-inline std::uint64_t seed_or(std::uint64_t seed) {
-    const char* const text = std::getenv("FIRNLOG_SEED");
-    return text != nullptr ? std::strtoull(text, nullptr, 0) : seed;
-}
 
 inline std::string replay_command(std::uint64_t seed) {
     namespace utf = boost::unit_test;

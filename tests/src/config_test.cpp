@@ -20,8 +20,8 @@
 
 #include "src/config_table.hpp"
 #include "src/text/quote.hpp"
+#include "tests/environment.hpp"
 #include "tests/src/config_probe.hpp"
-#include "tests/src/seed.hpp"
 
 namespace firnlog::server {
 namespace {
@@ -369,7 +369,7 @@ BOOST_AUTO_TEST_CASE(threads_follow_the_cores) {
 // Lines made of words of the table and of rubbish: nothing crashes, and what is taken loads again
 // after a rewrite with the same values.
 BOOST_AUTO_TEST_CASE(no_text_can_crash_it_and_what_it_takes_survives_a_rewrite) {
-    const auto seed = test::fresh_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         const auto below = [&](std::size_t bound) {

@@ -39,7 +39,7 @@ struct Ack {
 
 struct Counting {
     explicit Counting(std::uint64_t seed_given, std::uint64_t segment_bytes)
-        : seed(sim::seed_or(seed_given)),
+        : seed(seed_or(seed_given)),
           server(world, {.appendfsync = Fsync::everysec, .segment_bytes = segment_bytes}),
           caller(server.connect()),
           filler(server.connect()) {

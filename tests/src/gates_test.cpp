@@ -152,7 +152,7 @@ const std::vector<Question> kQuestions = {
 
 struct Meeting {
     explicit Meeting(SecondOptions options = {}) : server(world, options) {}
-    std::uint64_t seed = sim::seed_or(1);
+    std::uint64_t seed = seed_or(1);
     sim::World world{{.seed = seed}};
     sim::PrintOnFailure print{world};
     SecondServer server;

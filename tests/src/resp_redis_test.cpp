@@ -14,17 +14,16 @@
 #include "src/resp/buffer.hpp"
 #include "src/resp/writer.hpp"
 #include "src/text/quote.hpp"
+#include "tests/environment.hpp"
 #include "tests/sim/rng.hpp"
 #include "tests/src/redis_oracle.hpp"
 #include "tests/src/resp_feeder.hpp"
-#include "tests/src/seed.hpp"
 
 namespace firnlog::server::resp {
 namespace {
 
 namespace utf = boost::unit_test;
 using test::encoded;
-using test::fresh_seed;
 using test::redis_is_here;
 using test::RedisOracle;
 using namespace std::string_literals;

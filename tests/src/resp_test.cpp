@@ -12,17 +12,16 @@
 #include "src/resp/parser.hpp"
 #include "src/resp/receive_buffer.hpp"
 #include "src/text/quote.hpp"
+#include "tests/environment.hpp"
 #include "tests/sim/rng.hpp"
 #include "tests/src/redis_oracle.hpp"
 #include "tests/src/resp_feeder.hpp"
-#include "tests/src/seed.hpp"
 
 namespace firnlog::server::resp {
 namespace {
 
 namespace utf = boost::unit_test;
 using test::encoded;
-using test::fresh_seed;
 using namespace std::string_literals;
 
 Outcome parse_split(std::string_view bytes, const std::vector<std::size_t>& cuts, Way way) {

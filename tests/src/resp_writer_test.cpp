@@ -15,15 +15,14 @@
 
 #include "src/resp/buffer.hpp"
 #include "src/text/quote.hpp"
+#include "tests/environment.hpp"
 #include "tests/sim/rng.hpp"
 #include "tests/src/resp_feeder.hpp"
-#include "tests/src/seed.hpp"
 
 namespace firnlog::server::resp {
 namespace {
 
 namespace utf = boost::unit_test;
-using test::fresh_seed;
 
 struct Value {
     char kind = '?';

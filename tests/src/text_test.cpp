@@ -18,9 +18,9 @@
 #include "src/text/glob.hpp"
 #include "src/text/quote.hpp"
 #include "src/text/sha1.hpp"
+#include "tests/environment.hpp"
 #include "tests/sim/rng.hpp"
 #include "tests/src/redis_oracle.hpp"
-#include "tests/src/seed.hpp"
 
 namespace firnlog::server::text {
 namespace {
@@ -29,7 +29,6 @@ namespace utf = boost::unit_test;
 using engine::crc16;
 using engine::kStripes;
 using engine::stripe_of;
-using test::fresh_seed;
 using test::payload;
 using test::redis_is_here;
 using test::RedisOracle;

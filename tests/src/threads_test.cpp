@@ -251,10 +251,8 @@ std::string pipeline(Patient& patient, std::size_t number, std::size_t& counts) 
 BOOST_AUTO_TEST_SUITE(threads, *boost::unit_test::label("threads"))
 
 BOOST_AUTO_TEST_CASE(reactors_side_by_side_keep_every_promise_of_one) {
-    const auto seed = sim::seed_or(1);
-    const std::uint64_t rounds = std::getenv("FIRNLOG_PROVE") != nullptr       ? 50'000
-                                 : std::getenv("FIRNLOG_SANITIZED") != nullptr ? 300
-                                                                               : 1'500;
+    const auto seed = seed_or(1);
+    const auto rounds = volume({.usual = 1'500, .sanitized = 300, .full = 50'000});
     sim::World world{{.seed = seed, .threads = true}};
     SecondServer server(world, {.notify = kNotifyAll | kNotifyKeyspace | kNotifyKeyevent,
                                 .reactors = kReactors,
@@ -325,10 +323,8 @@ BOOST_AUTO_TEST_CASE(reactors_side_by_side_keep_every_promise_of_one) {
 }
 
 BOOST_AUTO_TEST_CASE(pipelines_side_by_side_keep_their_order) {
-    const auto seed = sim::seed_or(1);
-    const std::uint64_t rounds = std::getenv("FIRNLOG_PROVE") != nullptr       ? 20'000
-                                 : std::getenv("FIRNLOG_SANITIZED") != nullptr ? 100
-                                                                               : 500;
+    const auto seed = seed_or(1);
+    const auto rounds = volume({.usual = 500, .sanitized = 100, .full = 20'000});
     constexpr std::int64_t kFirst = 1'000'000;
     sim::World world{{.seed = seed, .threads = true}};
     SecondServer server(world, {.reactors = kReactors, .segment_bytes = std::uint64_t{128} << 10});

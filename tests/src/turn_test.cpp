@@ -12,7 +12,7 @@ namespace firnlog::server::test {
 BOOST_AUTO_TEST_SUITE(turn)
 
 BOOST_AUTO_TEST_CASE(replies_that_a_flush_has_released_go_in_several) {
-    sim::World world{{.seed = sim::seed_or(11)}};
+    sim::World world{{.seed = seed_or(11)}};
     const sim::PrintOnFailure print{world};
     SecondServer server(world);
     constexpr std::size_t kWriters = 400;

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "tests/engine/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -200,7 +200,7 @@ BOOST_AUTO_TEST_CASE(swapped_databases_keep_what_they_hold) {
 }
 
 BOOST_AUTO_TEST_CASE(counts_equal_a_simple_model_after_any_records) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         struct Value {
             std::uint64_t oid = 0;  // 0: a string

@@ -7,7 +7,7 @@
 #include <set>
 #include <source_location>
 
-#include "tests/engine/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -199,14 +199,15 @@ std::vector<Tag> scan_all(TagMap& map, std::mt19937_64& random, Between&& betwee
 BOOST_AUTO_TEST_SUITE(tag_map)
 
 BOOST_AUTO_TEST_CASE(equals_a_simple_map_through_millions_of_random_steps) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
+    const auto steps = volume({.usual = 60'000, .sanitized = 20'001, .full = 600'000});
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         for (const unsigned linear_max : {1U, 12U, 512U}) {
             Twins twins(seed + linear_max, static_cast<std::uint16_t>(linear_max));
             // Up and down, so that pages split, empty, and the whole begins anew.
             for (const auto growth :
                  {70U, 90U, 10U, 50U, 0U, 60U, 80U, 20U, 0U, 45U, 95U, 50U, 0U}) {
-                for (int i = 0; i < 60'000; ++i) {
+                for (std::uint64_t i = 0; i < steps; ++i) {
                     step(twins, growth);
                     if (i % 20'000 == 0) {
                         twins.compare_due(static_cast<std::int64_t>(twins.below(1000)), 1 << 30);
@@ -225,7 +226,7 @@ BOOST_AUTO_TEST_CASE(equals_a_simple_map_through_millions_of_random_steps) {
 }
 
 BOOST_AUTO_TEST_CASE(equals_a_simple_map_while_it_is_small) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         for (int round = 0; round < 300; ++round) {
@@ -240,7 +241,7 @@ BOOST_AUTO_TEST_CASE(equals_a_simple_map_while_it_is_small) {
 }
 
 BOOST_AUTO_TEST_CASE(a_scan_meets_what_stays_exactly_once_whatever_grows_and_shrinks) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         for (int round = 0; round < 12; ++round) {
             Twins twins(seed + static_cast<std::uint64_t>(round), 12);
@@ -272,7 +273,7 @@ BOOST_AUTO_TEST_CASE(a_scan_meets_what_stays_exactly_once_whatever_grows_and_shr
 }
 
 BOOST_AUTO_TEST_CASE(a_quiet_scan_meets_everything_once) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         for (const std::size_t size : {1U, 2U, 12U, 13U, 500U, 5'000U, 100'000U}) {
             Twins twins(seed + size, 12);
@@ -287,7 +288,7 @@ BOOST_AUTO_TEST_CASE(a_quiet_scan_meets_everything_once) {
 }
 
 BOOST_AUTO_TEST_CASE(a_random_choice_is_fair) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         // An array, one page that is hardly full, one that is, and several.

@@ -7,7 +7,7 @@
 
 #include "engine/ops/keys.hpp"
 #include "tests/engine/ops/bare_engine.hpp"
-#include "tests/engine/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(a_gap_is_zeros_wherever_the_old_end_and_the_new_bytes_lie) 
 }
 
 BOOST_AUTO_TEST_CASE(random_changes_give_what_a_plain_string_gives) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     std::mt19937_64 dice(seed);
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         Bench bench;

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "tests/io/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::io {
 
@@ -40,7 +40,7 @@ BOOST_AUTO_TEST_CASE(a_varint_has_the_bytes_of_leb128) {
 }
 
 BOOST_AUTO_TEST_CASE(every_number_comes_back_from_its_varint_of_the_foretold_length) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         std::vector<std::uint64_t> values;
@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(a_varint_cut_off_anywhere_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(whatever_bytes_parse_as_a_varint_are_the_only_bytes_of_that_number) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         int parsed = 0;

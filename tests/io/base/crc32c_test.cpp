@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "tests/io/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::io {
 
@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_CASE(the_known_vectors_of_rfc_3720_come_out) {
 }
 
 BOOST_AUTO_TEST_CASE(a_crc_is_the_definitions_and_can_be_continued_at_any_byte) {
-    const auto seed = test_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         std::mt19937_64 random(seed);
         for (int i = 0; i < 500; ++i) {

@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-#include "tests/src/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::bench {
 namespace {
@@ -31,7 +31,7 @@ bool plausible(std::uint64_t seen, double expected) {
 BOOST_AUTO_TEST_SUITE(bench_distribution)
 
 BOOST_AUTO_TEST_CASE(uniform_keys_come_equally_often) {
-    const auto seed = server::test::fresh_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         for (const auto seen : counts("uniform", 100, 200'000, seed))
             BOOST_TEST(plausible(seen, 2000));
@@ -43,7 +43,7 @@ BOOST_DATA_TEST_CASE(zipf_keys_come_as_often_as_the_law_says,
                      boost::unit_test::data::make({"0.5", "0.99", "1", "1.5"}), theta) {
     constexpr std::uint64_t kKeys = 1000;
     constexpr int kDraws = 400'000;
-    const auto seed = server::test::fresh_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         auto seen = counts("zipf:" + std::string(theta), kKeys, kDraws, seed);
         double all = 0;
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(popular_keys_do_not_lie_side_by_side) {
 }
 
 BOOST_AUTO_TEST_CASE(a_hotspot_gets_its_share) {
-    const auto seed = server::test::fresh_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         auto seen = counts("hotspot:1%", 10'000, 400'000, seed);
         std::ranges::sort(seen, std::greater{});

@@ -7,7 +7,7 @@
 
 #include "src/bench/figures.hpp"
 #include "src/bench/random.hpp"
-#include "tests/src/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::bench {
 BOOST_AUTO_TEST_SUITE(bench_histogram)
@@ -26,7 +26,7 @@ BOOST_AUTO_TEST_CASE(every_value_lies_in_its_bucket_which_is_a_thousandth_wide_a
     for (unsigned bit = 12; bit < Histogram::kValueBits; ++bit)
         for (const std::int64_t near : {-2, -1, 0, 1, 2})
             check((std::uint64_t{1} << bit) + static_cast<std::uint64_t>(near));
-    Random random(server::test::fresh_seed());
+    Random random(fresh_seed());
     for (int i = 0; i < 100'000; ++i) check(1 + (random.next() >> (22 + random.below(40))));
 }
 
@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_CASE(buckets_follow_each_other_without_a_gap) {
 }
 
 BOOST_AUTO_TEST_CASE(percentiles_are_those_of_the_sorted_values_within_a_thousandth) {
-    const auto seed = server::test::fresh_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         Random random(seed);
         Histogram histogram;

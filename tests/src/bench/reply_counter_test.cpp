@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "src/bench/random.hpp"
-#include "tests/src/seed.hpp"
+#include "tests/environment.hpp"
 
 namespace firnlog::bench {
 namespace {
@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(it_does_not_matter_where_the_stream_is_cut) {
     BOOST_TEST(replies == expected);
     BOOST_TEST(byte_by_byte.idle());
 
-    const auto seed = server::test::fresh_seed();
+    const auto seed = fresh_seed();
     BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
         Random random(seed);
         for (int round = 0; round < 200; ++round) {
