@@ -4,7 +4,7 @@ namespace firnlog::server::resp {
 namespace {
 
 constexpr std::size_t kNumberMax = 1'000'000;
-constexpr std::size_t kArgumentsMax = 8;
+constexpr std::size_t kAheadArgumentsMax = 8;
 
 // Reads "<kind><digits>\r\n" at `at`; false if that does not stand there.
 bool read_header(std::string_view text, std::size_t& at, char kind, std::size_t& value) noexcept {
@@ -25,7 +25,7 @@ std::size_t keys_ahead(std::string_view unread, std::span<KeyAhead> keys) noexce
     std::size_t found = 0;
     for (std::size_t at = 0; found < keys.size();) {
         std::size_t count = 0;
-        if (!read_header(unread, at, '*', count) || count < 2 || count > kArgumentsMax) break;
+        if (!read_header(unread, at, '*', count) || count < 2 || count > kAheadArgumentsMax) break;
         std::string_view key;
         std::size_t sum = 0;
         for (std::size_t argument = 0; argument < count; ++argument) {
