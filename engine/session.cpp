@@ -52,7 +52,8 @@ void Session::begin(std::span<const std::string_view> keys, std::uint32_t databa
     for (const auto& key : keys_) locked_.push_back(key.stripe);
     lock_stripes();
     select(database);
-    while (keyspace.has_strays() && add_strays()) {
+    // Who holds no stripe looks at no space: the worker may be freeing it.
+    while (!locked_.empty() && keyspace.has_strays() && add_strays()) {
     }
 }
 
