@@ -24,6 +24,8 @@ constexpr std::size_t kReleasedATurnMin = 16;
 constexpr std::size_t kReleasedTurns = 4;
 constexpr int kLooksSkipped = 100;
 constexpr std::int64_t kTickUs = 50'000;
+// Nothing was flushed for so long: the log's last record is vouched for now.
+constexpr std::int64_t kQuietUs = 50'000;
 constexpr std::int64_t kCronUs = 100'000;
 constexpr std::int64_t kSyncAgeUs = 1'000'000;
 // What the kernel's own write-back would take, in `no`.
@@ -43,7 +45,7 @@ Reactor::Reactor(Server& server, std::size_t number_given, io::Io& io)
       io_(io),
       acceptor_(server, *this, io),
       dispatcher_(server, *this),
-      flusher_(server.engine().log, io, [this] { log_advanced(); }) {
+      flusher_(server.engine().log, io, [this] { flushed(); }) {
     statistics_.by_command = std::make_unique<CommandStatistics[]>(CommandTable::get().size());
     now_us_ = server.clock().mono().us;
     posted_op_.owner = this;
@@ -57,6 +59,11 @@ Reactor::Reactor(Server& server, std::size_t number_given, io::Io& io)
         static_cast<Op&>(self).owner->arm_tick();
     };
     arm_tick();
+    quiet_.owner = this;
+    quiet_.run = [](io::Completion& self, std::int32_t result, bool) {
+        static_cast<Op&>(self).owner->quiet_armed_ = false;
+        if (result != -ECANCELED) static_cast<Op&>(self).owner->look_whether_quiet();
+    };
 }
 
 Reactor::~Reactor() = default;
@@ -305,6 +312,19 @@ void Reactor::check_output_limit(Connection& connection) {
     close_now(connection);
 }
 
+void Reactor::flushed() {
+    flushed_us_ = server_.clock().mono().us;
+    if (!quiet_armed_) look_whether_quiet();
+    log_advanced();
+}
+
+void Reactor::look_whether_quiet() {
+    const auto now = server_.clock().mono();
+    if (now.us >= flushed_us_ + kQuietUs) return flusher_.vouch();
+    quiet_armed_ = true;
+    io_.timer(now.after(flushed_us_ + kQuietUs - now.us), quiet_);
+}
+
 void Reactor::log_advanced() {
     auto& log = server_.engine().log;
     const bool failed = log.failed() != 0;
@@ -468,12 +488,6 @@ void Reactor::every_tick() {
     acceptor_.every_tick(now_us_);
     // In everysec a gate that was held back by an old unsynced write opens by time, too.
     if (!waiting_.empty()) log_advanced();
-    auto& log = server_.engine().log;
-    const auto end = log.tail.batch_end();
-    if (end == quiet_lsn_)
-        flusher_.vouch();
-    else
-        quiet_lsn_ = end;
     for (std::size_t i = 0; i < blocked_.size();) {
         auto* connection = find(blocked_[i].connection);
         const bool over = connection == nullptr || !connection->blocked ||

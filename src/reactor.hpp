@@ -104,6 +104,8 @@ class Reactor {
     void go_on(Connection& connection);
     void read_cold(Connection& connection);
     void cold_read_done(std::uint64_t id, engine::Warm warm);
+    void flushed();
+    void look_whether_quiet();
     void log_advanced();
     void flush_replies(Connection& connection);
     // Lists the connection if it has something to send, or to wait for.
@@ -148,11 +150,13 @@ class Reactor {
     std::int64_t next_cron_us_ = 0;
     std::uint64_t next_blocked_id_ = 0;
     std::uint32_t expire_cursor_ = 0;
-    engine::Lsn quiet_lsn_;  // where the log stood at the last tick
-    bool resume_ = false;    // run again_ at the end of this turn
-    bool alone_ = false;     // when it last slept one connection waited for the log
-    int looks_to_skip_ = 0;  // before it looks again instead of going to sleep
-    int held_turns_ = 0;     // without a flush, because more had arrived
+    Op quiet_;
+    bool quiet_armed_ = false;
+    std::int64_t flushed_us_ = 0;  // when the log last advanced
+    bool resume_ = false;          // run again_ at the end of this turn
+    bool alone_ = false;           // when it last slept one connection waited for the log
+    int looks_to_skip_ = 0;        // before it looks again instead of going to sleep
+    int held_turns_ = 0;           // without a flush, because more had arrived
 
     std::mutex posted_mutex_;
     std::vector<std::function<void(Reactor&)>> posted_;
