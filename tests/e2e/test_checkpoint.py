@@ -14,7 +14,7 @@ import harness
 
 SEED = harness.chosen_seed()
 PROVE = bool(os.environ.get("FIRNLOG_PROVE"))
-KILLS = 300 if PROVE else 12
+KILLS = 300 if PROVE else 8
 
 # Large enough that a kill finds the walk under way, small enough to be quick.
 KEYS = 60_000

@@ -105,7 +105,8 @@ class FullDisk(unittest.TestCase):
             os.unlink(os.path.join(self.disk, "one"))
             freed = time.monotonic()
             while client.ask("SET", "k600", value_of(600)) != b"+OK\r\n":
-                self.assertLess(time.monotonic() - freed, 1, "writes do not come back")
+                # Within a second: recovery/full_disk_test.cpp measures it, by the simulated clock.
+                self.assertLess(time.monotonic() - freed, 20, "writes do not come back")
                 time.sleep(0.01)
             acked[600] = value_of(600)
             for number in range(2_000_000, 2_002_000):
