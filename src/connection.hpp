@@ -1,7 +1,7 @@
 #pragma once
 // Connection: one client, from accept to close.
 //
-// It holds what the client is (database, protocol, name, durability), what it has sent and not been
+// It holds who the client is (Identity, address, durability), what it has sent and not been
 // answered, its transaction and its subscriptions. What it can do is elsewhere: Reactor moves its
 // bytes, Dispatcher runs its commands, each family of commands its own part of the state.
 // Owned by one reactor: nobody else touches it. Other threads name it by its id.
@@ -18,6 +18,7 @@
 #include "engine/log/log.hpp"
 #include "engine/log/reader.hpp"
 #include "io/io.hpp"
+#include "src/identity.hpp"
 #include "src/kept_command.hpp"
 #include "src/outbox.hpp"
 #include "src/resp/parser.hpp"
@@ -68,10 +69,7 @@ class Connection {
     std::string local_address;
     bool local = false;  // on this machine
     bool unix_socket = false;
-    std::string name;  // CLIENT SETNAME
-    bool authenticated = false;
-    resp::Protocol protocol = resp::Protocol::resp2;
-    std::uint32_t database = 0;
+    Identity who;
     // FIRN DURABILITY; without it CONFIG's appendfsync holds.
     std::optional<engine::Durability> durability;
     engine::Lsn last_write_lsn;  // end of the last batch this connection wrote

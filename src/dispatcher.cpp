@@ -112,7 +112,7 @@ std::size_t Dispatcher::look_ahead(Connection& client) {
                           client.replies == Connection::Replies::on &&
                           server_.config().notify_keyspace_events == 0 &&
                           server_.monitors.load(std::memory_order_relaxed) == 0;
-    session_.look_ahead(std::span(keys).first(found), client.database, together);
+    session_.look_ahead(std::span(keys).first(found), client.who.database, together);
     if (session_.grouped()) grouped_ = &client;
     return found;
 }
@@ -138,7 +138,7 @@ void Dispatcher::note_error(std::string_view text) {
 }
 
 Flow Dispatcher::dispatch(Connection& client, std::span<const std::string_view> args) {
-    resp::Writer out(client.out.buffer(), client.protocol);
+    resp::Writer out(client.out.buffer(), client.who.protocol);
     std::optional<engine::Durability> policy;
     const auto refused = [&](std::string_view text) {
         out.error(text);
@@ -199,8 +199,8 @@ bool Dispatcher::refuse(Connection& client, resp::Writer& out, const Command& co
         return true;
     };
     const auto& config = server_.config();
-    if (!client.authenticated && !config.requirepass.empty() && (command.flags & kNoAuth) == 0)
-        return error("NOAUTH Authentication required.");
+    if (must_authenticate(client.who, config) && (command.flags & kNoAuth) == 0)
+        return error(kNotAuthenticated);
     if ((command.flags & kProtected) != 0 &&
         (config.enable_debug_command == Allow::no ||
          (config.enable_debug_command == Allow::local && !client.local)))
@@ -217,7 +217,7 @@ bool Dispatcher::refuse(Connection& client, resp::Writer& out, const Command& co
     if (const auto why = server_.memory_bound.refusal();
         !why.empty() && may_grow(client.transaction, command))
         return error(why);
-    if (client.protocol == resp::Protocol::resp2 &&
+    if (client.who.protocol == resp::Protocol::resp2 &&
         (client.subscriptions.count() != 0 || !client.subscriptions.shard_channels.empty()) &&
         !allowed_while_subscribed(command)) {
         std::string name(command.name);
@@ -255,8 +255,8 @@ Flow Dispatcher::queue(Connection& client, resp::Writer& out, const Command& com
 void Dispatcher::begin_session(engine::Session& session, Connection& client,
                                const Command& command) {
     if (command.name == "exec" && client.transaction.open) return begin_exec(session, client);
-    if ((command.flags & kAllStripes) != 0) return session.begin_all(client.database);
-    session.begin(keys_, client.database);
+    if ((command.flags & kAllStripes) != 0) return session.begin_all(client.who.database);
+    session.begin(keys_, client.who.database);
 }
 
 void Dispatcher::begin_exec(engine::Session& session, Connection& client) {
@@ -270,9 +270,9 @@ void Dispatcher::begin_exec(engine::Session& session, Connection& client) {
     // EXEC looks whether watched keys have expired.
     for (const auto& key : client.transaction.watched_keys) keys_.push_back(key);
     if (all)
-        session.begin_all(client.database, keys_);
+        session.begin_all(client.who.database, keys_);
     else
-        session.begin(keys_, client.database);
+        session.begin(keys_, client.who.database);
 }
 
 Flow Dispatcher::run(Connection& client, resp::Writer& out, const Command& command,
@@ -371,7 +371,8 @@ void Dispatcher::run_queued(Call& exec) {
     exec.out.array(queue.size());
     for (const auto& queued : queue) {
         const auto began = nanoseconds_now();
-        if (exec.session.database() != client.database) exec.session.select(client.database);
+        if (exec.session.database() != client.who.database)
+            exec.session.select(client.who.database);
         Call call{.server = server_,
                   .reactor = reactor_,
                   .client = client,
@@ -381,7 +382,7 @@ void Dispatcher::run_queued(Call& exec) {
                   .out = exec.out,
                   .in_exec = true};
         failed_ = false;
-        exec.out.speak(client.protocol);
+        exec.out.speak(client.who.protocol);
         const auto flow = answer(call);
         ensure(flow == Flow::done || flow == Flow::close, "within EXEC every command answers");
         line_up_expired();

@@ -29,7 +29,7 @@ std::string monitor_line(const Connection& client, std::int64_t wall_us,
     const auto micros = std::to_string(wall_us % 1'000'000);
     std::string line = "+" + std::to_string(wall_us / 1'000'000) + "." +
                        std::string(6 - micros.size(), '0') + micros + " [" +
-                       std::to_string(client.database) + " ";
+                       std::to_string(client.who.database) + " ";
     if (client.unix_socket)
         line += "unix:" + client.local_address.substr(0, client.local_address.rfind(':'));
     else

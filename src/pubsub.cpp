@@ -154,7 +154,7 @@ void PubSub::deliver(Reactor& reactor, const Message& message,
     for (const auto& delivery : deliveries) {
         auto* client = reactor.find(delivery.connection);
         if (client == nullptr || client->closing) continue;
-        resp::Writer out(client->out.buffer(), client->protocol);
+        resp::Writer out(client->out.buffer(), client->who.protocol);
         write_push(out, message, delivery.pattern, delivery.by_pattern);
         reactor.end_push(*client);
     }

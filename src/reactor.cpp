@@ -75,18 +75,27 @@ Connection* Reactor::find(std::uint64_t id) {
     return found == connections_.end() || found->second->ended ? nullptr : found->second.get();
 }
 
-Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
+void Reactor::adopt(int fd, bool unix_socket) {
+    admit({.fd = fd,
+           .id = server_.next_connection_id(),
+           .who = newcomer(server_.config()),
+           .unread = {}},
+          unix_socket);
+}
+
+void Reactor::adopt(const Early& early) { admit(early, is_unix_socket(early.fd)); }
+
+void Reactor::admit(const Early& client, bool unix_socket) {
     statistics_.connections_received.add();
     server_.connections.fetch_add(1);
-    const auto id = server_.next_connection_id();
-    auto made = std::make_unique<Connection>(*this, id, fd);
+    auto made = std::make_unique<Connection>(*this, client.id, client.fd);
     auto& connection = *made;
-    connections_.emplace(id, std::move(made));
+    connections_.emplace(client.id, std::move(made));
+    connection.who = client.who;
     connection.unix_socket = unix_socket;
-    describe_socket(fd, connection);
+    describe_socket(client.fd, connection);
     connection.created_us = connection.last_us = now_us_;
     const auto& config = server_.config();
-    connection.authenticated = config.requirepass.empty();
     limit_input(connection, config);
     connection.recv_op.owner = connection.send_op.owner = &connection;
     connection.recv_op.run = [](io::Completion& self, std::int32_t result, bool more) {
@@ -97,7 +106,7 @@ Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
         auto& owner = *static_cast<Connection::Op&>(self).owner;
         owner.reactor.sent(owner, result);
     };
-    if (!unix_socket) tune_socket(fd, config.tcp_keepalive);
+    if (!unix_socket) tune_socket(client.fd, config.tcp_keepalive);
     const auto refusal = refusal_of(connection, config, server_.connections.load());
     if (!refusal.empty()) statistics_.connections_rejected.add();
     start_receiving(connection);
@@ -105,10 +114,9 @@ Connection& Reactor::adopt(int fd, bool unix_socket, std::string_view unread) {
         connection.out.buffer().append(refusal);
         connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
         close_after_replies(connection);
-    } else if (!unread.empty() && connection.in.append(unread)) {
+    } else if (!client.unread.empty() && connection.in.append(client.unread)) {
         run_commands(connection);
     }
-    return connection;
 }
 
 void Reactor::start_receiving(Connection& connection) {
@@ -183,7 +191,7 @@ void Reactor::run_received(Connection& connection) {
             case resp::Status::error:
                 statistics_.protocol_errors.add();
                 dispatcher_.end_group();
-                resp::Writer(connection.out.buffer(), connection.protocol)
+                resp::Writer(connection.out.buffer(), connection.who.protocol)
                     .error(connection.parser.error());
                 connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
                 close_after_replies(connection);
@@ -306,7 +314,7 @@ void Reactor::check_output_limit(Connection& connection) {
         connection.soft_limit_since_us = 0;
     }
     // Errors are longer than what they answer: who is nobody yet could fill the memory with them.
-    over |= !connection.authenticated && bytes > kUnauthenticatedBytes;
+    over |= !connection.who.authenticated && bytes > kUnauthenticatedBytes;
     if (!over) return;
     statistics_.output_limit_closes.add();
     close_now(connection);
@@ -450,7 +458,7 @@ bool Reactor::unblock(std::uint64_t connection_id, std::uint64_t blocked_id,
         return false;
     connection->blocked = false;
     connection->blocked_until_us = 0;
-    resp::Writer out(connection->out.buffer(), connection->protocol);
+    resp::Writer out(connection->out.buffer(), connection->who.protocol);
     reply(*connection, out);
     // Whoever switched replies off has none of this one either.
     dispatcher_.finish(*connection, {}, server_.engine().log.tail.batch_end());

@@ -19,6 +19,7 @@
 #include "src/acceptor.hpp"
 #include "src/connection.hpp"
 #include "src/dispatcher.hpp"
+#include "src/early.hpp"
 #include "src/statistics.hpp"
 
 namespace firnlog::server {
@@ -46,8 +47,10 @@ class Reactor {
         for (auto& [id, connection] : connections_)
             if (!connection->ended) visit(*connection);
     }
-    // Adopts an accepted descriptor, with what it has sent already.
-    Connection& adopt(int fd, bool unix_socket, std::string_view unread = {});
+    // Adopts an accepted descriptor.
+    void adopt(int fd, bool unix_socket);
+    // Or one that was accepted before there were reactors; what it has sent since runs now.
+    void adopt(const Early& early);
     // Ends it when its replies have been sent, or now.
     void close_after_replies(Connection& connection);
     void close_now(Connection& connection);
@@ -93,6 +96,7 @@ class Reactor {
         Reactor* owner = nullptr;
     };
 
+    void admit(const Early& client, bool unix_socket);
     void received(Connection& connection, std::int32_t result, bool more);
     void sent(Connection& connection, std::int32_t result);
     void start_receiving(Connection& connection);

@@ -56,7 +56,7 @@ Flow Recall::ask(Call& call, Job job, Kind kind) {
     Asked asked{.home = &call.reactor,
                 .client = call.client.id,
                 .blocked = call.reactor.block(call.client),
-                .protocol = call.client.protocol,
+                .protocol = call.client.who.protocol,
                 .job = std::move(job),
                 .kind = std::move(kind)};
     call.reactor.when_durable(server_.engine().log.tail.batch_end(),

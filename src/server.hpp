@@ -56,6 +56,8 @@ class Server {
     void gather(Reactor& origin, std::function<std::string(Reactor&)> job,
                 std::function<void(Reactor&, std::vector<std::string>)> done);
     [[nodiscard]] std::uint64_t next_connection_id() { return connection_ids_.fetch_add(1) + 1; }
+    // Those up to this one were given while the log was loaded. Before the first turn.
+    void connection_ids_begin_behind(std::uint64_t last) { connection_ids_.store(last); }
     // Open connections of all reactors.
     std::atomic<std::size_t> connections{0};
 

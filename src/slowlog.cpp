@@ -26,7 +26,7 @@ void SlowLog::note(const Config& config, std::span<const std::string_view> args,
     SlowCommand slow{.at_s = client.reactor.server().clock().wall().us / 1'000'000,
                      .took_us = took_us,
                      .peer = client.peer_address,
-                     .name = client.name};
+                     .name = client.who.name};
     const Redaction shown(args);
     const auto kept = std::min(args.size(), kArgsMax);
     for (std::size_t i = 0; i < kept; ++i) {

@@ -384,8 +384,9 @@ void drain(Server& server, Reactor& reactor) {
 // `files`: the store's; null: its past is not to be read here.
 int run(engine::Engine& engine, io::Files* files, const recovery::Report& report, io::Clock& clock,
         const Config& config, const std::vector<Listener>& listeners,
-        const std::vector<Loading::Early>& early) {
+        const Loading::Handover& early) {
     Server server(engine, clock, config);
+    server.connection_ids_begin_behind(early.last_id);
     if (files != nullptr) server.recall().reads(*files);
     if (files != nullptr && !config.backup_dir.empty()) {
         auto dir = io::open_posix_files(config.path(config.backup_dir), true);
@@ -432,8 +433,7 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         first->reactor->listen(listener.fd);
         logger::notice("ready: " + listener.address);
     }
-    for (const auto& client : early)
-        first->reactor->adopt(client.fd, is_unix_socket(client.fd), client.unread);
+    for (const auto& client : early.clients) first->reactor->adopt(client);
     tell_systemd(config, "READY=1\nSTATUS=serving\n");
     bool sound = true;
     while (sound && signals.load() == 0 && !server.stopping()) {
@@ -524,12 +524,12 @@ int serve_config(Config config) {
     const auto listeners = open_listeners(config);
     if (!listeners) return could_not(listeners.error().text);
     io::SystemClock clock;
-    Loading loading(*listeners);
+    Loading loading(*listeners, config);
     PidFile pid_file(config.pidfile.empty() ? "" : config.path(config.pidfile));
     auto store = recovery::open(**files, clock, open_options(config, loading, pid_file));
     const auto early = loading.stop();
     if (!store) {
-        for (const auto& client : early) ::close(client.fd);
+        for (const auto& client : early.clients) ::close(client.fd);
         close_listeners(config, *listeners);
         if (signals.load() != 0) {
             logger::notice("stopped while loading");

@@ -8,6 +8,7 @@
 #include "src/commands/client_line.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/replies.hpp"
+#include "src/identity.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
@@ -35,17 +36,13 @@ Flow client_info(Call& call) {
 }
 
 Flow client_getname(Call& call) {
-    if (call.client.name.empty())
-        call.out.null();
-    else
-        call.out.bulk(call.client.name);
+    answer_getname(call.client.who, call.out);
     return Flow::done;
 }
 
 Flow client_setname(Call& call) {
-    if (const auto wrong = wrong_client_name(call.arg(2)); !wrong.empty()) return call.error(wrong);
-    call.client.name = call.arg(2);
-    return call.ok();
+    const auto wrong = answer_setname(call.client.who, call.args, call.out);
+    return wrong.empty() ? Flow::done : call.error(wrong);
 }
 
 // OFF and SKIP answer nothing; the dispatcher drops what is written here.
@@ -377,13 +374,6 @@ Flow client_unblock(Call& call) {
 constexpr std::uint32_t kPlain = kNoScript | kLoading | kStale;
 
 }  // namespace
-
-std::string_view wrong_client_name(std::string_view name) {
-    for (const char letter : name)
-        if (letter < '!' || letter > '~')
-            return "ERR Client names cannot contain spaces, newlines or special characters.";
-    return {};
-}
 
 std::span<const Command> client_subcommands() {
     static const Command rows[] = {

@@ -60,11 +60,11 @@ std::string line_of(const Connection& client, std::int64_t now_us) {
     field("addr", client.peer_address);
     field("laddr", client.local_address);
     field("fd", client.fd);
-    field("name", client.name);
+    field("name", client.who.name);
     field("age", (now_us - client.created_us) / 1'000'000);
     field("idle", (now_us - client.last_us) / 1'000'000);
     field("flags", flags_of(client));
-    field("db", client.database);
+    field("db", client.who.database);
     field("sub", client.subscriptions.channels.size());
     field("psub", client.subscriptions.patterns.size());
     field("ssub", client.subscriptions.shard_channels.size());
@@ -86,7 +86,7 @@ std::string line_of(const Connection& client, std::int64_t now_us) {
           client.last_command == nullptr ? std::string_view("NULL") : client.last_command->name);
     field("user", "default");
     field("redir", -1);
-    field("resp", static_cast<int>(client.protocol));
+    field("resp", static_cast<int>(client.who.protocol));
     field("durability", client.durability ? name_of(*client.durability) : "default");
     if (client.asof != nullptr) {
         const auto& place = client.asof->past->place();

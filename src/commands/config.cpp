@@ -60,19 +60,14 @@ void tell_connections(Call& call, const ConfigSet& set) {
             const auto& config = here.server().config();
             here.for_each_connection([&](Connection& client) {
                 // Without a password nobody has to say who he is.
-                if (config.requirepass.empty()) client.authenticated = true;
+                if (config.requirepass.empty()) client.who.authenticated = true;
                 limit_input(client, config);
             });
         });
 }
 
 Flow get(Call& call) {
-    const auto values = config_get(call.server.config(), call.args.subspan(2));
-    call.out.map(values.size());
-    for (const auto& [name, value] : values) {
-        call.out.bulk(name);
-        call.out.bulk(value);
-    }
+    answer_config_get(call.server.config(), call.args.subspan(2), call.out);
     return Flow::done;
 }
 
@@ -127,6 +122,16 @@ constexpr std::uint32_t kOperator = kAdmin | kNoScript | kLoading | kStale;
 constexpr std::string_view kOfParameters = "O(N) where N is the number of parameters";
 
 }  // namespace
+
+void answer_config_get(const Config& config, std::span<const std::string_view> patterns,
+                       resp::Writer& out) {
+    const auto values = config_get(config, patterns);
+    out.map(values.size());
+    for (const auto& [name, value] : values) {
+        out.bulk(name);
+        out.bulk(value);
+    }
+}
 
 Command config_command() {
     static const Command subcommands[] = {

@@ -207,7 +207,7 @@ Flow firn_history(Call& call) {
     recovery::ListOptions options;
     options.count = kCountDefault;
     options.only =
-        recovery::KeyOf{.database = call.client.database, .key = std::string(call.arg(2))};
+        recovery::KeyOf{.database = call.client.who.database, .key = std::string(call.arg(2))};
     if (call.argc() != 3) {
         if (call.argc() != 5 || !equal_folded(call.arg(3), "count")) return call.syntax_error();
         const auto count = parse_count(call.arg(4));
@@ -220,7 +220,7 @@ Flow firn_history(Call& call) {
 Flow firn_get(Call& call) {
     constexpr std::size_t kWithField = 6;
     if (call.argc() > kWithField) return call.syntax_error();
-    Wanted wanted{.key = {.database = call.client.database, .key = std::string(call.arg(2))},
+    Wanted wanted{.key = {.database = call.client.who.database, .key = std::string(call.arg(2))},
                   .field = {}};
     std::size_t at = 3;
     if (call.argc() == kWithField) wanted.field = std::string(call.arg(at++));

@@ -166,7 +166,7 @@ Flow firn_restore(Call& call) {
                  .databases = static_cast<std::uint32_t>(call.server.config().databases),
                  .progress = {},
                  .give_up = [&recall = call.server.recall()] { return recall.stopping(); }},
-        .database = call.client.database};
+        .database = call.client.who.database};
     if (one)
         wish.key = std::string(call.arg(3));
     else

@@ -318,7 +318,9 @@ class Server:
         return self
 
     def wait_ready(self):
-        """Until it answers PING; an error reply (NOAUTH) will do, LOADING not."""
+        """Until it answers PING; an error reply will do, LOADING not, and NOAUTH only where the
+        password is not known here: it hides whether everything is loaded."""
+        password = dict(zip(self.argv, self.argv[1:])).get("--requirepass")
         until = time.monotonic() + START_SECONDS
         while True:
             if self.process.poll() is not None:
@@ -327,6 +329,8 @@ class Server:
                 )
             try:
                 with self.connect() as client:
+                    if password:
+                        client.ask("AUTH", password)
                     if not client.ask("PING").startswith(b"-LOADING"):
                         return
             except (OSError, Closed):
