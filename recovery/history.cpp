@@ -24,18 +24,31 @@ tl::unexpected<Refusal> refuse(std::string text) {
 
 }  // namespace
 
+// A server beside us may switch to another manifest and unlink what that one does not need. Files
+// go only behind the switch, so that the same manifest before and after means that all of it was
+// there.
 Opening<std::unique_ptr<History>> History::read(io::Files& files) {
-    std::unique_ptr<History> history(new History(files));
-    auto manifest = engine::read_manifest(files);
-    if (!manifest)
-        return tl::unexpected(
-            Refusal{.error = manifest.error(),
-                    .text = manifest.error().code == Code::missing
-                                ? "not a store: there is no manifest"
-                                : std::string(names::kManifest) + ": " + manifest.error().text()});
-    history->manifest_ = std::move(*manifest);
-    if (auto read = history->read_chain(); !read) return tl::unexpected(read.error());
-    return history;
+    constexpr int kTries = 8;
+    for (int tries_left = kTries;;) {
+        std::unique_ptr<History> history(new History(files));
+        auto manifest = engine::read_manifest(files);
+        if (!manifest)
+            return tl::unexpected(Refusal{
+                .error = manifest.error(),
+                .text = manifest.error().code == Code::missing
+                            ? "not a store: there is no manifest"
+                            : std::string(names::kManifest) + ": " + manifest.error().text()});
+        history->manifest_ = std::move(*manifest);
+        const auto chain = history->read_chain();
+        const auto again = engine::read_manifest(files);
+        const bool same = !again || again->sequence == history->manifest_.sequence;
+        if (chain && same) return history;
+        if (same) return tl::unexpected(chain.error());
+        if (--tries_left == 0)
+            return tl::unexpected(
+                Refusal{.error = {.code = Code::missing, .doing = "read the log"},
+                        .text = "the store changed each time that it was looked at"});
+    }
 }
 
 Opening<void> History::read_chain() {
