@@ -107,15 +107,18 @@ void Reactor::admit(const Early& client, bool unix_socket) {
         owner.reactor.sent(owner, result);
     };
     if (!unix_socket) tune_socket(client.fd, config.tcp_keepalive);
-    const auto refusal = refusal_of(connection, config, server_.connections.load());
+    const auto refusal = refusal_of(connection.local, config, server_.connections.load());
     if (!refusal.empty()) statistics_.connections_rejected.add();
     start_receiving(connection);
     if (!refusal.empty()) {
         connection.out.buffer().append(refusal);
         connection.out.end_reply(server_.engine().log, {}, engine::Durability::no);
         close_after_replies(connection);
-    } else if (!client.unread.empty() && connection.in.append(client.unread)) {
-        run_commands(connection);
+    } else if (!client.unread.empty()) {
+        if (connection.in.append(client.unread))
+            run_commands(connection);
+        else
+            close_now(connection);
     }
 }
 
@@ -326,11 +329,15 @@ void Reactor::flushed() {
     log_advanced();
 }
 
+// Others' flushes are not told here, but where the log ends is the same for all.
 void Reactor::look_whether_quiet() {
     const auto now = server_.clock().mono();
-    if (now.us >= flushed_us_ + kQuietUs) return flusher_.vouch();
+    const auto end = server_.engine().log.tail.batch_end();
+    if (end == quiet_lsn_ && now.us >= flushed_us_ + kQuietUs) return flusher_.vouch();
+    quiet_lsn_ = end;
     quiet_armed_ = true;
-    io_.timer(now.after(flushed_us_ + kQuietUs - now.us), quiet_);
+    const auto left_us = flushed_us_ + kQuietUs - now.us;
+    io_.timer(now.after(left_us > 0 ? left_us : kQuietUs), quiet_);
 }
 
 void Reactor::log_advanced() {

@@ -156,7 +156,8 @@ class Reactor {
     std::uint32_t expire_cursor_ = 0;
     Op quiet_;
     bool quiet_armed_ = false;
-    std::int64_t flushed_us_ = 0;  // when the log last advanced
+    std::int64_t flushed_us_ = 0;  // when a flush of ours last ended
+    engine::Lsn quiet_lsn_;        // where the log ended when that was last looked at
     bool resume_ = false;          // run again_ at the end of this turn
     bool alone_ = false;           // when it last slept one connection waited for the log
     int looks_to_skip_ = 0;        // before it looks again instead of going to sleep

@@ -50,6 +50,25 @@ BOOST_AUTO_TEST_CASE(the_last_record_is_vouched_for_50_ms_after_its_sync) {
     }
 }
 
+// A reactor hears of its own flushes: one that has none does not take the log for quiet while
+// another one writes, between whose writes there are gaps.
+BOOST_AUTO_TEST_CASE(while_anybody_writes_the_log_is_not_quiet) {
+    sim::World world{{.seed = seed_or(3)}};
+    const sim::PrintOnFailure print{world};
+    world.pace().slow_percent = 0;
+    SecondServer server(world, {.reactors = 2});
+    auto once = server.connect();
+    auto often = server.connect();
+    BOOST_REQUIRE(once.ask("INCR counter").starts_with(":"));
+    const auto before = server.log().counts().flushes;
+    constexpr std::uint64_t kWrites = 200;
+    for (std::uint64_t i = 0; i < kWrites; ++i) {
+        BOOST_REQUIRE(often.ask("INCR counter").starts_with(":"));
+        (void)server.until([] { return false; }, 10'000);
+    }
+    BOOST_TEST(server.log().counts().flushes - before <= kWrites + 2);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace firnlog::server::test
