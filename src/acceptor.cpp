@@ -66,11 +66,9 @@ void Acceptor::every_tick(std::int64_t now_us) {
     paused_.clear();
 }
 
-std::string_view refusal_of(const Connection& connection, const Config& config,
-                            std::size_t connections) {
+std::string_view refusal_of(bool local, const Config& config, std::size_t connections) {
     if (connections > static_cast<std::size_t>(config.maxclients)) return kTooManyClients;
-    if (config.protected_mode && config.requirepass.empty() && !connection.local)
-        return kProtectedMode;
+    if (config.protected_mode && config.requirepass.empty() && !local) return kProtectedMode;
     return {};
 }
 

@@ -15,7 +15,6 @@
 
 namespace firnlog::server {
 
-class Connection;
 class Reactor;
 class Server;
 struct Config;
@@ -47,9 +46,9 @@ class Acceptor {
     std::size_t next_reactor_ = 0;
 };
 
-// The error with which a client is turned away that has just come, as one of so many; empty if it
-// may stay.
-[[nodiscard]] std::string_view refusal_of(const Connection& connection, const Config& config,
+// The error with which a client is turned away that has just come, from this machine or from
+// another one, as one of so many; empty if it may stay.
+[[nodiscard]] std::string_view refusal_of(bool local, const Config& config,
                                           std::size_t connections);
 
 }  // namespace firnlog::server

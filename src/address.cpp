@@ -189,6 +189,13 @@ void tune_socket(int fd, std::int64_t keepalive_seconds) {
     (void)::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
+bool is_local(int fd) {
+    sockaddr_storage address{};
+    socklen_t bytes = sizeof address;
+    return ::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &bytes) == 0 &&
+           is_loopback(address);
+}
+
 void describe_socket(int fd, Connection& connection) {
     sockaddr_storage address{};
     socklen_t bytes = sizeof address;

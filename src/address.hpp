@@ -28,6 +28,8 @@ struct ListenError {
 [[nodiscard]] bool is_unix_socket(int fd);
 // TCP_NODELAY, and keep-alive probes every `keepalive_seconds` (0: none).
 void tune_socket(int fd, std::int64_t keepalive_seconds);
+// Whether the peer is on this machine.
+[[nodiscard]] bool is_local(int fd);
 // Fills in the connection's addresses, and whether the peer is on this machine.
 void describe_socket(int fd, Connection& connection);
 

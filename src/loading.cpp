@@ -11,6 +11,7 @@
 #include <string>
 
 #include "io/base/thread.hpp"
+#include "src/acceptor.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/server.hpp"
 #include "src/dispatcher.hpp"
@@ -130,11 +131,29 @@ bool answer(Client& client, std::string_view bytes, const Facts& facts) {
     return !client.closing;
 }
 
+// What it has sent already is read: a close would take the refusal back with it.
+void refuse(int fd, std::string_view refusal) {
+    (void)::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)::shutdown(fd, SHUT_WR);
+    char bytes[4096];
+    (void)::recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    ::close(fd);
+}
+
 void accept_one(int listener, Clients& clients, const Config& config) {
     auto client = std::make_unique<Client>();
     clients.open.reserve(clients.open.size() + 1);
     client->fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (client->fd < 0) return;
+    if (client->fd < 0) {
+        // Out of descriptors, say: the listener stays ready, and this thread is not to spin.
+        if (errno != EAGAIN) ::poll(nullptr, 0, kPollMs);
+        return;
+    }
+    if (const auto refusal = refusal_of(is_local(client->fd), config, clients.open.size() + 1);
+        !refusal.empty()) {
+        refuse(client->fd, refusal);
+        return;
+    }
     client->id = ++clients.last_id;
     client->who = newcomer(config);
     limit_input(*client, config);
@@ -146,7 +165,8 @@ void look(const std::vector<int>& listeners, Clients& clients, const Facts& fact
     auto& open = clients.open;
     std::vector<pollfd> polled;
     polled.reserve(listeners.size() + open.size());
-    for (const int fd : listeners) polled.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+    const short listens = open.size() < kClientsMax ? POLLIN : 0;
+    for (const int fd : listeners) polled.push_back({.fd = fd, .events = listens, .revents = 0});
     for (const auto& client : open)
         polled.push_back({.fd = client->fd, .events = POLLIN, .revents = 0});
     if (::poll(polled.data(), polled.size(), kPollMs) <= 0) return;
@@ -161,8 +181,7 @@ void look(const std::vector<int>& listeners, Clients& clients, const Facts& fact
         open.erase(open.begin() + static_cast<std::ptrdiff_t>(i));
     }
     for (std::size_t i = 0; i < listening; ++i)
-        if ((polled[i].revents & POLLIN) != 0 && open.size() < kClientsMax)
-            accept_one(polled[i].fd, clients, facts.config);
+        if ((polled[i].revents & POLLIN) != 0) accept_one(polled[i].fd, clients, facts.config);
 }
 
 }  // namespace

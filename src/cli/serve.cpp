@@ -433,7 +433,9 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         first->reactor->listen(listener.fd);
         logger::notice("ready: " + listener.address);
     }
-    for (const auto& client : early.clients) first->reactor->adopt(client);
+    for (std::size_t i = 0; i < early.clients.size(); ++i)
+        server.reactors()[i % server.reactors().size()]->post(
+            [client = early.clients[i]](Reactor& it) { it.adopt(client); });
     tell_systemd(config, "READY=1\nSTATUS=serving\n");
     bool sound = true;
     while (sound && signals.load() == 0 && !server.stopping()) {

@@ -81,6 +81,15 @@ def eventually(condition, seconds=10):
     return True
 
 
+def outer_address():
+    """An IPv4 address of this machine that is not loopback; or the test is skipped."""
+    told = subprocess.run(["hostname", "-I"], stdout=subprocess.PIPE, check=False).stdout.decode()
+    for address in told.split():
+        if ":" not in address and not address.startswith("127."):
+            return address
+    raise unittest.SkipTest("this machine has no address but loopback")
+
+
 class Closed(Exception):
     """The server closed the connection before the reply was whole."""
 

@@ -63,10 +63,10 @@ class Held(unittest.TestCase):
             server.stop()
 
     @contextlib.contextmanager
-    def loading(self, password=None):
+    def loading(self, password=None, options=()):
         """A server that is loading, and goes on with that once loaded() is called."""
-        server = harness.firnlog(*self.SMALL, *secured(password), "--supervised", "systemd",
-                                 folder=self.folder, start=False)
+        server = harness.firnlog(*self.SMALL, *secured(password), *options,
+                                 "--supervised", "systemd", folder=self.folder, start=False)
         # It tells systemd how far it is, and waits a second each time while that socket is full.
         with server, tempfile.TemporaryDirectory(prefix="firnlog-notify-") as beside, \
                 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
@@ -154,6 +154,14 @@ class Loading(Held):
                 self.assertEqual(right.ask("GET", "k1"), NOAUTH)
             self.assertEqual(client.ask("AUTH", "secret"), OK)
             self.assertEqual(client.ask("EXISTS", "k1"), b":1\r\n")
+
+    def test_protected_mode_refuses_other_machines(self):
+        address = harness.outer_address()
+        with self.loading(options=("--bind", "*")) as (server, _), connected(server) as client:
+            self.assertEqual(client.ask("PING"), LOADING)
+            with socket.create_connection((address, server.port), timeout=10) as outside:
+                outside.sendall(b"PING\r\n")
+                self.assertTrue(outside.recv(1000).startswith(b"-DENIED"))
 
     def test_no_id_is_given_twice(self):
         with self.loading() as (server, loaded):
