@@ -54,11 +54,17 @@ class Stranger(unittest.TestCase):
                     self.assertEqual(client.rest(), reply)
                     client.close()
         # The most that is allowed, and never ended.
-        waiting = [self.server.connect() for _ in range(100)]
+        def unread():
+            lines = self.operator.value("CLIENT", "LIST").decode().splitlines()
+            return sum(int(line.split(" qbuf=")[1].split()[0]) for line in lines)
+
+        waiting = [self.server.connect() for _ in range(300)]
         for client in waiting:
             client.send_raw(b"*10\r\n" + b"$16384\r\n" + b"x" * 16000)
         self.serves()
-        self.assertLess(resident(self.server) - before, 32 << 20)
+        # What has arrived, and not ten times as much, which was announced.
+        self.assertTrue(harness.eventually(lambda: unread() >= 300 * 15000))
+        self.assertLess(resident(self.server) - before, 16 << 20)
         for client in waiting:
             client.close()
 
@@ -164,8 +170,10 @@ class Values(unittest.TestCase):
         with harness.firnlog() as server:
             with server.connect() as client:
                 for word in ("nan", "inf", "-inf", "+inf", "infinity", "1e400", "0x10p1000"):
-                    client.ask("HINCRBYFLOAT", "hash", "sum", word)
-                    client.ask("INCRBYFLOAT", "sum", word)
+                    for command in (("HINCRBYFLOAT", "hash", "sum"), ("INCRBYFLOAT", "sum")):
+                        reply = client.ask(*command, word)
+                        if word not in ("1e400", "0x10p1000"):
+                            self.assertTrue(reply.startswith(b"-ERR"), (command, word, reply))
                 # Numbers that overflow only together.
                 for _ in range(2):
                     client.ask("HINCRBYFLOAT", "hash", "sum", "1e308")
@@ -216,8 +224,10 @@ class Words(unittest.TestCase):
         for rule in ("(", ")", "(+get", "%", "%R~", "~", "&", "+", "-@", "#", ">", "(%R~* (+get))",
                      "clearselectors)", "+get|", "\0"):
             with self.subTest(rule=rule):
-                self.assertTrue(self.client.ask("ACL", "SETUSER", "somebody", rule).startswith(b"-"))
-                self.assertTrue(self.client.ask("ACL", "DRYRUN", "default", rule).startswith(b"-"))
+                # There are no rules to be made: this test is to be written anew with them.
+                for word in ("SETUSER", "DRYRUN"):
+                    self.assertTrue(self.client.ask("ACL", word, "default", rule).startswith(
+                        b"-ERR unknown subcommand '%s'." % word.encode()))
         self.assertEqual(self.client.value("ACL", "WHOAMI"), b"default")
 
     def test_cve_2023_41053_no_command_reads_a_key_that_it_does_not_name(self):

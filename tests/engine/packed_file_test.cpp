@@ -7,7 +7,6 @@
 #include "engine/format/names.hpp"
 #include "engine/log/reader.hpp"
 #include "engine/record_scan.hpp"
-#include "tests/environment.hpp"
 #include "tests/sim/world.hpp"
 
 namespace firnlog::engine {

@@ -9,7 +9,6 @@
 #include "engine/ops/hashes.hpp"
 #include "engine/ops/strings.hpp"
 #include "tests/engine/ops/bare_engine.hpp"
-#include "tests/environment.hpp"
 
 namespace firnlog::engine {
 namespace {
