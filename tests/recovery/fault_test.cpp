@@ -39,7 +39,7 @@ void check_after(World& world, const Subject& subject, std::uint64_t seed) {
 }
 
 // One run of the workload with a fault; false when the fault was never reached.
-bool run(sim::Fault fault, std::uint64_t seed, Counts& counts) {
+bool run(const sim::Fault& fault, std::uint64_t seed, Counts& counts) {
     ++counts.runs;
     World world{{.seed = seed}};
     world.fail(fault);
