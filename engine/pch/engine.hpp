@@ -1,5 +1,7 @@
-// Read once instead of by every file, in the builds that `./dev` makes with b_pch: what most of the
-// folder includes. No file may depend on it; the release build compiles without.
+#pragma once
+// Engine: what most files of this layer include, read once instead of by each, in the builds that
+// `./dev` makes with b_pch. No file may depend on it: the release build compiles without.
+
 #include <algorithm>
 #include <array>
 #include <atomic>

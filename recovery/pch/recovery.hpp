@@ -1,4 +1,7 @@
-// As engine/pch/engine.hpp.
+#pragma once
+// Recovery: what most files of this layer include, read once instead of by each, in the builds that
+// `./dev` makes with b_pch. No file may depend on it: the release build compiles without.
+
 #include <algorithm>
 #include <array>
 #include <functional>
