@@ -97,7 +97,7 @@ class Stranger(unittest.TestCase):
         self.assertTrue(harness.eventually(lambda: connected() == 1))
 
 
-class Sizes(unittest.TestCase):
+class Served(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = harness.firnlog()
@@ -108,6 +108,8 @@ class Sizes(unittest.TestCase):
         cls.client.close()
         cls.server.close()
 
+
+class Sizes(Served):
     def refused(self, *command):
         with self.subTest(command=command):
             reply = self.client.ask(*command)
@@ -192,17 +194,7 @@ class Values(unittest.TestCase):
                 self.assertEqual(client.ask("DEBUG", "DIGEST"), digest)
 
 
-class Words(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = harness.firnlog()
-        cls.client = cls.server.connect()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-        cls.server.close()
-
+class Words(Served):
     def test_cve_2022_36021_a_pattern_takes_no_exponential_time(self):
         self.client.ask("SET", "a" * 200, "v")
         pattern = "a*" * 40 + "b"
