@@ -16,7 +16,7 @@ from model.coverage import Coverage
 
 SEED = harness.chosen_seed()
 COMMANDS = int(os.environ.get("FIRNLOG_MODEL_COMMANDS") or
-               (50_000_000 if os.environ.get("FIRNLOG_PROVE") else 300_000))
+               (50_000_000 if os.environ.get("FIRNLOG_PROVE") else 240_000))
 CONNECTIONS = 3  # the last one speaks RESP3
 BATCH = 100
 EPOCH = 4_000  # commands between two comparisons of the digests; then all begins anew
