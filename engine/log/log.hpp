@@ -22,6 +22,7 @@
 // taken by exchange; the list of unsynced segments is guarded by the tail's lock, and that of
 // flushers by a mutex of its own.
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -46,6 +47,12 @@ class Log {
 
     [[nodiscard]] Lsn written() const { return {written_.load(std::memory_order_acquire)}; }
     [[nodiscard]] Lsn durable() const { return {durable_.load(std::memory_order_acquire)}; }
+    // Where the log ends, for who asks: never before written(), which an empty frame behind the
+    // last batch may have taken further.
+    [[nodiscard]] Lsn end() const {
+        const auto so_far = written();
+        return std::max(so_far, tail.batch_end());
+    }
     // errno of the failure that closed the log for writing, or 0.
     [[nodiscard]] int failed() const { return failed_.load(std::memory_order_acquire); }
 

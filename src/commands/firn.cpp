@@ -22,7 +22,7 @@ Flow lsn(Call& call) {
     // Read in this order, each is at least the next.
     const auto durable = log.durable();
     const auto written = log.written();
-    const auto tail = log.tail.batch_end();
+    const auto tail = log.end();
     call.out.map(5);
     const auto field = [&](std::string_view name, std::uint64_t value) {
         call.out.bulk(name);

@@ -31,7 +31,7 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     // Read in this order, each is at most the next.
     lines.add("log_durable_lsn", log.durable().value);
     lines.add("log_written_lsn", log.written().value);
-    lines.add("log_tail_lsn", log.tail.batch_end().value);
+    lines.add("log_tail_lsn", log.end().value);
     lines.add("log_failed", log.failed());
     lines.add("log_unsynced_usec", log.unsynced_us());
     lines.add("log_grouped_records", engine.counters.grouped.load(std::memory_order_relaxed));
@@ -191,7 +191,8 @@ void persistence_section(const InfoFacts& facts, InfoLines& lines) {
     lines.add("aof_current_size", bytes);
     lines.add("aof_base_size", 0);
     lines.add("aof_pending_rewrite", 0);
-    lines.add("aof_buffer_length", log.tail.batch_end() - log.written());
+    const auto written = log.written();
+    lines.add("aof_buffer_length", log.end() - written);
     lines.add("aof_pending_bio_fsync", 0);
     lines.add("aof_delayed_fsync", 0);
     log_fields(facts, lines);

@@ -142,6 +142,18 @@ class Clients(unittest.TestCase):
         others[0].ask("SET", "k", 1)
         self.assertTrue(monitors[0].silent())
 
+    def test_no_more_is_written_than_there_is(self):
+        self.client.ask("FIRN", "DURABLE", "always", "SET", "a", 1)
+        # Soon a frame follows that vouches for it, behind the last batch.
+        for _ in range(20):
+            known = info(self.client, "persistence")
+            self.assertLess(int(known["aof_buffer_length"]), 1 << 32)
+            self.assertLessEqual(int(known["log_written_lsn"]), int(known["log_tail_lsn"]))
+            names = self.client.value("FIRN", "LSN")
+            lsn = dict(zip(names[::2], names[1::2]))
+            self.assertLessEqual(lsn[b"written"], lsn[b"tail"])
+            time.sleep(0.01)
+
     def test_save_answers_when_everything_is_durable(self):
         self.client.ask("SET", "a", "x" * 1000)
         self.assertEqual(self.client.ask("SAVE"), b"+OK\r\n")
