@@ -29,9 +29,23 @@ void drop_oldest(Manifest& manifest) {
     return manifest.checkpoints[manifest.has_beginning() ? 0 : 1].taken_us;
 }
 
+using Numbers = std::vector<FileNumber>;
+
+// As drop_oldest; what is to outlive the window does.
+void outlive(Manifest& manifest, const Numbers& wants) {
+    const auto oldest = manifest.checkpoints.front();
+    drop_oldest(manifest);
+    const bool gone =
+        manifest.checkpoints.empty() || manifest.checkpoints.front().number != oldest.number;
+    // What was taken before anything was written is worth nothing.
+    const bool empty = oldest.hi <= manifest.timelines.front().begin;
+    if (gone && !empty && std::ranges::binary_search(wants, oldest.number))
+        manifest.kept.push_back(oldest);
+}
+
 // Between two bases that are near each other a third one is of no use. Never one of the two newest,
-// nor the oldest.
-void thin(Manifest& manifest, std::int64_t near_us) {
+// nor the oldest, nor one that is to outlive the window.
+void thin(Manifest& manifest, std::int64_t near_us, const Numbers& wants) {
     auto& entries = manifest.checkpoints;
     for (auto i = entries.size(); i-- > 0;) {
         if (i + kBasesMin >= entries.size()) continue;
@@ -41,8 +55,16 @@ void thin(Manifest& manifest, std::int64_t near_us) {
         if (entries[i + 1].taken_us - before_us >= near_us ||
             entries[i + 1].lo - before_lsn >= kNearBytes)
             continue;
+        if (std::ranges::binary_search(wants, entries[i].number)) continue;
         entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(i));
     }
+}
+
+// Those that the rules ask for, of all that there are.
+[[nodiscard]] Numbers wants_of(const Window& window, const Manifest& manifest) {
+    auto all = manifest.kept;
+    all.insert(all.end(), manifest.checkpoints.begin(), manifest.checkpoints.end());
+    return wanted(window.keep, all);
 }
 
 // The file holds nothing of the log from `lsn` on.
@@ -71,7 +93,7 @@ constexpr std::size_t kSmallMax = 4;
 }  // namespace
 
 std::uint64_t Window::bytes_max(std::uint64_t live) const {
-    if (retain_s == 0) return 0;
+    if (!keeps_any()) return 0;
     const auto bytes = retain_bytes != 0 ? retain_bytes : std::max(kRetainBytesMin, 2 * live);
     return std::min(bytes, room_bytes);
 }
@@ -90,13 +112,17 @@ std::uint64_t live_bytes(const Manifest& manifest) {
 std::vector<FullFile> unneeded(const Manifest& manifest, const std::vector<FullFile>& files) {
     const Moves moves(manifest.moves);
     std::unordered_set<FileNumber> named;
-    for (const auto& entry : manifest.checkpoints)
-        for (const auto number : entry.files) named.insert(moves(number));
+    for (const auto* entries : {&manifest.checkpoints, &manifest.kept})
+        for (const auto& entry : *entries)
+            for (const auto number : entry.files) named.insert(moves(number));
     std::vector<FullFile> found;
-    for (const auto& file : files)
-        if (ended(file, manifest.first_lsn) &&
-            (!named.contains(file.number) || planted("files_go_that_an_image_names")))
+    for (const auto& file : files) {
+        if (!ended(file, manifest.first_lsn)) continue;
+        if (!file.packed && manifest.keeps(file.begin, file.end) && !planted("kept_log_goes"))
+            continue;
+        if (!named.contains(file.number) || planted("files_go_that_an_image_names"))
             found.push_back(file);
+    }
     return found;
 }
 
@@ -109,11 +135,17 @@ std::vector<FileNumber> victims(const Manifest& manifest, const std::vector<Full
     const auto& newest = manifest.checkpoints.back();
     const auto live = live_of(newest, moves);
     const auto oldest = window.retain_s == 0 ? live : live_of(manifest.checkpoints.front(), moves);
+    std::unordered_set<FileNumber> kept;
+    for (const auto& entry : manifest.kept)
+        for (const auto number : entry.files) kept.insert(moves(number));
     std::vector<FullFile> found;
     std::vector<FullFile> smalls;
     for (const auto& file : files) {
         // One that nothing leads into goes by itself, or was made since.
         if (!ended(file, newest.lo) || !live.contains(file.number)) continue;
+        // Nor does one go that a kept moment needs.
+        if (kept.contains(file.number) || (!file.packed && manifest.keeps(file.begin, file.end)))
+            continue;
         if (mostly_dead(live, file) && mostly_dead(oldest, file))
             found.push_back(file);
         else if (file.packed && file.bytes < small)
@@ -131,36 +163,53 @@ std::vector<FileNumber> victims(const Manifest& manifest, const std::vector<Full
 
 std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile>& files) {
     auto least = manifest;
+    least.kept.clear();
     while (bases(least) > kBasesMin) drop_oldest(least);
     std::uint64_t bytes = 0;
     for (const auto& file : unneeded(least, files)) bytes += file.bytes;
     for (const auto& file : unneeded(manifest, files)) bytes -= file.bytes;
-    for (const auto& entry : manifest.checkpoints) bytes += entry.bytes;
+    for (const auto* entries : {&manifest.checkpoints, &manifest.kept})
+        for (const auto& entry : *entries) bytes += entry.bytes;
     for (const auto& entry : least.checkpoints) bytes -= entry.bytes;
     return bytes;
 }
 
 std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& files,
                                const Window& window, std::int64_t now_us, std::size_t bases_min) {
-    std::vector<FileNumber> before;
-    before.reserve(manifest.checkpoints.size());
-    for (const auto& entry : manifest.checkpoints) before.push_back(entry.number);
+    const auto numbers_of = [](const Manifest& of) {
+        Numbers numbers;
+        for (const auto* entries : {&of.kept, &of.checkpoints})
+            for (const auto& entry : *entries) numbers.push_back(entry.number);
+        return numbers;
+    };
+    auto gone = numbers_of(manifest);
+    const auto wants = wants_of(window, manifest);
     const auto retain_us = window.retain_s * 1'000'000;
     const auto bytes_max = window.bytes_max(live_bytes(manifest));
-    thin(manifest, retain_us / kBasesInWindow);
+    thin(manifest, retain_us / kBasesInWindow, wants);
+    std::erase_if(manifest.kept, [&](const CheckpointEntry& entry) {
+        return !std::ranges::binary_search(wants, entry.number);
+    });
     while (bases(manifest) > kBasesMin) {
         const bool too_old = now_us != 0 && second_taken_us(manifest) <= now_us - retain_us;
-        if (retain_us != 0 && !too_old && history_bytes(manifest, files) <= bytes_max) break;
-        drop_oldest(manifest);
+        if (retain_us != 0 && !too_old) break;
+        outlive(manifest, wants);
+    }
+    while (history_bytes(manifest, files) > bytes_max) {
+        if (!manifest.kept.empty())
+            manifest.kept.erase(manifest.kept.begin());
+        else if (bases(manifest) > kBasesMin)
+            drop_oldest(manifest);
+        else
+            break;
     }
     // One that was taken at the beginning is itself what would go.
     while (bases(manifest) <= kBasesMin && bases(manifest) > bases_min &&
            (manifest.checkpoints.size() > 1 || manifest.checkpoints.back().lo > manifest.first_lsn))
         drop_oldest(manifest);
-    std::erase_if(before, [&](FileNumber number) {
-        return std::ranges::count(manifest.checkpoints, number, &CheckpointEntry::number) != 0;
-    });
-    return before;
+    const auto stay = numbers_of(manifest);
+    std::erase_if(gone, [&](FileNumber number) { return std::ranges::count(stay, number) != 0; });
+    return gone;
 }
 
 }  // namespace firnlog::engine

@@ -13,8 +13,11 @@
 //   two bases always       a damaged newest one costs time and nothing else
 //   the window             as many as the moments in it need; between them only so many that a
 //                          moment is not far from its base
-//   the bound in bytes     outranks the window: the oldest base goes first; so does a disk that
-//   fills a full disk            one base is enough, the newest, once it was read back whole
+//   kept moments           checkpoints that a rule asks for when the window lets go of them; of
+//                          the log only [lo, hi) stays with each
+//   the bound in bytes     outranks both: the oldest kept moment goes first, then the oldest base;
+//                          so does a disk that fills
+//   a full disk            one base is enough, the newest, once it was read back whole
 //
 // A key that was deleted never comes back by this: its tombstone goes with the log only when every
 // base that stays was taken behind it, and in those the key is not.
@@ -24,6 +27,7 @@
 #include <vector>
 
 #include "engine/format/manifest.hpp"
+#include "engine/keep.hpp"
 
 namespace firnlog::engine {
 
@@ -35,17 +39,20 @@ struct Window {
     std::int64_t retain_s = 24 * 60 * 60;  // 0: no further than the two bases reach
     std::uint64_t retain_bytes = 0;        // what only history needs; 0: twice what is live, 1 GiB
                                            // at least
+    Keep keep = {};                        // what outlives it
     // And never more than this: the disk has no room for it.
     std::uint64_t room_bytes = std::numeric_limits<std::uint64_t>::max();
+    [[nodiscard]] bool keeps_any() const { return retain_s != 0 || !keep.empty(); }
     [[nodiscard]] std::uint64_t bytes_max(std::uint64_t live) const;
 };
 
-// A segment that nothing is appended to: of the log, with the lsn behind its last byte, or packed,
-// then without. While nothing behind it is durable, the log's last one is its only beginning: then
-// its end is as far as an lsn goes.
+// A segment that nothing is appended to: of the log, with the lsns where it begins and behind its
+// last byte, or packed, then without. While nothing behind it is durable, the log's last one is its
+// only beginning: then its end is as far as an lsn goes.
 struct FullFile {
     static constexpr Lsn kOpen{std::numeric_limits<std::uint64_t>::max()};
     FileNumber number = 0;
+    Lsn begin;
     Lsn end = kOpen;
     std::uint64_t bytes = 0;
     bool packed = false;
@@ -54,10 +61,10 @@ struct FullFile {
 // Bytes of the records that the newest checkpoint leads to.
 [[nodiscard]] std::uint64_t live_bytes(const Manifest& manifest);
 
-// Lets go of the bases that nothing asks for: takes them out of the manifest, whose first_lsn says
-// from where on the log is still needed. `now_us`: of the wall, or 0 where it cannot be trusted;
-// then nothing is too old. `bases_min`: how many stay in any case. Returns the numbers of the
-// checkpoints.
+// Lets go of the bases and kept moments that nothing asks for: takes them out of the manifest,
+// whose first_lsn says from where on the log is still needed, but for kept moments. `now_us`: of
+// the wall, or 0 where it cannot be trusted; then nothing is too old. `bases_min`: how many stay in
+// any case. Returns the numbers of the checkpoints.
 [[nodiscard]] std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& files,
                                              const Window& window, std::int64_t now_us,
                                              std::size_t bases_min = kBasesMin);

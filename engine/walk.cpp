@@ -125,17 +125,20 @@ bool Walk::due() const {
     // After an emergency there is one base: a second one, as soon as the disk has room for it.
     if (status_.bases < kBasesMin && status_.checkpoints != 0) return true;
     if (status_.free_bytes < status_.marks.low && status_.history_bytes != 0 &&
-        window_.retain_s != 0 && now_us >= cut_us_)
+        window_.keeps_any() && now_us >= cut_us_)
         return true;
     const auto tail = log_.tail.batch_end();
     const auto log_bytes = tail > status_.hi ? tail - status_.hi : 0;
     if (options_.log_bytes != 0 && log_bytes >= options_.log_bytes) return true;
     if (garbage_due(log_bytes)) return true;
     const auto changes = log_.tail.records() - records_at_checkpoint_;
-    return std::ranges::any_of(rules_, [&](const SaveRule& rule) {
+    const auto asks = [&](const SaveRule& rule) {
         return now_us - checkpoint_mono_us_ >= rule.seconds * 1'000'000 &&
                changes >= static_cast<std::uint64_t>(std::max<std::int64_t>(rule.changes, 1));
-    });
+    };
+    // A moment can be kept if there is one.
+    const auto kept_s = shortest_s(window_.keep);
+    return std::ranges::any_of(rules_, asks) || (kept_s != 0 && asks({.seconds = kept_s}));
 }
 
 // More than half as much again as is live is dead, or past and beyond its bound. What was written
@@ -389,6 +392,7 @@ std::vector<FullFile> Walk::full_files() const {
         // What begins the log is there then, and this one need not be it.
         const bool followed = durable > end && durable > started_at_;
         found.push_back({.number = segment->number,
+                         .begin = segment->packed ? Lsn{} : segment->base,
                          .end = followed ? end : FullFile::kOpen,
                          .bytes = segment->bytes,
                          .packed = segment->packed});
@@ -480,6 +484,9 @@ void Walk::publish() {
     status_.checkpoints = manifest_.checkpoints.size();
     status_.checkpoint_bytes = 0;
     for (const auto& entry : manifest_.checkpoints) status_.checkpoint_bytes += entry.bytes;
+    status_.kept.clear();
+    for (const auto& entry : manifest_.kept)
+        status_.kept.push_back({.lsn = entry.hi, .taken_us = entry.taken_us, .bytes = entry.bytes});
     if (manifest_.checkpoints.empty()) return;
     const auto& newest = manifest_.checkpoints.back();
     status_.lo = newest.lo;

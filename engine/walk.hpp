@@ -162,6 +162,13 @@ class Walk {
         // The oldest moment that can be opened.
         Lsn oldest;
         std::int64_t oldest_us = 0;
+        // Moments that outlive the window, the oldest first.
+        struct Kept {
+            Lsn lsn;
+            std::int64_t taken_us = 0;
+            std::uint64_t bytes = 0;  // of its image
+        };
+        std::vector<Kept> kept;
         Window window;
         // Of the disk.
         std::uint64_t free_bytes = 0;

@@ -84,7 +84,8 @@ void Walk::measure() {
         packed += file.packed ? file.bytes : 0;
         packed_files += file.packed ? 1 : 0;
     }
-    for (const auto& entry : manifest_.checkpoints) all += entry.bytes;
+    for (const auto* entries : {&manifest_.checkpoints, &manifest_.kept})
+        for (const auto& entry : *entries) all += entry.bytes;
     const auto kept = live + history;
     size_reserve(files);
     const std::lock_guard guard(mutex_);

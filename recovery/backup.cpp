@@ -138,11 +138,10 @@ std::vector<BackupMaker::Wanted> BackupMaker::wanted_of(const RestorePlan& plan)
     }
     for (const auto number : plan.packed)
         all.push_back({.wish = {.number = number, .kind = StoredKind::packed}});
-    for (const auto& entry : plan.source.checkpoints)
-        if (std::ranges::count(plan.checkpoints, entry.number) != 0)
-            all.push_back(
-                {.wish = {.number = entry.number, .kind = StoredKind::checkpoint, .lsn = entry.hi},
-                 .bytes = entry.bytes});
+    for (const auto& entry : plan.checkpoints)
+        all.push_back(
+            {.wish = {.number = entry.number, .kind = StoredKind::checkpoint, .lsn = entry.hi},
+             .bytes = entry.bytes});
     return all;
 }
 

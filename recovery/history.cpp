@@ -138,8 +138,21 @@ Opening<Place> History::oldest_place() const {
     return last_end(lsn, kNoTimeMax);
 }
 
+const engine::CheckpointEntry* History::kept_at(Lsn lsn) const {
+    const auto found = std::ranges::find(manifest_.kept, lsn, &engine::CheckpointEntry::hi);
+    return found == manifest_.kept.end() ? nullptr : &*found;
+}
+
+Place History::place_of(const engine::CheckpointEntry& kept) const {
+    return {.lsn = kept.hi,
+            .timeline = timeline_of(kept.hi),
+            .commit_us = kept.taken_us,
+            .us = kept.taken_us};
+}
+
 std::vector<engine::CheckpointEntry> History::bases_of(Lsn lsn) const {
     std::vector<engine::CheckpointEntry> bases;
+    if (const auto* kept = lsn < oldest() ? kept_at(lsn) : nullptr) bases.push_back(*kept);
     const auto begin_lsn = begin();
     for (auto i = manifest_.checkpoints.size(); i-- > 0;) {
         const auto& entry = manifest_.checkpoints[i];
@@ -281,6 +294,8 @@ Opening<Place> History::find_lsn(const Moment& moment) const {
                           std::to_string(entry->begin.value) + " to lsn " +
                           std::to_string(end.value));
     }
+    if (const auto* kept = moment.lsn < oldest() ? kept_at(moment.lsn) : nullptr)
+        return place_of(*kept);
     return last_end(moment.lsn, kNoTimeMax);
 }
 
@@ -324,6 +339,23 @@ Opening<Place> History::find_mark(const std::string& name) const {
     return refuse("the log has no mark of that name");
 }
 
+// Which kept moments are next to one that is not there. They are never taken for it: what was
+// written between is not in them.
+std::string History::text_of_kept_around(const Moment& moment) const {
+    const auto& kept = manifest_.kept;
+    if (kept.empty() || moment.what == Moment::What::mark) return {};
+    const auto is_behind = [&](const engine::CheckpointEntry& entry) {
+        return moment.what == Moment::What::lsn ? entry.hi > moment.lsn
+                                                : entry.taken_us > moment.us;
+    };
+    const auto behind = std::ranges::find_if(kept, is_behind);
+    std::string text;
+    if (behind != kept.begin())
+        text += "; the kept moment before it is " + text_of(place_of(*(behind - 1)));
+    if (behind != kept.end()) text += "; the kept moment after it is " + text_of(place_of(*behind));
+    return text;
+}
+
 Opening<Place> History::find(const Moment& moment, std::int64_t now_us) const {
     auto place = Opening<Place>(Place{});
     switch (moment.what) {
@@ -345,14 +377,15 @@ Opening<Place> History::find(const Moment& moment, std::int64_t now_us) const {
             place = find_mark(moment.mark);
             break;
     }
-    if (place && place->lsn >= oldest()) return place;
+    if (place && (place->lsn >= oldest() || kept_at(place->lsn) != nullptr)) return place;
     if (!place && place.error().error.code != Code::usage) return place;
     if (place || !is_whole()) {
         const auto there = oldest_place();
         return refuse((place ? std::string("the moment is older than the oldest one that can be "
                                            "opened")
                              : place.error().text) +
-                      (there ? "; the oldest one is " + text_of(*there) : ""));
+                      (there ? "; the oldest one is " + text_of(*there) : "") +
+                      text_of_kept_around(moment));
     }
     return place;
 }

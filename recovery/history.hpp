@@ -7,8 +7,9 @@
 //   checkpoints                         [lo hi]          [lo   hi]
 //
 // A moment can be opened if a base for it is there: a checkpoint whose hi is not behind it and
-// whose log from lo on is there, or the store's birth if the log begins with it. Timelines follow
-// each other without lsns between them being anybody's.
+// whose log from lo on is there, or the store's birth if the log begins with it. Of a kept moment
+// before that only its own stretch of log is there: it opens at its hi and nowhere else. Timelines
+// follow each other without lsns between them being anybody's.
 //
 // Nothing is changed and no lock is taken. What a server does meanwhile shows as a file that is
 // missing (Code::missing): the caller reads the history again.
@@ -53,7 +54,7 @@ class History {
 
     // The log goes back to the store's birth.
     [[nodiscard]] bool is_whole() const;
-    // The oldest lsn that can be opened.
+    // From here on every moment can be opened; before it those that were kept.
     [[nodiscard]] engine::Lsn oldest() const;
     // When it was committed, as far as the log tells.
     [[nodiscard]] Opening<Place> oldest_place() const;
@@ -62,7 +63,7 @@ class History {
     // oldest one, or not there yet.
     [[nodiscard]] Opening<Place> find(const Moment& moment, std::int64_t now_us) const;
 
-    // The checkpoints that can be a base for it, the newest first.
+    // The checkpoints that can be a base for it, the newest first; of a kept moment, it alone.
     [[nodiscard]] std::vector<engine::CheckpointEntry> bases_of(engine::Lsn lsn) const;
 
     // The frames that hold records of [from, to), in order, each cut off at `to`; false from `see`
@@ -85,6 +86,9 @@ class History {
     [[nodiscard]] Opening<Place> find_lsn(const Moment& moment) const;
     [[nodiscard]] Opening<Place> find_mark(const std::string& name) const;
     [[nodiscard]] Place birth() const;
+    [[nodiscard]] const engine::CheckpointEntry* kept_at(engine::Lsn lsn) const;
+    [[nodiscard]] Place place_of(const engine::CheckpointEntry& kept) const;
+    [[nodiscard]] std::string text_of_kept_around(const Moment& moment) const;
 
     engine::Manifest manifest_;
     mutable SettledFiles settled_;

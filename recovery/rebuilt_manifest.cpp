@@ -5,6 +5,7 @@
 
 #include "engine/checkpoint_file.hpp"
 #include "engine/format/names.hpp"
+#include "engine/history.hpp"
 #include "recovery/log_reader.hpp"
 
 namespace firnlog::recovery {
@@ -63,8 +64,13 @@ Result<engine::Manifest> rebuild_manifest(io::Files& files) {
     auto& begin = manifest.timelines.front().begin;
     const bool whole = begin <= engine::kFirstLsn;
     begin = engine::kFirstLsn;
-    manifest.first_lsn =
-        whole || manifest.checkpoints.empty() ? begin : manifest.checkpoints.front().lo;
+    // From the older one of the two newest on the log has no gap. Which of the others are kept
+    // moments nobody knows any more.
+    auto& checkpoints = manifest.checkpoints;
+    if (!whole && checkpoints.size() > engine::kBasesMin)
+        checkpoints.erase(checkpoints.begin(),
+                          checkpoints.end() - static_cast<std::ptrdiff_t>(engine::kBasesMin));
+    manifest.first_lsn = whole || checkpoints.empty() ? begin : checkpoints.front().lo;
     return manifest;
 }
 

@@ -84,10 +84,9 @@ Opening<void> Restorer::take_files() {
     }
     for (const auto number : plan.packed)
         if (auto taken = take(names::packed_file(number), 0); !taken) return taken;
-    for (const auto& entry : plan.source.checkpoints)
-        if (std::ranges::count(plan.checkpoints, entry.number) != 0)
-            if (auto taken = take(names::checkpoint_file(entry.number), entry.bytes); !taken)
-                return taken;
+    for (const auto& entry : plan.checkpoints)
+        if (auto taken = take(names::checkpoint_file(entry.number), entry.bytes); !taken)
+            return taken;
     return {};
 }
 
@@ -244,20 +243,25 @@ Opening<RestorePlan> plan_of(const History& history, io::Clock& clock, const Mom
     std::set<FileNumber> named;
     auto from = plan.source.timelines.front().begin;
     const auto bases = history.bases_of(place->lsn);
-    for (const auto& base : bases) {
-        plan.checkpoints.push_back(base.number);
-        plan.bytes += base.bytes;
-        for (const auto number : base.files) named.insert(moves(number));
+    plan.checkpoints = bases;
+    for (const auto& entry : plan.source.kept)
+        if (entry.hi <= place->lsn && (bases.empty() || entry.number != bases.back().number))
+            plan.checkpoints.push_back(entry);
+    for (const auto& entry : plan.checkpoints) {
+        plan.bytes += entry.bytes;
+        for (const auto number : entry.files) named.insert(moves(number));
     }
     for (const auto number : plan.source.packed)
-        if (named.contains(number)) plan.packed.push_back(number);
+        if (named.erase(number) != 0) plan.packed.push_back(number);
     // Without a birth the log is of use from the oldest base on.
     if (!history.is_whole() && !bases.empty()) from = bases.back().lo;
     const auto& pieces = history.pieces();
     for (std::size_t i = 0; i < pieces.size(); ++i) {
         const auto& piece = pieces[i];
         if (piece.file.base() >= place->lsn) continue;
-        if (piece.end <= from && !named.contains(piece.file.number)) continue;
+        const bool is_named = named.erase(piece.file.number) != 0;
+        if (piece.end <= from && !is_named && !plan.source.keeps(piece.file.base(), piece.end))
+            continue;
         // The last one may be written to by its server.
         if (piece.end > place->lsn || i + 1 == pieces.size()) {
             plan.cut = piece.file.number;
@@ -267,6 +271,10 @@ Opening<RestorePlan> plan_of(const History& history, io::Clock& clock, const Mom
             plan.bytes += piece.file.bytes;
         }
     }
+    if (!named.empty())
+        return refuse({.code = Code::missing,
+                       .file = *named.begin(),
+                       .doing = "find a file that a checkpoint names"});
     return plan;
 }
 
@@ -279,9 +287,18 @@ engine::Manifest manifest_of(const History& history, const RestorePlan& plan) {
     manifest.retired.clear();
     manifest.adopted.clear();
     manifest.high_us = plan.place.commit_us;
-    std::erase_if(manifest.checkpoints, [&](const engine::CheckpointEntry& entry) {
-        return std::ranges::count(plan.checkpoints, entry.number) == 0;
-    });
+    const auto goes = [&](const engine::CheckpointEntry& entry) {
+        return std::ranges::count(plan.checkpoints, entry.number,
+                                  &engine::CheckpointEntry::number) == 0;
+    };
+    std::erase_if(manifest.checkpoints, goes);
+    std::erase_if(manifest.kept, goes);
+    // A kept moment is its store's base, and the log begins with it.
+    if (moment < history.oldest()) {
+        manifest.first_lsn = manifest.kept.back().lo;
+        manifest.checkpoints.push_back(std::move(manifest.kept.back()));
+        manifest.kept.pop_back();
+    }
     std::erase_if(manifest.packed, [&](FileNumber number) { return !manifest.names(number); });
     std::erase_if(manifest.moves,
                   [&](const engine::Move& move) { return !manifest.names(move.from); });

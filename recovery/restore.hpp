@@ -36,12 +36,12 @@ struct RestorePlan {
     engine::Manifest source;
     Place oldest;  // the range that can be opened
     Place newest;
-    Place place;                                  // the moment
-    std::vector<engine::FileNumber> whole;        // log files that stay as they are
-    std::optional<engine::FileNumber> cut;        // the one that the moment lies in
-    std::vector<engine::FileNumber> packed;       // segments that those lead into
-    std::vector<engine::FileNumber> checkpoints;  // that come along
-    std::uint64_t bytes = 0;                      // of all of these
+    Place place;                                       // the moment
+    std::vector<engine::FileNumber> whole;             // log files that stay as they are
+    std::optional<engine::FileNumber> cut;             // the one that the moment lies in
+    std::vector<engine::FileNumber> packed;            // segments that those lead into
+    std::vector<engine::CheckpointEntry> checkpoints;  // that come along, kept moments too
+    std::uint64_t bytes = 0;                           // of all of these
 };
 
 struct Restored {

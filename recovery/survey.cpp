@@ -497,7 +497,12 @@ void Surveyor::look_at_checkpoints() {
     const auto& manifest = result_.manifest;
     SettledFiles settled(files_, manifest);
     for (const auto number : manifest.packed) look_at_packed(number);
-    for (const auto& entry : manifest.checkpoints) {
+    std::vector<std::pair<const engine::CheckpointEntry*, const char*>> all;
+    for (const auto& entry : manifest.kept) all.emplace_back(&entry, "; this kept moment is lost");
+    for (const auto& entry : manifest.checkpoints)
+        all.emplace_back(&entry, "; a start begins with the one before it, or the log");
+    for (const auto& [item, consequence] : all) {
+        const auto& entry = *item;
         const auto loaded =
             load_checkpoint(settled, manifest.store_id, entry, manifest.hash_secret,
                             engine::Moves(manifest.moves), [](std::uint64_t) { return true; });
@@ -506,7 +511,7 @@ void Surveyor::look_at_checkpoints() {
             result_.bytes += loaded->bytes;
         else
             note(names::checkpoint_file(entry.number), loaded.error().offset, {}, {},
-                 loaded.error().text() + "; a start begins with the one before it, or the log");
+                 loaded.error().text() + consequence);
     }
 }
 

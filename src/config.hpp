@@ -124,6 +124,7 @@ struct Config {
     std::uint64_t checkpoint_log_bytes = std::uint64_t{256}
                                          << 20;  // of log since the last; 0: never
     std::int64_t retain_s = 24 * 60 * 60;        // any moment so far back can be opened; 0: none
+    std::string keep;                            // moments that outlive that, as "hourly:24"
     std::uint64_t maxmemory = 0;                 // bytes; 0: no bound
     std::uint64_t retain_bytes = 0;              // what only history takes; 0: by what is live
     std::uint64_t disk_low_water = 0;   // free bytes below which history is cut; 0: by the store

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/keep.hpp"
 #include "src/text/fold.hpp"
 
 namespace firnlog::server {
@@ -37,6 +38,13 @@ bool is_base_name(std::string_view text) {
 const char* socket_path(std::string_view text) {
     return text.size() > kSocketPathBytesMax ? "the path of a socket is at most 107 bytes"
                                              : nullptr;
+}
+
+const char* keep_rules(std::string_view text) {
+    return engine::parse_keep(text)
+               ? nullptr
+               : "argument must be empty, or any of hourly:N, daily:N, weekly:N, monthly:N, "
+                 "yearly:N, separated by commas, each N from 1 to 1000";
 }
 
 const char* rdb_name(std::string_view text) {
@@ -243,6 +251,7 @@ constexpr Row kRows[] = {
         .honoured()
         .at_start(),
     duration("retain", "24h", kInt).in(&Config::retain_s).honoured(),
+    special("keep", Kind::keep, "").checked(keep_rules).in(&Config::keep).honoured().or_none(),
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
     memory("disk-low-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_low_water).honoured(),
     memory("disk-high-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_high_water).honoured(),

@@ -28,6 +28,7 @@ enum class Kind : std::uint8_t {
     choices,     // any of `choices`; the first stands for none
     text,        // one word
     save,        // (seconds changes)...
+    keep,        // hourly:24,daily:7
     limits,      // (class hard soft seconds)...
     events,      // letters of keyspace events
     addresses,   // up to 16 words

@@ -344,6 +344,7 @@ Parsed parse_words(const Row& row, Words words, const Config& old) {
         case Kind::events:
             return parse_events(word);
         case Kind::text:
+        case Kind::keep:
             if (word.size() > kTextBytesMax)
                 return wrong("argument is longer than " + std::to_string(kTextBytesMax) + " bytes");
             return word;
@@ -508,6 +509,7 @@ std::vector<RewriteLine> rewrite_lines(const Config& config, const Row& row) {
         case Kind::file:
             return {};
         case Kind::text:
+        case Kind::keep:
             if (row.empty_is_none && now.empty()) return {};
             return {{text::quoted(now), needed}};
         case Kind::events: {

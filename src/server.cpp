@@ -46,6 +46,13 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
 
 Server::~Server() = default;
 
+engine::Window window_of(const Config& config) {
+    auto keep = engine::parse_keep(config.keep);
+    ensure(keep.has_value(), "the rules of a configuration were looked at");
+    return {
+        .retain_s = config.retain_s, .retain_bytes = config.retain_bytes, .keep = std::move(*keep)};
+}
+
 void Server::publish(Config config) {
     configs_.push_back(std::make_unique<const Config>(std::move(config)));
     config_.store(configs_.back().get(), std::memory_order_release);
@@ -53,8 +60,7 @@ void Server::publish(Config config) {
     for (const auto& rule : configs_.back()->save)
         rules.push_back({.seconds = rule.seconds, .changes = rule.changes});
     engine_.walk.rules(std::move(rules));
-    engine_.walk.window(
-        {.retain_s = configs_.back()->retain_s, .retain_bytes = configs_.back()->retain_bytes});
+    engine_.walk.window(window_of(*configs_.back()));
     engine_.walk.water_marks(
         {.low = configs_.back()->disk_low_water, .high = configs_.back()->disk_high_water});
 }

@@ -30,6 +30,9 @@ class BackupJob;
 class Undo;
 class Pasts;
 
+// What of the past such a configuration keeps.
+[[nodiscard]] engine::Window window_of(const Config& config);
+
 class Server {
   public:
     Server(engine::Engine& engine, io::Clock& clock, Config config);

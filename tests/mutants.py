@@ -32,12 +32,17 @@ SECONDS_MAX = 1200
 
 
 class Harness(NamedTuple):
-    """What may notice a bug: the suite of a test program, or the crash test with a way to die."""
+    """What may notice a bug: the suite of a test program, tests of the real server, or the crash test
+    with a way to die."""
     program: str
     run: str = ""
     fixed: tuple = ()
 
     def command(self, build, folder):
+        if self.program.startswith("e2e/"):
+            folder = ROOT / "tests" / "e2e"
+            return ["env", f"FIRNLOG={build / 'firnlog'}", f"PYTHONPATH={folder}",
+                    "/usr/bin/python3", "-m", "unittest", self.program.removeprefix("e2e/")]
         if self.program != "firnlog":
             return [str(build / "tests" / self.program), f"--run_test={self.run}",
                     "--report_level=no", "--catch_system_errors=no"]
@@ -67,6 +72,8 @@ HARNESSES = {
     "corruption": Harness("recovery/recovery_tests", "corruption"),
     "faults": Harness("recovery/recovery_tests", "faults"),
     "crash": Harness("recovery/recovery_tests", "crash"),
+    "kept": Harness("recovery/recovery_tests", "kept"),
+    "histories": Harness("e2e/test_linearizability"),
     "power": Harness("firnlog", fixed=("--kill", "power", "--cycles", "5", "--load-ms", "200-500")),
 }
 
@@ -173,6 +180,8 @@ MUTANTS = {
         open=NOT_YET),
     "files_go_that_an_image_names": mutant(
         "reclaim", "files go that a checkpoint leads into", "history crash"),
+    "kept_log_goes": mutant(
+        "reclaim", "a kept moment's stretch of log goes", "kept history"),
     "log_goes_that_a_start_replays": mutant(
         "reclaim", "log goes that a retained base needs", "history crash"),
     "what_goes_is_not_removed": mutant(
@@ -229,13 +238,13 @@ MUTANTS = {
         "backup", "a backup's list is renamed without a sync", "backup",
         open=NOT_YET),
     "reply_overtakes_a_gate": mutant(
-        "network", "a reply leaves before one that waits", "gates",
+        "network", "a reply leaves before one that waits", "gates histories",
         open=NOT_YET),
     "short_send_taken_as_whole": mutant(
-        "network", "the rest of a short send is forgotten", "gates",
+        "network", "the rest of a short send is forgotten", "gates histories",
         open=NOT_YET),
     "half_a_command_not_kept": mutant(
-        "network", "the first half of a command is lost when the second comes", "parser",
+        "network", "the first half of a command is lost when the second comes", "parser histories",
         open=NOT_YET),
 }
 

@@ -18,7 +18,10 @@ constexpr std::uint64_t kHasCheckpoints = 2;
 // the first piece as the whole. Set in every manifest, because it is written before the first
 // record.
 constexpr std::uint64_t kHashPieces = 4;
-constexpr std::uint64_t kIncompatibleKnown = kIsCompacted | kHasCheckpoints | kHashPieces;
+// Moments outlive the log around them: a build that does not know them would give their files back.
+constexpr std::uint64_t kKeepsMoments = 8;
+constexpr std::uint64_t kIncompatibleKnown =
+    kIsCompacted | kHasCheckpoints | kHashPieces | kKeepsMoments;
 constexpr std::size_t kHeaderBytes = sizeof(layouts::Manifest);
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
@@ -30,6 +33,7 @@ enum Tag : std::uint32_t {
     kAdopted = 5,
     kPacked = 6,
     kCheckpoints = 7,
+    kKept = 8,
     kMoves = 11,
     kLive = 0x8000000c,
 };
@@ -113,6 +117,8 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
             }
             return true;
         case kCheckpoints:
+        case kKept: {
+            auto& entries = tag == kKept ? manifest.kept : manifest.checkpoints;
             while (cursor.left() != 0) {
                 CheckpointEntry entry;
                 entry.number = cursor.take<FileNumber>();
@@ -128,9 +134,10 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
                     entry.files.push_back(cursor.take<FileNumber>());
                 // An older build did not count; the next walk does.
                 entry.live.resize(files);
-                manifest.checkpoints.push_back(std::move(entry));
+                entries.push_back(std::move(entry));
             }
             return true;
+        }
         case kLive:
             // Behind the checkpoints, in the order of their files.
             for (auto& entry : manifest.checkpoints)
@@ -158,9 +165,15 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
 }  // namespace
 
 bool Manifest::names(FileNumber number) const {
-    return std::ranges::any_of(checkpoints, [&](const CheckpointEntry& entry) {
+    const auto names_it = [&](const CheckpointEntry& entry) {
         return entry.number == number || std::ranges::binary_search(entry.files, number);
-    });
+    };
+    return std::ranges::any_of(checkpoints, names_it) || std::ranges::any_of(kept, names_it);
+}
+
+bool Manifest::keeps(Lsn begin, Lsn end) const {
+    return std::ranges::any_of(
+        kept, [&](const CheckpointEntry& entry) { return begin < entry.hi && end > entry.lo; });
 }
 
 std::vector<std::byte> encode_manifest(const Manifest& manifest) {
@@ -197,9 +210,9 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
         for (const auto number : manifest.packed) sections.put(number);
         sections.end();
     }
-    if (!manifest.checkpoints.empty()) {
-        sections.begin(kCheckpoints);
-        for (const auto& entry : manifest.checkpoints) {
+    const auto put_checkpoints = [&](Tag tag, const std::vector<CheckpointEntry>& entries) {
+        sections.begin(tag);
+        for (const auto& entry : entries) {
             sections.put(entry.number);
             sections.put(static_cast<std::uint32_t>(entry.files.size()));
             sections.put(entry.lo.value);
@@ -209,6 +222,10 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
             for (const auto number : entry.files) sections.put(number);
         }
         sections.end();
+    };
+    if (!manifest.kept.empty()) put_checkpoints(kKept, manifest.kept);
+    if (!manifest.checkpoints.empty()) {
+        put_checkpoints(kCheckpoints, manifest.checkpoints);
         sections.begin(kLive);
         for (const auto& entry : manifest.checkpoints)
             for (const auto bytes : entry.live) sections.put(bytes);
@@ -223,6 +240,7 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
                          .incompatible = kHashPieces,
                          .length = out.size() - kHeaderBytes};
     if (!manifest.checkpoints.empty()) at.incompatible |= kHasCheckpoints;
+    if (!manifest.kept.empty()) at.incompatible |= kKeepsMoments;
     if (!manifest.has_beginning() || !manifest.packed.empty()) at.incompatible |= kIsCompacted;
     store(out.data(), at);
     at.begin.crc = crc32c(Bytes(out).subspan(layouts::kCheckedFrom));

@@ -69,6 +69,9 @@ struct Manifest {
     std::vector<FileNumber> packed;
     // The oldest first; the newest one that is sound is where a start begins.
     std::vector<CheckpointEntry> checkpoints;
+    // Moments that outlive the log around them: each with its files and the log of [lo, hi). Older
+    // than all of the checkpoints; the oldest first.
+    std::vector<CheckpointEntry> kept;
     // Log files that a checkpoint names and that recovery has written anew under another number.
     std::vector<Move> moves;
 
@@ -78,6 +81,8 @@ struct Manifest {
     }
     // A file number that something still leads to.
     [[nodiscard]] bool names(FileNumber number) const;
+    // A stretch of log that a kept moment is made of.
+    [[nodiscard]] bool keeps(Lsn begin, Lsn end) const;
 };
 
 [[nodiscard]] std::vector<std::byte> encode_manifest(const Manifest& manifest);

@@ -167,12 +167,15 @@ void print(const recovery::History& history, const recovery::Place& oldest,
                           static_cast<double>(newest.lsn - oldest.lsn) * 24.0 *
                           static_cast<double>(kHourUs) / static_cast<double>(span_us))) +
                           " bytes of log");
-    for (const auto& entry : manifest.checkpoints)
-        tell("checkpoint", std::to_string(entry.number) + ": lsn " +
-                               std::to_string(entry.lo.value) + " to " +
-                               std::to_string(entry.hi.value) + ", " + std::to_string(entry.bytes) +
-                               " bytes, taken " + recovery::text_of_time(entry.taken_us) +
-                               ", leads into " + std::to_string(entry.files.size()) + " files");
+    const auto tell_checkpoint = [](const char* what, const engine::CheckpointEntry& entry) {
+        tell(what, std::to_string(entry.number) + ": lsn " + std::to_string(entry.lo.value) +
+                       " to " + std::to_string(entry.hi.value) + ", " +
+                       std::to_string(entry.bytes) + " bytes, taken " +
+                       recovery::text_of_time(entry.taken_us) + ", leads into " +
+                       std::to_string(entry.files.size()) + " files");
+    };
+    for (const auto& entry : manifest.kept) tell_checkpoint("kept", entry);
+    for (const auto& entry : manifest.checkpoints) tell_checkpoint("checkpoint", entry);
     for (const auto& entry : manifest.timelines)
         tell("timeline",
              std::to_string(entry.timeline) + ": lsn " + std::to_string(entry.begin.value) +

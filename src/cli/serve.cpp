@@ -222,7 +222,7 @@ recovery::OpenOptions open_options(const Config& config, Loading& loading, PidFi
     options.engine.batch_bytes_max =
         std::max<std::uint64_t>(config.tail_memory / 2, config.proto_max_bulk_len + (64U << 20));
     options.engine.walk.log_bytes = config.checkpoint_log_bytes;
-    options.engine.walk.window = {.retain_s = config.retain_s, .retain_bytes = config.retain_bytes};
+    options.engine.walk.window = window_of(config);
     options.engine.walk.marks = {.low = config.disk_low_water, .high = config.disk_high_water};
     options.engine.databases = static_cast<std::uint32_t>(config.databases);
     options.waits = true;

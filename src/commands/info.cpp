@@ -65,6 +65,7 @@ constexpr Section kSections[] = {
     {"clients", kDefault | kAll | kEverything, clients_section},
     {"memory", kDefault | kAll | kEverything, memory_section},
     {"persistence", kDefault | kAll | kEverything, persistence_section},
+    {"history", kDefault | kAll | kEverything, history_section},
     {"stats", kDefault | kAll | kEverything, stats_section},
     {"replication", kDefault | kAll | kEverything, replication_section},
     {"cpu", kDefault | kAll | kEverything, cpu_section},

@@ -71,6 +71,8 @@ void cpu_section(const InfoFacts& facts, InfoLines& lines);
 
 // Of the log, and of what makes it shorter.
 void persistence_section(const InfoFacts& facts, InfoLines& lines);
+// Of the past: what can be opened, and what keeps it.
+void history_section(const InfoFacts& facts, InfoLines& lines);
 
 // Of those who are connected, and of what they asked for.
 void clients_section(const InfoFacts& facts, InfoLines& lines);

@@ -136,6 +136,27 @@ class Reclaim(unittest.TestCase):
                 self.assertEqual(info(client)["history_bytes"], "0")
                 self.expect(client, 4)
 
+    def test_which_moments_outlive_the_window_is_a_rule(self):
+        started = run("serve", "--dir", ".", "--port", harness.free_port(), "--keep", "hourly:0")
+        self.assertEqual(started.returncode, 1, started.stdout + started.stderr)
+        self.assertIn("hourly:N", started.stdout + started.stderr)
+        with harness.firnlog(*SMALL, "--retain", 0, "--keep", "hourly:24,daily:7") as server:
+            with server.connect() as client:
+                self.assertEqual(client.value("CONFIG", "GET", "keep")[1], b"hourly:24,daily:7")
+                self.assertIn(b"hourly:N", client.ask("CONFIG", "SET", "keep", "now and then"))
+                for round_ in range(4):
+                    overwrite(client, round_, keys=100)
+                    self.assertEqual(client.ask("SAVE"), b"+OK\r\n")
+                told = harness.info(client, "history")
+                self.assertEqual(told["history_keep"], "hourly:24,daily:7")
+                self.assertEqual(told["history_bases"], "2")
+                self.assertGreater(int(told["history_newest_lsn"]), int(told["history_oldest_lsn"]))
+                # Of one hour at most the newest is kept, but for a test at the hour's end.
+                self.assertLessEqual(int(told["kept_moments"]), 2)
+                self.assertEqual(client.ask("CONFIG", "SET", "keep", ""), b"+OK\r\n")
+                client.ask("SAVE")
+                self.assertEqual(harness.info(client, "history")["kept_moments"], "0")
+
     @contextlib.contextmanager
     def without_its_beginning(self):
         """A stopped server whose log's beginning was given back, and its checkpoints."""

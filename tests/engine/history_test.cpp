@@ -24,7 +24,10 @@ struct Store {
         for (std::size_t hour = 0; hour < hours; ++hour) {
             const auto number = static_cast<FileNumber>(2 * hour + 1);
             const auto end = kFirstLsn + (hour + 1) * kFileBytes;
-            files.push_back({.number = number, .end = end, .bytes = kFileBytes});
+            files.push_back({.number = number,
+                             .begin = kFirstLsn + hour * kFileBytes,
+                             .end = end,
+                             .bytes = kFileBytes});
             manifest.checkpoints.push_back(
                 {.number = number + 1,
                  .lo = end,
@@ -180,6 +183,116 @@ BOOST_AUTO_TEST_CASE(bases_that_are_near_each_other_are_thinned_and_the_two_newe
                newest[newest.size() - 2].number);
     // No file goes by that: the log is whole.
     BOOST_TEST(unneeded(store.manifest, store.files).empty());
+}
+
+// An hour's checkpoint begins amid the hour: a part of its log is its own.
+void begin_amid_their_hour(Store& store) {
+    for (auto& entry : store.manifest.checkpoints) entry.lo = {entry.lo.value - kFileBytes / 2};
+}
+
+std::vector<std::int64_t> kept_hours(const Store& store) {
+    std::vector<std::int64_t> hours;
+    for (const auto& entry : store.manifest.kept) hours.push_back(entry.taken_us / kHourUs);
+    return hours;
+}
+
+BOOST_AUTO_TEST_CASE(what_a_rule_asks_for_outlives_the_window_with_its_stretch_of_log) {
+    Store store(60);
+    begin_amid_their_hour(store);
+    const Window window{
+        .retain_s = 4 * 3600,
+        .retain_bytes = kPlenty,
+        .keep = {{.period = Period::hourly, .count = 8}, {.period = Period::daily, .count = 3}}};
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    // 60 is of day 2: of day 1 the newest is 47, of day 0 it is 23. Hours 53 to 60 are eight.
+    const std::vector<std::int64_t> hours{23, 47, 53, 54, 55};
+    const auto kept = kept_hours(store);
+    BOOST_TEST(kept == hours, boost::test_tools::per_element());
+    // Of each the hour that it leads into, which its stretch of log lies in, is there; nothing of
+    // what lies between.
+    std::vector<FileNumber> there;
+    const auto free = unneeded(store.manifest, store.files);
+    for (const auto& file : store.files)
+        if (std::ranges::count(free, file.number, &FullFile::number) == 0)
+            there.push_back(file.number);
+    const std::vector<FileNumber> oldest{45, 93, 105, 107, 109};
+    BOOST_REQUIRE(there.size() > oldest.size());
+    there.resize(oldest.size());
+    BOOST_TEST(there == oldest, boost::test_tools::per_element());
+    // As written down.
+    const auto again = decode_manifest(encode_manifest(store.manifest));
+    BOOST_REQUIRE(again.has_value());
+    BOOST_REQUIRE(again->kept.size() == hours.size());
+    BOOST_TEST((again->kept[0].lo == store.manifest.kept[0].lo));
+    BOOST_TEST(again->kept[0].files == store.manifest.kept[0].files);
+    BOOST_TEST((load<std::uint64_t>(encode_manifest(store.manifest).data() + 16) & 8) == 8U);
+}
+
+BOOST_AUTO_TEST_CASE(a_kept_moment_that_no_rule_asks_for_any_more_goes) {
+    Store store(30);
+    Window window{.retain_s = 3600,
+                  .retain_bytes = kPlenty,
+                  .keep = {{.period = Period::hourly, .count = 20}}};
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(store.manifest.kept.size() > 10U);
+    window.keep = {{.period = Period::hourly, .count = 6}};
+    const auto gone = let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(store.manifest.kept.size() < 6U);
+    BOOST_TEST(gone.size() > 8U);
+    window.keep.clear();
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(store.manifest.kept.empty());
+    for (const auto& file : unneeded(store.manifest, store.files))
+        BOOST_TEST((file.end <= store.manifest.first_lsn));
+}
+
+BOOST_AUTO_TEST_CASE(moments_are_kept_where_there_is_no_window) {
+    Store store(30);
+    const Window window{
+        .retain_s = 0, .retain_bytes = kPlenty, .keep = {{.period = Period::daily, .count = 9}}};
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(store.manifest.checkpoints.size() == 2U);
+    const std::vector<std::int64_t> hours{23};
+    BOOST_TEST(kept_hours(store) == hours, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(over_the_bound_the_oldest_kept_moment_goes_before_the_window_does) {
+    Store store(40);
+    begin_amid_their_hour(store);
+    Window window{.retain_s = 4 * 3600,
+                  .retain_bytes = kPlenty,
+                  .keep = {{.period = Period::hourly, .count = 20}}};
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    const auto all = kept_hours(store);
+    const auto bases_before = store.manifest.checkpoints.size();
+    BOOST_REQUIRE(all.size() > 10U);
+    window.retain_bytes = history_bytes(store.manifest, store.files) - 2 * kFileBytes;
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    const auto fewer = kept_hours(store);
+    BOOST_TEST(fewer.size() < all.size());
+    BOOST_TEST(fewer.size() > all.size() - 4);
+    BOOST_TEST(fewer.back() == all.back());
+    BOOST_TEST(store.manifest.checkpoints.size() == bases_before);
+    // A full disk takes all of it.
+    (void)let_go(store.manifest, store.files, kNone, store.now_us(), 1);
+    BOOST_TEST(store.manifest.kept.empty());
+    BOOST_TEST(store.manifest.checkpoints.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(no_survivor_is_moved_out_of_a_file_that_a_kept_moment_needs) {
+    Store store(30);
+    const Window window{
+        .retain_s = 0, .retain_bytes = kPlenty, .keep = {{.period = Period::hourly, .count = 6}}};
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    auto& newest = store.manifest.checkpoints.back();
+    // Something of an hour that is kept, and of one that is not, is live.
+    const auto kept = store.manifest.kept.back().files.front();
+    const auto other = store.files[3].number;
+    newest.files = {other, kept, newest.files.front()};
+    newest.live = {10, 10, 100};
+    const auto found = victims(store.manifest, store.files, window, 0);
+    BOOST_TEST(std::ranges::count(found, other) == 1);
+    BOOST_TEST(std::ranges::count(found, kept) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_file_that_was_written_anew_is_needed_under_its_new_number) {

@@ -61,6 +61,9 @@ std::string markdown_of(const Row& row) {
         case Kind::text:
             values = "text";
             break;
+        case Kind::keep:
+            values = "period:count,...";
+            break;
         case Kind::save:
             values = "(seconds changes)...";
             break;

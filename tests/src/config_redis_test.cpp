@@ -23,8 +23,9 @@ using test::set;
 using test::Words;
 
 constexpr std::string_view kOurs[] = {
-    "spin-us", "threads",      "segment-bytes-max", "tail-memory",    "checkpoint-log-bytes",
-    "retain",  "retain-bytes", "backup-dir",        "disk-low-water", "disk-high-water"};
+    "spin-us",        "threads", "segment-bytes-max", "tail-memory", "checkpoint-log-bytes",
+    "retain",         "keep",    "retain-bytes",      "backup-dir",  "disk-low-water",
+    "disk-high-water"};
 
 // Values that are ours on purpose, or differ because the oracle is started with others.
 constexpr std::string_view kOtherDefaults[] = {

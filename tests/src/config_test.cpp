@@ -59,6 +59,8 @@ Words other_value(const Row& row) {
             return {
                 std::string(first == row.initial ? second.substr(0, second.find(", ")) : first)};
         }
+        case Kind::keep:
+            return {"hourly:24,daily:7"};
         case Kind::save:
             return {"900", "1", "60", "1000"};
         case Kind::limits:
