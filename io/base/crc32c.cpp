@@ -3,6 +3,21 @@
 #include <isa-l/crc.h>
 
 namespace firnlog {
+namespace {
+
+// isa-l's checksum for AVX-512 leaves the upper halves of the vector registers in use. From then on
+// each SSE instruction, of which all of our own code is made, keeps what they hold: it waits for
+// whatever was written there last, often a load from memory that has nothing to do with it. (Intel,
+// Optimization Reference Manual, Mixing SSE and AVX code.)
+#if defined(__x86_64__)
+[[gnu::target("avx")]] void let_go_of_upper_halves() noexcept { __builtin_ia32_vzeroupper(); }
+const bool has_upper_halves = __builtin_cpu_supports("avx") != 0;
+#else
+void let_go_of_upper_halves() noexcept {}
+constexpr bool has_upper_halves = false;
+#endif
+
+}  // namespace
 
 std::uint32_t crc32c(Bytes bytes, std::uint32_t seed) noexcept {
     // isa-l takes an int length and a pointer to bytes it does not change.
@@ -15,6 +30,7 @@ std::uint32_t crc32c(Bytes bytes, std::uint32_t seed) noexcept {
         crc = crc32_iscsi(data, static_cast<int>(piece.size()), crc);
         bytes = bytes.subspan(piece.size());
     }
+    if (has_upper_halves) let_go_of_upper_halves();
     return ~crc;
 }
 
