@@ -1,5 +1,8 @@
 #include "recovery/stored_file.hpp"
 
+#include <algorithm>
+#include <limits>
+
 #include "engine/checkpoint_file.hpp"
 #include "engine/record_scan.hpp"
 #include "io/base/crc32c.hpp"
@@ -12,11 +15,10 @@ using engine::kStoredPieceBytes;
 using engine::StoredFile;
 using engine::StoredKind;
 
-tl::unexpected<Refusal> damaged(const std::string& name, std::uint64_t offset,
-                                const std::string& what) {
-    return refuse(
-        {.code = Code::damaged, .offset = offset, .doing = "read a file that is backed up"},
-        "damaged: " + name + " offset " + std::to_string(offset) + ": " + what);
+// `what` is a literal.
+tl::unexpected<Refusal> damaged(const std::string& name, std::uint64_t offset, const char* what) {
+    return refuse({.code = Code::damaged, .offset = offset, .doing = what},
+                  "damaged: " + name + " offset " + std::to_string(offset) + ": " + what);
 }
 
 // A file that is closed with it.
@@ -40,25 +42,30 @@ void sum(Bytes bytes, StoredFile& file) {
             crc32c(bytes.subspan(at, std::min(kStoredPieceBytes, bytes.size() - at))));
 }
 
+Opening<LogFile> read_log_header(io::Files& files, const engine::StoreId& store_id,
+                                 const StoredFileWish& wish, const std::string& name) {
+    LogFile log{.number = wish.number, .bytes = 0, .links = 1, .header = {}};
+    const auto fd = files.open(name, io::Open::read);
+    if (!fd) return refuse(fd.error());
+    const OpenFile open(files, *fd);
+    const auto size = files.size(*fd);
+    if (!size) return refuse(size.error());
+    log.bytes = *size;
+    std::vector<std::byte> block(engine::kSegmentHeaderBytes);
+    const auto got = files.read(*fd, 0, block);
+    if (!got) return refuse(got.error());
+    block.resize(*got);
+    log.header = engine::decode_segment_header(block, store_id);
+    if (!log.in_use() || log.header.header.number != wish.number || log.base() != wish.lsn)
+        return damaged(name, 0, "the header is not that of this file");
+    return log;
+}
+
 Opening<void> read_log(io::Files& files, const engine::StoreId& store_id,
                        const StoredFileWish& wish, StoredFile& file) {
-    LogFile log{.number = wish.number, .bytes = 0, .links = 1, .header = {}};
-    {
-        const auto fd = files.open(file.name(), io::Open::read);
-        if (!fd) return refuse(fd.error());
-        const OpenFile open(files, *fd);
-        const auto size = files.size(*fd);
-        if (!size) return refuse(size.error());
-        log.bytes = *size;
-        std::vector<std::byte> block(engine::kSegmentHeaderBytes);
-        const auto got = files.read(*fd, 0, block);
-        if (!got) return refuse(got.error());
-        block.resize(*got);
-        log.header = engine::decode_segment_header(block, store_id);
-    }
-    if (!log.in_use() || log.header.header.number != wish.number || log.base() != wish.lsn)
-        return damaged(file.name(), 0, "the header is not that of this file");
-    LogReader reader(store_id, log);
+    const auto log = read_log_header(files, store_id, wish, file.name());
+    if (!log) return tl::unexpected(log.error());
+    LogReader reader(store_id, *log);
     if (auto loaded = reader.load(files); !loaded) return refuse(loaded.error());
     while (!wish.lsn_end || reader.end() < *wish.lsn_end) {
         if (reader.next()) continue;
@@ -68,6 +75,49 @@ Opening<void> read_log(io::Files& files, const engine::StoreId& store_id,
     if (reader.unreadable())
         return damaged(file.name(), reader.end_offset(), "a sector cannot be read");
     sum(reader.bytes(), file);
+    return {};
+}
+
+// Where the first byte behind `from` lies that is not zero; or the file's end.
+Result<std::uint64_t> end_of_zeros(io::Files& files, const std::string& name, std::uint64_t from) {
+    const auto fd = files.open(name, io::Open::read);
+    if (!fd) return fail(fd);
+    const OpenFile open(files, *fd);
+    std::vector<std::byte> piece(kStoredPieceBytes);
+    for (auto at = from;;) {
+        const auto got = files.read(*fd, at, piece);
+        if (!got) return fail(got);
+        const auto bytes = Bytes(piece).first(*got);
+        const auto found =
+            std::ranges::find_if(bytes, [](std::byte byte) { return byte != std::byte{0}; });
+        at += static_cast<std::uint64_t>(found - bytes.begin());
+        if (found != bytes.end() || *got < piece.size()) return at;
+    }
+}
+
+// The same as read_log in less memory. Where the log goes on nobody asks what stands behind the
+// end; where it does not, only zeros may.
+Opening<void> scan_log(io::Files& files, const engine::StoreId& store_id,
+                       const StoredFileWish& wish, const std::string& name) {
+    const auto log = read_log_header(files, store_id, wish, name);
+    if (!log) return tl::unexpected(log.error());
+    const auto scan = engine::RecordScan::log(files, store_id, wish.number, wish.lsn);
+    if (!scan) return refuse(scan.error());
+    const auto end = wish.lsn_end ? engine::kSegmentHeaderBytes + (*wish.lsn_end - wish.lsn)
+                                  : std::numeric_limits<std::uint64_t>::max();
+    while ((*scan)->offset() < end) {
+        const auto item = (*scan)->next();
+        if (!item && item.error().code != Code::damaged) return refuse(item.error());
+        if (!item) return damaged(name, (*scan)->offset(), item.error().doing);
+        if (!*item) break;
+    }
+    const auto at = (*scan)->offset();
+    if (at >= end) return {};
+    if (wish.lsn_end) return damaged(name, at, "no valid frame");
+    const auto zeros_end = end_of_zeros(files, name, at);
+    if (!zeros_end) return refuse(zeros_end.error());
+    if (*zeros_end < log->bytes) return damaged(name, at, "no valid frame");
+    if (log->bytes < log->header.header.bytes) return damaged(name, log->bytes, "it is cut short");
     return {};
 }
 
@@ -137,6 +187,20 @@ Opening<StoredFile> read_stored_file(io::Files& files, const engine::StoreId& st
     }
     file.tag = engine::tag_of(file.bytes, file.pieces);
     return file;
+}
+
+Opening<void> scan_stored_file(io::Files& files, const engine::StoreId& store_id,
+                               const StoredFileWish& wish) {
+    const StoredFile file{.number = wish.number, .kind = wish.kind, .lsn = wish.lsn, .pieces = {}};
+    switch (wish.kind) {
+        case StoredKind::packed:
+            return read_packed(files, store_id, file);
+        case StoredKind::checkpoint:
+            return read_checkpoint(files, store_id, file);
+        case StoredKind::log:
+            break;
+    }
+    return scan_log(files, store_id, wish, file.name());
 }
 
 Result<std::optional<PieceFault>> find_piece_fault(io::Files& files, const std::string& name,

@@ -21,7 +21,13 @@ struct StoredFileWish {
     // Log: its frames reach up to there. Nothing where nobody knows: what came behind it was given
     // back.
     std::optional<engine::Lsn> lsn_end;
+    bool operator==(const StoredFileWish&) const = default;
 };
+
+// Whether it is sound, and no more: through a window of a MiB, past the page cache where `files`
+// reads so. Code::damaged with the offset; `doing` says what is wrong there.
+[[nodiscard]] Opening<void> scan_stored_file(io::Files& files, const engine::StoreId& store_id,
+                                             const StoredFileWish& wish);
 
 // `files` is the store's directory, or stands for it. Code::damaged with the place.
 [[nodiscard]] Opening<engine::StoredFile> read_stored_file(io::Files& files,

@@ -129,7 +129,9 @@ struct Config {
     std::uint64_t retain_bytes = 0;              // what only history takes; 0: by what is live
     std::uint64_t disk_low_water = 0;   // free bytes below which history is cut; 0: by the store
     std::uint64_t disk_high_water = 0;  // until so many are free; 0: twice the other
-    std::uint64_t tail_memory = 256ULL << 20;  // bound on bytes not yet flushed
+    std::uint64_t scrub_rate = 4ULL << 20;         // bytes a second; 0: nothing is scrubbed
+    std::int64_t scrub_interval_s = 24 * 60 * 60;  // from the beginning of a pass to the next
+    std::uint64_t tail_memory = 256ULL << 20;      // bound on bytes not yet flushed
     std::vector<SaveRule> save{{3600, 1}, {300, 100}, {60, 10000}};
 
     // The process.
@@ -137,7 +139,7 @@ struct Config {
     std::int64_t spin_us = 200;  // before sleeping while one client alone waits; 0: never
     std::string logfile;         // empty: standard error
     LogLevel loglevel = LogLevel::notice;
-    std::string backup_dir;  // where FIRN BACKUP writes; empty: nowhere
+    std::string backup_dir;                    // where FIRN BACKUP writes; empty: nowhere
     std::string pidfile;     // empty: none
     Supervised supervised = Supervised::no;
     bool crash_log_enabled = true;

@@ -255,6 +255,8 @@ constexpr Row kRows[] = {
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
     memory("disk-low-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_low_water).honoured(),
     memory("disk-high-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_high_water).honoured(),
+    memory("scrub-rate", "4194304", 0, 1LL << 40).no_sign().in(&Config::scrub_rate).honoured(),
+    duration("scrub-interval", "24h", kInt).in(&Config::scrub_interval_s).honoured(),
     word("backup-dir").in(&Config::backup_dir).honoured().at_start().or_none(),
     memory("maxmemory", "0", 0, -1).no_sign().in(&Config::maxmemory).honoured(),
     choice("maxmemory-policy", "noeviction",

@@ -8,6 +8,7 @@
 #include "src/pubsub.hpp"
 #include "src/recall.hpp"
 #include "src/saving.hpp"
+#include "src/scrub_job.hpp"
 #include "src/slowlog.hpp"
 #include "src/undo.hpp"
 
@@ -40,7 +41,8 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       undo_(std::make_unique<Undo>(*this)),
       pasts_(std::make_unique<Pasts>(*this)),
       recall_(std::make_unique<Recall>(*this)),
-      backups_(std::make_unique<BackupJob>(*this)) {
+      backups_(std::make_unique<BackupJob>(*this)),
+      scrub_(std::make_unique<ScrubJob>(*this)) {
     publish(std::move(config));
 }
 
@@ -63,6 +65,7 @@ void Server::publish(Config config) {
     engine_.walk.window(window_of(*configs_.back()));
     engine_.walk.water_marks(
         {.low = configs_.back()->disk_low_water, .high = configs_.back()->disk_high_water});
+    scrub_->wake();
 }
 
 void Server::add_reactor(Reactor& reactor) { reactors_.push_back(&reactor); }

@@ -27,6 +27,7 @@ class LatencyMonitor;
 class Saving;
 class Recall;
 class BackupJob;
+class ScrubJob;
 class Undo;
 class Pasts;
 
@@ -85,6 +86,7 @@ class Server {
     Saving& saving() { return *saving_; }
     Recall& recall() { return *recall_; }
     BackupJob& backups() { return *backups_; }
+    ScrubJob& scrub() { return *scrub_; }
     Undo& undo() { return *undo_; }
     Pasts& pasts() { return *pasts_; }
 
@@ -120,6 +122,7 @@ class Server {
     std::unique_ptr<Pasts> pasts_;
     std::unique_ptr<Recall> recall_;
     std::unique_ptr<BackupJob> backups_;
+    std::unique_ptr<ScrubJob> scrub_;
 };
 
 }  // namespace firnlog::server

@@ -35,6 +35,7 @@
 #include "src/logger.hpp"
 #include "src/recall.hpp"
 #include "src/saving.hpp"
+#include "src/scrub_job.hpp"
 #include "src/server.hpp"
 #include "src/version.hpp"
 
@@ -429,6 +430,9 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         crew.leave();
         return could_not(started.error().text());
     }
+    if (files != nullptr)
+        if (auto started = server.scrub().reads(*files); !started)
+            logger::warning("scrub: " + started.error().text());
     for (const auto& listener : listeners) {
         first->reactor->listen(listener.fd);
         logger::notice("ready: " + listener.address);
@@ -450,6 +454,7 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     // It answers on reactors, too.
     server.recall().stop();
     server.backups().stop();
+    server.scrub().stop();
     crew.leave();
     finish(server, *first->reactor);
     drain(server, *first->reactor);

@@ -2,6 +2,7 @@
 #include "src/commands/info_section.hpp"
 #include "src/pasts.hpp"
 #include "src/saving.hpp"
+#include "src/scrub_job.hpp"
 #include "src/undo.hpp"
 
 // INFO's section of the log: the fields that tools for Redis read, where a walk stands for a save
@@ -137,6 +138,20 @@ void restore_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("pasts_gone", pasts.gone);
 }
 
+// Of the pass under way, or of the last one.
+void scrub_fields(const InfoFacts& facts, InfoLines& lines) {
+    const auto scrub = facts.server.scrub().status();
+    lines.add("scrub_in_progress", scrub.running ? 1 : 0);
+    lines.add("scrub_passes", scrub.passes);
+    lines.add("scrub_bytes_done", scrub.bytes_done);
+    lines.add("scrub_bytes_all", scrub.bytes_all);
+    lines.add("scrub_last_pass_time", scrub.last_pass_us / 1'000'000);
+    lines.add("scrub_last_pass_usec", scrub.last_pass_took);
+    lines.add("scrub_faults", scrub.faults);
+    lines.add("scrub_last_fault", scrub.last_fault);
+    lines.add("scrub_error", scrub.error);
+}
+
 }  // namespace
 
 void persistence_section(const InfoFacts& facts, InfoLines& lines) {
@@ -197,6 +212,7 @@ void persistence_section(const InfoFacts& facts, InfoLines& lines) {
     lines.add("aof_delayed_fsync", 0);
     log_fields(facts, lines);
     restore_fields(facts, lines);
+    scrub_fields(facts, lines);
 }
 
 }  // namespace firnlog::server

@@ -22,10 +22,19 @@ using test::RedisOracle;
 using test::set;
 using test::Words;
 
-constexpr std::string_view kOurs[] = {
-    "spin-us",        "threads", "segment-bytes-max", "tail-memory", "checkpoint-log-bytes",
-    "retain",         "keep",    "retain-bytes",      "backup-dir",  "disk-low-water",
-    "disk-high-water"};
+constexpr std::string_view kOurs[] = {"spin-us",
+                                      "threads",
+                                      "segment-bytes-max",
+                                      "tail-memory",
+                                      "checkpoint-log-bytes",
+                                      "retain",
+                                      "keep",
+                                      "retain-bytes",
+                                      "backup-dir",
+                                      "disk-low-water",
+                                      "disk-high-water",
+                                      "scrub-rate",
+                                      "scrub-interval"};
 
 // Values that are ours on purpose, or differ because the oracle is started with others.
 constexpr std::string_view kOtherDefaults[] = {
