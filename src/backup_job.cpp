@@ -3,6 +3,7 @@
 #include <new>
 
 #include "src/logger.hpp"
+#include "src/reactor.hpp"
 #include "src/server.hpp"
 
 namespace firnlog::server {
@@ -20,6 +21,8 @@ constexpr std::string_view kNoDirectory =
 void BackupJob::writes(io::Files& store, std::unique_ptr<io::Files> dir) {
     dir_ = std::move(dir);
     jobs_.reads(store);
+    trials_.reads(store);
+    watched_us_ = server_.clock().mono().us;
 }
 
 BackupJob::Status BackupJob::status() const {
@@ -39,7 +42,7 @@ Flow BackupJob::start(Call& call, const std::string& name) {
         status_.began_us = server_.clock().mono().us;
     }
     if (!jobs_.begin(
-            call, [this, name](io::Files& store) { take(store, name); }, kChanging)) {
+            call.reactor, [this, name](io::Files& store) { take(store, name); }, kChanging)) {
         const std::lock_guard guard(mutex_);
         status_.running = false;
         return call.error(Recall::kNoThread);
@@ -93,6 +96,96 @@ Flow BackupJob::ask(Call& call, Does what, Job job) {
         call,
         [this, job = std::move(job)](io::Files&, resp::Writer& out) { return job(*dir_, out); },
         {.lane = what == Does::changes ? kChanging : kReading, .pins = false});
+}
+
+recovery::Opening<Trial> BackupJob::trial_of(const std::string& name) {
+    try {
+        return try_backup(
+            *dir_, name, server_.clock(),
+            {.progress = [this](std::uint64_t, std::uint64_t) { return !trials_.stopping(); },
+             .give_up = [this] { return trials_.stopping(); }});
+    } catch (const std::bad_alloc&) {
+        return recovery::refuse({.code = Code::busy, .doing = "try a backup"},
+                                "no memory for the index of the backup");
+    }
+}
+
+tl::expected<Trial, std::string> BackupJob::try_one(const std::string& name) {
+    {
+        const std::lock_guard guard(mutex_);
+        status_.trying = true;
+    }
+    auto named = recovery::find_backup(*dir_, name);
+    auto tried = named ? trial_of(named->name) : tl::unexpected(named.error());
+    if (!tried && named) {
+        // It may have been deleted meanwhile; then there is another newest one.
+        named = recovery::find_backup(*dir_, named->name);
+        if (!named && name.empty()) named = recovery::find_backup(*dir_, {});
+        if (!named)
+            tried = tl::unexpected(named.error());
+        else if (name.empty())
+            tried = trial_of(named->name);
+    }
+    const auto told = named ? named->name : name;
+    if (tried)
+        logger::notice("backup: tried " + told + " at " + recovery::text_of(tried->plan.place) +
+                       ", keys=" + std::to_string(tried->state.keys) + " digest=" +
+                       text::hex(*tried->state.digest) + " usec=" + std::to_string(tried->took_us));
+    else if (!trials_.stopping())
+        logger::warning("backup: trial: " + told + (told.empty() ? "" : ": ") + tried.error().text);
+    const std::lock_guard guard(mutex_);
+    status_.trying = false;
+    status_.trial_error = tried ? std::string() : tried.error().text;
+    if (!tried)
+        return tl::unexpected((tried.error().error.code == Code::damaged ? "CORRUPT " : "ERR ") +
+                              tried.error().text);
+    status_.verified = {.name = tried->name,
+                        .place = tried->plan.place,
+                        .keys = tried->state.keys,
+                        .digest = text::hex(*tried->state.digest),
+                        .took_us = tried->took_us,
+                        .us = server_.clock().wall().us};
+    return std::move(*tried);
+}
+
+Flow BackupJob::trial(Call& call, const std::string& name) {
+    if (!dir_) return call.error(kNoDirectory);
+    return trials_.ask(
+        call,
+        [this, name](io::Files&, resp::Writer& out) -> tl::expected<void, std::string> {
+            const auto tried = try_one(name);
+            if (!tried) return tl::unexpected(tried.error());
+            const auto& place = tried->plan.place;
+            out.map(6);
+            out.bulk("name");
+            out.bulk(tried->name);
+            out.bulk("lsn");
+            out.bulk(std::to_string(place.timeline) + ":" + std::to_string(place.lsn.value));
+            out.bulk("time");
+            out.bulk(recovery::text_of_time(place.commit_us));
+            out.bulk("keys");
+            out.integer(tried->state.keys);
+            out.bulk("bytes");
+            out.integer(static_cast<std::int64_t>(tried->read.bytes));
+            out.bulk("digest");
+            out.bulk(text::hex(*tried->state.digest));
+            return {};
+        },
+        {.lane = kReading, .pins = false});
+}
+
+void BackupJob::watch(Reactor& reactor) {
+    const auto interval_s = server_.config().backup_trial_interval_s;
+    const auto now_us = server_.clock().mono().us;
+    if (!dir_ || interval_s == 0 || now_us - watched_us_ < interval_s * 1'000'000) return;
+    watched_us_ = now_us;
+    {
+        const std::lock_guard guard(mutex_);
+        if (status_.trying) return;
+    }
+    if (!trials_.begin(
+            reactor, [this](io::Files&) { (void)try_one({}); }, kReading, Recall::Pins::no))
+        logger::warning(std::string("backup: trial: ").append(Recall::kNoThread));
 }
 
 }  // namespace firnlog::server

@@ -5,11 +5,12 @@
 //   DELETE ────────────────────> behind it on the same thread, because it looks for what no backup
 //                                names; its client waits
 //   LIST, VERIFY ──────────────> on a second thread, one after the other, whatever goes on beside
+//   TRIAL, and backup-trial-interval ──> on a third one, for it takes as long as a restore
 //
 // A name is all that a client says of where: letters, digits, '-', '_' and '.'. While a backup is
 // taken nothing of the past goes, as while it is read (src/recall.hpp).
 //
-// start() and ask() belong to reactors, status() to any thread (`mutex_`).
+// start(), ask(), trial() and watch() belong to reactors, status() to any thread (`mutex_`).
 
 #include <memory>
 #include <mutex>
@@ -17,16 +18,26 @@
 
 #include "recovery/backup.hpp"
 #include "src/recall.hpp"
+#include "src/trial.hpp"
 
 namespace firnlog::server {
 
 class BackupJob {
   public:
-    explicit BackupJob(Server& server) : server_(server), jobs_(server) {}
+    explicit BackupJob(Server& server) : server_(server), jobs_(server), trials_(server) {}
 
     // Where the store lies and where backups go; before the first turn. Without it there are none.
     void writes(io::Files& store, std::unique_ptr<io::Files> dir);
 
+    // The last that a restore would have made a whole store of, since the start.
+    struct Verified {
+        std::string name;
+        recovery::Place place;
+        std::int64_t keys = 0;
+        std::string digest;
+        std::int64_t took_us = 0;
+        std::int64_t us = 0;  // of the wall: when that was found out
+    };
     struct Status {
         bool running = false;
         std::string name;  // of the one under way, or of the last one
@@ -41,6 +52,10 @@ class BackupJob {
         std::string done_name;
         recovery::BackupTaken taken;
         std::int64_t done_us = 0;  // of the wall
+        // Of trials.
+        bool trying = false;
+        std::string trial_error;  // of the last one; empty: a restore would have been whole
+        Verified verified;
     };
     [[nodiscard]] Status status() const;
 
@@ -51,17 +66,30 @@ class BackupJob {
     enum class Does : std::uint8_t { reads, changes };
     Flow ask(Call& call, Does what, Job job);
 
+    // Parks the client until the backup of that name, or the newest, has been tried.
+    Flow trial(Call& call, const std::string& name);
+    // Begins the trial that is due, on reactor 0, now and then.
+    void watch(Reactor& reactor);
+
     [[nodiscard]] bool stopping() const { return jobs_.stopping(); }
-    void stop() { jobs_.stop(); }
+    void stop() {
+        jobs_.stop();
+        trials_.stop();
+    }
 
   private:
     [[nodiscard]] tl::expected<recovery::BackupTaken, std::string> taken_of(
         io::Files& store, const std::string& name);
     void take(io::Files& store, const std::string& name);
+    // On the thread of trials.
+    [[nodiscard]] tl::expected<Trial, std::string> try_one(const std::string& name);
+    [[nodiscard]] recovery::Opening<Trial> trial_of(const std::string& name);
 
     Server& server_;
     std::unique_ptr<io::Files> dir_;
     Recall jobs_;
+    Recall trials_;
+    std::int64_t watched_us_ = 0;  // monotonic, on reactor 0: when the last due trial began
     mutable std::mutex mutex_;
     Status status_;
 };

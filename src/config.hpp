@@ -140,7 +140,8 @@ struct Config {
     std::string logfile;         // empty: standard error
     LogLevel loglevel = LogLevel::notice;
     std::string backup_dir;                    // where FIRN BACKUP writes; empty: nowhere
-    std::string pidfile;     // empty: none
+    std::int64_t backup_trial_interval_s = 0;  // the newest backup is tried so often; 0: never
+    std::string pidfile;                       // empty: none
     Supervised supervised = Supervised::no;
     bool crash_log_enabled = true;
     std::int64_t hz = 10;

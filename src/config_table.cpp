@@ -258,6 +258,7 @@ constexpr Row kRows[] = {
     memory("scrub-rate", "4194304", 0, 1LL << 40).no_sign().in(&Config::scrub_rate).honoured(),
     duration("scrub-interval", "24h", kInt).in(&Config::scrub_interval_s).honoured(),
     word("backup-dir").in(&Config::backup_dir).honoured().at_start().or_none(),
+    duration("backup-trial-interval", "0", kInt).in(&Config::backup_trial_interval_s).honoured(),
     memory("maxmemory", "0", 0, -1).no_sign().in(&Config::maxmemory).honoured(),
     choice("maxmemory-policy", "noeviction",
            "volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, "

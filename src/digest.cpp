@@ -115,7 +115,8 @@ Expected<void> add_key(engine::Session& session, const Item& item, DigestOf what
 
 }  // namespace
 
-Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what) {
+Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what,
+                                     const std::function<bool()>& give_up) {
     Digest store;
     // Its memory is given back key by key: the caller's would hold copies of everything at once.
     engine::Session reader(engine);
@@ -132,6 +133,10 @@ Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what) {
             const auto& map = space.stripes[stripe];
             map.for_each([&](const Entry& entry) {
                 if (stopped) return;
+                if (give_up && give_up()) {
+                    stopped = Stop::wait;
+                    return;
+                }
                 const auto item = item_of(map, entry, now_ms);
                 if (!item) return;
                 if (!found) store.mix(database);

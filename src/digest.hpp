@@ -12,6 +12,7 @@
 // that have expired are not there, deleted already or not. Pure reading; what is cold is read here
 // and now, a key at a time.
 
+#include <functional>
 #include <string_view>
 
 #include "engine/engine.hpp"
@@ -22,8 +23,10 @@ namespace firnlog::server {
 
 enum class DigestOf : bool { values, values_and_expiry_times };
 
-// Of everything in all databases. Every stripe is locked (kAllStripes).
-[[nodiscard]] engine::Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what);
+// Of everything in all databases. Every stripe is locked (kAllStripes). `give_up`, asked key by
+// key, ends it: Stop::wait.
+[[nodiscard]] engine::Expected<text::Sha1> digest_of_store(
+    engine::Engine& engine, DigestOf what, const std::function<bool()>& give_up = {});
 
 // Of one key's value and whether it expires, without its name; zeros if it is not there. The key is
 // locked by `session`.

@@ -7,6 +7,7 @@
 #include "engine/ops/keys.hpp"
 #include "io/base/memory.hpp"
 #include "src/address.hpp"
+#include "src/backup_job.hpp"
 #include "src/cold_read.hpp"
 #include "src/commands/client.hpp"
 #include "src/commands/command_table.hpp"
@@ -522,6 +523,7 @@ void Reactor::every_tick() {
     if (number == 0 && !server_.stopping()) {
         server_.sample_rates(now_us_);
         server_.saving().watch();
+        server_.backups().watch(*this);
         server_.memory_bound.look(server_.config().maxmemory);
     }
     if (!server_.memory_bound.refusal().empty()) give_back_freed();

@@ -64,18 +64,19 @@ Flow Recall::ask(Call& call, Job job, Kind kind) {
     return Flow::blocked;
 }
 
-bool Recall::begin(Call& call, Errand errand, Lane lane) {
+bool Recall::begin(Reactor& home, Errand errand, Lane lane, Pins pins) {
     ensure(files_ != nullptr, "whoever begins a job knows that there is a store");
     Asked asked;
-    asked.home = &call.reactor;
+    asked.home = &home;
     asked.kind.lane = lane;
+    asked.kind.pins = pins == Pins::yes;
     asked.errand = std::move(errand);
     {
         const std::lock_guard guard(mutex_);
         if (!staffed(queues_[static_cast<std::size_t>(lane)])) return false;
     }
-    call.reactor.when_durable(server_.engine().log.tail.batch_end(),
-                              [this, asked = std::move(asked)](Reactor&) { queue(asked); });
+    home.when_durable(server_.engine().log.tail.batch_end(),
+                      [this, asked = std::move(asked)](Reactor&) { queue(asked); });
     return true;
 }
 
@@ -133,7 +134,8 @@ void Recall::work(Queue& queue) {
 
 void Recall::run(const Asked& asked) {
     if (asked.errand) {
-        const Pinned pinned(server_.engine().walk);
+        std::optional<Pinned> pinned;
+        if (asked.kind.pins) pinned.emplace(server_.engine().walk);
         return asked.errand(*files_);
     }
     struct Answer {

@@ -58,7 +58,8 @@ class Recall {
 
     // A job that nobody waits for; no bound refuses it. False: there is no thread for it.
     using Errand = std::function<void(io::Files&)>;
-    [[nodiscard]] bool begin(Call& call, Errand errand, Lane lane);
+    enum class Pins : bool { no, yes };
+    [[nodiscard]] bool begin(Reactor& home, Errand errand, Lane lane, Pins pins = Pins::yes);
 
     // Lets the jobs under way come to their ends early, forgets the others, and joins. The reactors
     // are there still.

@@ -13,6 +13,7 @@
 #include "src/bench/link.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/text/numbers.hpp"
+#include "src/trial.hpp"
 
 // firnlog backup: one more moment in a directory of backups, and what is to be done with those.
 
@@ -24,6 +25,7 @@ constexpr std::string_view kHelp =
        firnlog backup --host HOST [--port PORT] [--name NAME]
        firnlog backup list DEST
        firnlog backup verify DEST [NAME]
+       firnlog backup trial DEST [NAME]
        firnlog backup delete DEST NAME...
        firnlog backup delete DEST [--keep AGE] [--keep-last N]
 
@@ -40,6 +42,8 @@ for the end of it. The password is in $REDISCLI_AUTH, as for redis-cli.
   --keep-last N    delete all but the newest N; with --keep, what either of them keeps stays
 
 verify reads every byte of one backup, or of all of them, and tells what is not what was written.
+trial does more with one, or the newest: what a restore of it would, without writing. It replays the
+log, reads every value, and prints keys and digest, which FIRN DIGEST told at that moment.
 firnlog restore, log, history and serve --from take DEST/NAME, or DEST for the newest.
 
 Exit codes: 0 done, 1 could not, 3 damaged.
@@ -295,6 +299,35 @@ int verify(const std::string& at, const std::string& name) {
     return code;
 }
 
+// All that a restore would do, but for writing.
+int trial(const std::string& at, const std::string& name) {
+    auto files = io::open_posix_files(at, false);
+    if (!files) return could_not(at + ": " + files.error().text());
+    io::SystemClock clock;
+    const auto tried = [&] {
+        const Percents percents("reading");
+        return try_backup(**files, name, clock,
+                          {.progress =
+                               [&](std::uint64_t done, std::uint64_t all) {
+                                   percents.tell(done, all);
+                                   return true;
+                               },
+                           .give_up = {}});
+    }();
+    if (!tried) return failed(tried.error());
+    tell("backup", at + "/" + tried->name);
+    tell("oldest", recovery::text_of(tried->plan.oldest));
+    tell("moment", recovery::text_of(tried->plan.place));
+    tell("read", std::to_string(tried->read.files) + " files, " +
+                     std::to_string(tried->read.bytes) + " bytes");
+    tell("keys", std::to_string(tried->state.keys) + ", " + std::to_string(tried->state.expires) +
+                     " of them expire");
+    tell("digest", text::hex(*tried->state.digest));
+    tell("time", milliseconds(tried->took_us));
+    tell("trial", "a restore of it would be whole; nothing was written");
+    return 0;
+}
+
 int remove(const Options& options) {
     const auto& at = options.words[1];
     auto files = io::open_posix_files(at, false);
@@ -332,6 +365,8 @@ int backup(Arguments arguments) {
     if (words.front() == "list" && words.size() == 2) return list(words[1]);
     if (words.front() == "verify" && words.size() <= 3)
         return verify(words[1], words.size() == 3 ? words[2] : "");
+    if (words.front() == "trial" && words.size() <= 3)
+        return trial(words[1], words.size() == 3 ? words[2] : "");
     if (words.front() == "delete" && (words.size() > 2) != retains) return remove(*options);
     return help(false);
 }

@@ -12,8 +12,8 @@
 #include "src/cli/moment_option.hpp"
 #include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
-#include "src/digest.hpp"
 #include "src/text/glob.hpp"
+#include "src/trial.hpp"
 
 namespace firnlog::server::cli {
 namespace {
@@ -123,29 +123,12 @@ void print(const recovery::RestorePlan& plan, const Options& options) {
 // Keys and digest as of the moment.
 int print_state(io::Files& files, io::Clock& clock, const recovery::RestorePlan& plan,
                 const Options& options) {
-    auto past = recovery::open_past(
-        files, {.moment = {.what = recovery::Moment::What::lsn, .us = 0, .lsn = plan.place.lsn},
-                .expiry_us = plan.place.us,
-                .now_us = clock.wall().us,
-                .progress = {},
-                .give_up = {}});
-    if (!past) return failed(past.error());
-    auto& engine = (*past)->engine();
-    std::int64_t keys = 0;
-    std::int64_t expires = 0;
-    for (std::uint32_t database = 0; database < engine.options.databases; ++database) {
-        const auto counts = engine.keyspace().counts_of(database);
-        keys += counts.keys;
-        expires += counts.expires;
-    }
-    tell("keys", std::to_string(keys) + ", " + std::to_string(expires) + " of them expire");
-    if (!options.digest) return 0;
-    const auto digest = digest_of_store(engine, DigestOf::values_and_expiry_times);
-    if (!digest) {
-        (void)could_not("damaged: a value cannot be read");
-        return 3;
-    }
-    tell("digest", text::hex(*digest));
+    const auto state =
+        state_of_moment(files, clock, plan.place, {.digest = options.digest, .give_up = {}});
+    if (!state) return failed(state.error());
+    tell("keys",
+         std::to_string(state->keys) + ", " + std::to_string(state->expires) + " of them expire");
+    if (state->digest) tell("digest", text::hex(*state->digest));
     return 0;
 }
 

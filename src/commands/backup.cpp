@@ -130,6 +130,7 @@ Flow firn_backup(Call& call) {
     const auto word = call.arg(2);
     if (call.argc() == 3) {
         if (equal_folded(word, "status")) return status(call);
+        if (equal_folded(word, "trial")) return call.server.backups().trial(call, {});
         if (equal_folded(word, "list"))
             return call.server.backups().ask(call, BackupJob::Does::reads, write_list);
         return call.syntax_error();
@@ -137,9 +138,11 @@ Flow firn_backup(Call& call) {
     if (call.argc() != 4) return call.syntax_error();
     const bool starts = equal_folded(word, "start");
     const bool verifies = equal_folded(word, "verify");
-    if (!starts && !verifies && !equal_folded(word, "delete")) return call.syntax_error();
+    const bool tries = equal_folded(word, "trial");
+    if (!starts && !verifies && !tries && !equal_folded(word, "delete")) return call.syntax_error();
     if (!recovery::is_backup_name(call.arg(3))) return call.error(kWrongName);
     if (starts) return call.server.backups().start(call, std::string(call.arg(3)));
+    if (tries) return call.server.backups().trial(call, std::string(call.arg(3)));
     return verifies ? verify(call) : remove(call);
 }
 

@@ -300,6 +300,83 @@ class Online(unittest.TestCase):
             values = client.pipeline([("GET", "k%d" % i) for i in range(9000)])
             self.assertEqual(set(values), {b"$1000\r\n" + b"x" * 1000 + b"\r\n"})
 
+    def info(self, client, field):
+        return harness.info(client, "persistence")[field]
+
+    def test_a_trial_says_what_a_restore_would_and_a_damaged_backup_fails_it(self):
+        with harness.firnlog("--segment-bytes-max", "4mb", "--appendfsync", "everysec",
+                             "--backup-dir", self.backups) as server, server.connect() as client:
+            self.assertEqual(client.ask("FIRN", "BACKUP", "TRIAL"),
+                             b"-ERR there is no backup here\r\n")
+            self.assertEqual(run("backup", "trial", self.backups).returncode, 1)
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(9000)])
+            client.ask("SET", "short", "lived", "PX", 10 ** 9)
+            client.ask("HSET", "h", "f", "v")
+            digests = {}
+            for name in ("one", "two"):
+                client.ask("SAVE")
+                client.ask("SET", name, name)
+                digests[name] = client.value("FIRN", "DIGEST")
+                client.ask("FIRN", "BACKUP", "START", name)
+                self.assertEqual(self.finished(client)["error"], b"")
+            client.ask("SET", "later", "x")
+            for words, name in (((), "two"), (("one",), "one")):
+                reply = client.value("FIRN", "BACKUP", "TRIAL", *words)
+                told = {k.decode(): v for k, v in zip(reply[::2], reply[1::2])}
+                self.assertEqual((told["name"].decode(), told["digest"]), (name, digests[name]))
+                self.assertEqual(told["keys"], 9003 if name == "one" else 9004)
+                self.assertEqual(self.info(client, "backup_verified_name"), name)
+                self.assertEqual(self.info(client, "backup_verified_digest"),
+                                 digests[name].decode())
+                self.assertEqual(self.info(client, "backup_verified_lsn"), told["lsn"].decode())
+                self.assertGreater(int(self.info(client, "backup_verified_moment")), 10 ** 9)
+                # The command line, and a restore, say the same.
+                tried = run("backup", "trial", self.backups, *words)
+                self.assertEqual((tried.returncode, line(tried, "digest")),
+                                 (0, digests[name].decode()), tried)
+                dry = run("restore", "--from", os.path.join(self.backups, name), "--dry-run")
+                for what in ("digest", "keys", "moment", "oldest"):
+                    self.assertEqual(line(tried, what), line(dry, what))
+            listed = {entry.name: entry.stat().st_mtime_ns
+                      for entry in pathlib.Path(self.backups).rglob("*")}
+            victim = sorted(pathlib.Path(self.backups, "files").iterdir())[0]
+            whole = victim.read_bytes()
+            os.unlink(victim)  # it may be the store's own file as well
+            victim.write_bytes(whole[:5000] + b"rot" + whole[5003:])
+            self.assertRegex(client.ask("FIRN", "BACKUP", "TRIAL"),
+                             rb"^-CORRUPT damaged: files/.*offset 0")
+            self.assertIn("offset 0", self.info(client, "backup_trial_error"))
+            # What was known to be good is still told, and so is when.
+            self.assertEqual(self.info(client, "backup_verified_name"), "one")
+            tried = run("backup", "trial", self.backups, "one")
+            self.assertEqual(tried.returncode, 3, tried)
+            self.assertIn("damaged: files/", tried.stderr)
+            self.assertIn(b"no backup 'none'", client.ask("FIRN", "BACKUP", "TRIAL", "none"))
+            victim.write_bytes(whole)
+            self.assertEqual(client.value("FIRN", "BACKUP", "TRIAL")[1], b"two")
+            self.assertEqual(self.info(client, "backup_trial_error"), "")
+            # Nothing was written.
+            self.assertEqual({entry.name for entry in pathlib.Path(self.backups).rglob("*")},
+                             set(listed))
+            # The store goes on.
+            self.assertEqual(client.value("GET", "later"), b"x")
+
+    def test_a_trial_comes_by_itself_when_its_time_has_come(self):
+        with harness.firnlog("--backup-dir", self.backups, "--backup-trial-interval", "1s") as server:
+            with server.connect() as client:
+                # There is none yet, and that is told.
+                self.assertTrue(harness.eventually(
+                    lambda: "no backup" in self.info(client, "backup_trial_error"), 120))
+                client.ask("SET", "k", "v")
+                digest = client.value("FIRN", "DIGEST").decode()
+                client.ask("FIRN", "BACKUP", "START", "one")
+                self.assertTrue(harness.eventually(
+                    lambda: self.info(client, "backup_verified_name") == "one", 120))
+                self.assertEqual(self.info(client, "backup_verified_digest"), digest)
+                self.assertEqual(self.info(client, "backup_trial_error"), "")
+                client.ask("CONFIG", "SET", "backup-trial-interval", "0")
+            self.assertEqual(server.stop(), 0)
+
     @unittest.skipUnless(os.path.isdir("/dev/shm"), "there is no second file system")
     def test_backups_are_listed_while_one_is_taken(self):
         # Another file system, so that it has to copy. Whether it still does when the list has come
@@ -322,7 +399,7 @@ class Online(unittest.TestCase):
 
     def test_a_client_says_a_name_and_never_where(self):
         with harness.firnlog("--backup-dir", self.backups) as server, server.connect() as client:
-            for verb in ("START", "VERIFY", "DELETE"):
+            for verb in ("START", "VERIFY", "TRIAL", "DELETE"):
                 for name in ("", ".", "..", "../x", "a/b", "a b", "/etc/x", "x" * 101, "a\n"):
                     self.assertIn(b"-ERR a backup's name has",
                                   client.ask("FIRN", "BACKUP", verb, name))
@@ -332,7 +409,8 @@ class Online(unittest.TestCase):
                 self.assertEqual(client.ask("FIRN", "BACKUP", *words), b"-ERR syntax error\r\n")
             self.assertEqual(self.status(client)["done"], 0)
         with harness.firnlog() as server, server.connect() as client:
-            for words in (("START", "one"), ("LIST",), ("VERIFY", "one"), ("DELETE", "one")):
+            for words in (("START", "one"), ("LIST",), ("VERIFY", "one"), ("TRIAL",),
+                          ("DELETE", "one")):
                 self.assertIn(b"-ERR there is no backup-dir",
                               client.ask("FIRN", "BACKUP", *words))
 

@@ -34,7 +34,8 @@ constexpr std::string_view kOurs[] = {"spin-us",
                                       "disk-low-water",
                                       "disk-high-water",
                                       "scrub-rate",
-                                      "scrub-interval"};
+                                      "scrub-interval",
+                                      "backup-trial-interval"};
 
 // Values that are ours on purpose, or differ because the oracle is started with others.
 constexpr std::string_view kOtherDefaults[] = {
