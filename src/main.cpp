@@ -26,6 +26,7 @@ constexpr Verb kVerbs[] = {
     {"backup", "add a backup of a store to a directory of them", cli::backup},
     {"log", "list what happened when in a store", cli::log},
     {"history", "tell how far the past of a store reaches", cli::history},
+    {"plan", "tell what each backup policy would cost a store", cli::plan},
     {"crashtest", "kill any RESP server again and again, and see what it kept", cli::crashtest},
     {"faultdisk", "mount a file system on a disk that fails when told to", cli::faultdisk},
     {"bench", "load any RESP server and tell how long its replies took", cli::bench},

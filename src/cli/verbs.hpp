@@ -16,6 +16,7 @@ int restore(Arguments arguments);
 int backup(Arguments arguments);
 int log(Arguments arguments);
 int history(Arguments arguments);
+int plan(Arguments arguments);
 int crashtest(Arguments arguments);
 int faultdisk(Arguments arguments);
 int bench(Arguments arguments);

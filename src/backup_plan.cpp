@@ -1,0 +1,92 @@
+#include "src/backup_plan.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/history.hpp"
+#include "src/config.hpp"
+
+namespace firnlog::server {
+namespace {
+
+constexpr double kDayS = 24.0 * 3600;
+// The archive's replay begins with a checkpoint that is no older.
+constexpr double kArchiveBaseS = kDayS;
+// Files are read and written in such pieces.
+constexpr double kPieceBytes = 1 << 20;
+// As engine/history.cpp thins them out.
+constexpr double kCheckpointsInWindow = 24;
+
+// What a server with that policy and no other word would have.
+Config config_of(const BackupPolicyRow& policy) {
+    std::string text;
+    if (!policy.retain.empty()) text += "retain " + std::string(policy.retain) + "\n";
+    if (!policy.save.empty()) text += "save " + std::string(policy.save) + "\n";
+    auto config = parse_config_text(text, "a backup policy");
+    ensure(config.has_value(), "what a policy sets can be set");
+    return std::move(*config);
+}
+
+double checkpoints_a_day(const Config& config, double log_a_day, double records_a_day) {
+    auto most = config.checkpoint_log_bytes == 0
+                    ? 0
+                    : log_a_day / static_cast<double>(config.checkpoint_log_bytes);
+    for (const auto& rule : config.save) {
+        if (records_a_day <= 0) break;
+        const auto wait_s = kDayS * static_cast<double>(rule.changes) / records_a_day;
+        most = std::max(most, kDayS / std::max(wait_s, static_cast<double>(rule.seconds)));
+    }
+    return most;
+}
+
+PolicyCost cost_of(const BackupPolicyRow& policy, const recovery::StoreRates& rates) {
+    const auto config = config_of(policy);
+    const auto log = rates.log_bytes_a_day();
+    const auto live = static_cast<double>(rates.live_bytes);
+    const auto image = static_cast<double>(rates.checkpoint_bytes);
+    const auto replay = rates.replay_rate();
+    PolicyCost cost;
+    cost.checkpoints_a_day = checkpoints_a_day(config, log, log * rates.records_a_byte());
+
+    const engine::Window window{.retain_s = config.retain_s, .retain_bytes = config.retain_bytes};
+    const auto history_max = static_cast<double>(window.bytes_max(rates.live_bytes));
+    const auto retain_s = static_cast<double>(config.retain_s);
+    cost.window_s = log <= 0 ? retain_s : std::min(retain_s, history_max / log * kDayS);
+    const auto window_log = log * cost.window_s / kDayS;
+    const auto kept = std::min(kCheckpointsInWindow, cost.checkpoints_a_day * retain_s / kDayS);
+    cost.disk_bytes = live + window_log + image * (2 + kept);
+
+    const auto tail = cost.checkpoints_a_day <= 0 ? log : log / cost.checkpoints_a_day;
+    if (replay > 0) cost.restart_s = tail / replay;
+
+    const auto every_s = static_cast<double>(policy.every_s);
+    if (policy.every_s != 0) {
+        cost.rpo_s = every_s;
+        // Log that was written and given back between two backups need not move.
+        const auto period_log = std::min(log * every_s / kDayS, live + window_log);
+        const auto images = std::max(1.0, std::min(kept, kept * every_s / std::max(1.0, retain_s)));
+        cost.moved_bytes_a_day = policy.streams ? log + image * kDayS / kArchiveBaseS
+                                                : (period_log + image * images) * kDayS / every_s;
+        // Read whole, to be verified, and once more for the digest; then what a start replays.
+        const auto whole =
+            live + (policy.streams ? log * kArchiveBaseS / kDayS : window_log) + image;
+        if (replay > 0) cost.restore_s = (2 * whole + tail) / replay;
+    }
+    // Checkpoints are written and read back, what is moved is read and written.
+    cost.extra_iops =
+        2 * (cost.checkpoints_a_day * image + cost.moved_bytes_a_day) / kPieceBytes / kDayS;
+    return cost;
+}
+
+}  // namespace
+
+BackupPlan plan_backups(const recovery::StoreRates& rates) {
+    BackupPlan plan;
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+        plan[i] = cost_of(kBackupPolicies[i], rates);
+        plan[i].policy = static_cast<BackupPolicy>(i);
+    }
+    return plan;
+}
+
+}  // namespace firnlog::server

@@ -1,0 +1,60 @@
+#pragma once
+// BackupPolicy: how often something leaves the machine, in one word, and which directives it stands
+// for. The table is the one of docs/operations.md; a test holds them against each other.
+//
+// A policy never says where: a directory or a command is the operator's to name.
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace firnlog::server {
+
+// The order is that of the table.
+enum class BackupPolicy : std::uint8_t { continuous, hourly, daily, weekly, none };
+
+struct BackupPolicyRow {
+    std::string_view name;
+    // Empty: the directive's own default.
+    std::string_view retain;
+    std::string_view save;
+    // From one backup to the next, or what the archive is behind; 0: there are none.
+    std::int64_t every_s = 0;
+    bool streams = false;    // the log, as it is written
+    std::string_view suits;  // when it is the right one
+};
+
+inline constexpr std::array<BackupPolicyRow, 5> kBackupPolicies{{
+    {.name = "continuous",
+     .retain = "24h",
+     .save = "3600 1 300 100 60 10000",
+     .every_s = 60,
+     .streams = true,
+     .suits = "nothing but the last minute may be lost with the disk: all that is written is "
+              "written elsewhere once more, as it comes"},
+    {.name = "hourly",
+     .retain = "24h",
+     .save = "3600 1 300 10000",
+     .every_s = 60 * 60,
+     .suits = "an hour can be done again; the second copy moves in lumps that a network has time "
+              "for"},
+    {.name = "daily",
+     .retain = "48h",
+     .save = "3600 1",
+     .every_s = 24 * 60 * 60,
+     .suits = "a day can be done again, or comes from elsewhere; any moment between two backups is "
+              "in the store still"},
+    {.name = "weekly",
+     .retain = "24h",
+     .save = "86400 1",
+     .every_s = 7 * 24 * 60 * 60,
+     .suits = "what is stored hardly changes, or can be made anew"},
+    {.name = "none",
+     .retain = "",
+     .save = "",
+     .every_s = 0,
+     .suits = "everything may be lost with the disk; mistakes can be undone as far as the window "
+              "reaches"},
+}};
+
+}  // namespace firnlog::server
