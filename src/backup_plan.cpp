@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/history.hpp"
+#include "io/base/ensure.hpp"
 #include "src/config.hpp"
 
 namespace firnlog::server {
@@ -19,10 +20,7 @@ constexpr double kCheckpointsInWindow = 24;
 
 // What a server with that policy and no other word would have.
 Config config_of(const BackupPolicyRow& policy) {
-    std::string text;
-    if (!policy.retain.empty()) text += "retain " + std::string(policy.retain) + "\n";
-    if (!policy.save.empty()) text += "save " + std::string(policy.save) + "\n";
-    auto config = parse_config_text(text, "a backup policy");
+    auto config = parse_config_text("backup-policy " + std::string(policy.name));
     ensure(config.has_value(), "what a policy sets can be set");
     return std::move(*config);
 }

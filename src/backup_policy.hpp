@@ -2,7 +2,8 @@
 // BackupPolicy: how often something leaves the machine, in one word, and which directives it stands
 // for. The table is the one of docs/operations.md; a test holds them against each other.
 //
-// A policy never says where: a directory or a command is the operator's to name.
+// What it sets is a default: a directive that is given by itself wins, whatever the order. A policy
+// never says where: a directory or a command is the operator's to name.
 
 #include <array>
 #include <cstdint>
@@ -56,5 +57,21 @@ inline constexpr std::array<BackupPolicyRow, 5> kBackupPolicies{{
      .suits = "everything may be lost with the disk; mistakes can be undone as far as the window "
               "reaches"},
 }};
+
+// What a policy sets, by the directive's name.
+struct PolicyDirective {
+    std::string_view name;
+    std::string_view BackupPolicyRow::*text;
+};
+inline constexpr std::array<PolicyDirective, 2> kPolicyDirectives{{
+    {"retain", &BackupPolicyRow::retain},
+    {"save", &BackupPolicyRow::save},
+}};
+
+[[nodiscard]] constexpr bool is_set_by_policy(std::string_view directive) {
+    for (const auto& one : kPolicyDirectives)
+        if (one.name == directive) return true;
+    return false;
+}
 
 }  // namespace firnlog::server

@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "io/base/ensure.hpp"
 #include "src/config_file.hpp"
 #include "src/config_table.hpp"
 #include "src/text/fold.hpp"
@@ -81,6 +82,25 @@ bool is_refused(const Row& row, const std::string& value) {
 
 // What Redis does after setting: out of range is not wrong, it is brought back.
 void settle(Config& config) { config.hz = std::clamp(config.hz, kHzMin, kHzMax); }
+
+// What nobody has given by itself is what the policy says, or the default where it says nothing.
+void follow_policy(Config& config) {
+    const auto& policy = kBackupPolicies[static_cast<std::size_t>(config.backup_policy)];
+    for (const auto& [name, text] : kPolicyDirectives) {
+        if (std::ranges::count(config.given, name) != 0) continue;
+        const auto& row = *find_row(name).row;
+        const auto said = policy.*text;
+        const auto words = blank_split(said.empty() ? std::string_view(row.initial) : said);
+        auto value = parse_value(row, words, config);
+        ensure(value.has_value(), "what a policy sets can be set");
+        put_value(config, row, std::move(*value));
+    }
+}
+
+void note_given(Config& config, const Row& row) {
+    if (is_set_by_policy(row.name) && std::ranges::count(config.given, row.name) == 0)
+        config.given.push_back(row.name);
+}
 
 // Its value is several words, which may also come as one.
 bool has_words(const Row& row) {
@@ -269,6 +289,7 @@ Done Loader::set(const Row& row, std::string_view name, Words words, const Place
         config_.dir = config_.path(text);
         return {};
     }
+    note_given(config_, row);
     if (row.always.empty()) put_value(config_, row, std::move(*value));
     return {};
 }
@@ -288,6 +309,7 @@ void Loader::note(const Row& row, std::string_view name, Words words, const Plac
 
 tl::expected<Config, ConfigError> Loader::finish() {
     settle(config_);
+    if (config_.backup_policy != BackupPolicy::none) follow_policy(config_);
     if (config_.port == 0 && config_.unixsocket.empty())
         return tl::unexpected(
             ConfigError{.text = "nothing to listen on: port is 0 and unixsocket is not set"});
@@ -481,9 +503,11 @@ tl::expected<ConfigSet, std::string> config_set(const Config& now,
         if (row->standing == Standing::accepted && text != get_text(now, *row))
             set.notices.push_back("CONFIG SET " + shown(*row, name, words) +
                                   " has no effect: " + std::string(row->why));
+        note_given(set.config, *row);
         if (row->always.empty()) put_value(set.config, *row, std::move(*value));
     }
     settle(set.config);
+    if (set.config.backup_policy != now.backup_policy) follow_policy(set.config);
     for (const auto& [row, name] : rows) {
         if (std::ranges::count(set.changed, row) == 0 &&
             get_text(set.config, *row) != get_text(now, *row))

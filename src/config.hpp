@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "io/base/result.hpp"
+#include "src/backup_policy.hpp"
 
 namespace firnlog::server {
 
@@ -131,7 +132,10 @@ struct Config {
     std::uint64_t disk_high_water = 0;  // until so many are free; 0: twice the other
     std::uint64_t scrub_rate = 4ULL << 20;         // bytes a second; 0: nothing is scrubbed
     std::int64_t scrub_interval_s = 24 * 60 * 60;  // from the beginning of a pass to the next
-    std::uint64_t tail_memory = 256ULL << 20;      // bound on bytes not yet flushed
+    BackupPolicy backup_policy = BackupPolicy::none;
+    // What a policy sets and somebody has given by itself, by the row's name: no policy changes it.
+    std::vector<std::string_view> given;
+    std::uint64_t tail_memory = 256ULL << 20;  // bound on bytes not yet flushed
     std::vector<SaveRule> save{{3600, 1}, {300, 100}, {60, 10000}};
 
     // The process.

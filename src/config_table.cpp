@@ -250,6 +250,9 @@ constexpr Row kRows[] = {
         .in(&Config::checkpoint_log_bytes)
         .honoured()
         .at_start(),
+    choice("backup-policy", "none", "continuous, hourly, daily, weekly, none")
+        .in(&Config::backup_policy)
+        .honoured(),
     duration("retain", "24h", kInt).in(&Config::retain_s).honoured(),
     special("keep", Kind::keep, "").checked(keep_rules).in(&Config::keep).honoured().or_none(),
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),

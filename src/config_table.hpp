@@ -47,11 +47,12 @@ enum class Change : std::uint8_t {
     never,      // as `permitted`, and even then our store cannot follow
 };
 
-using Field = std::variant<std::monostate, bool Config::*, std::int64_t Config::*,
-                           std::uint64_t Config::*, std::uint32_t Config::*, std::string Config::*,
-                           Fsync Config::*, LogLevel Config::*, Supervised Config::*,
-                           Allow Config::*, std::vector<SaveRule> Config::*, BufferLimits Config::*,
-                           std::vector<std::string> Config::*, std::vector<double> Config::*>;
+using Field =
+    std::variant<std::monostate, bool Config::*, std::int64_t Config::*, std::uint64_t Config::*,
+                 std::uint32_t Config::*, std::string Config::*, Fsync Config::*,
+                 LogLevel Config::*, Supervised Config::*, Allow Config::*, BackupPolicy Config::*,
+                 std::vector<SaveRule> Config::*, BufferLimits Config::*,
+                 std::vector<std::string> Config::*, std::vector<double> Config::*>;
 
 // Booleans, numbers, sizes (as their 64 bits) and places among the choices are integers.
 using Value = std::variant<std::int64_t, std::string, std::vector<SaveRule>, BufferLimits,

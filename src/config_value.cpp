@@ -504,7 +504,12 @@ std::string get_text(const Config& config, const Row& row) {
 
 std::vector<RewriteLine> rewrite_lines(const Config& config, const Row& row) {
     const auto now = get_text(config, row);
-    const bool needed = now != initial_text(row);
+    bool needed = now != initial_text(row);
+    // The policy says it, unless somebody else did.
+    if (config.backup_policy != BackupPolicy::none && is_set_by_policy(row.name)) {
+        needed = std::ranges::count(config.given, row.name) != 0;
+        if (!needed) return {};
+    }
     switch (row.kind) {
         case Kind::file:
             return {};

@@ -33,6 +33,34 @@ class Configuration(unittest.TestCase):
                 self.assertIn("s3cret", text)
                 self.assertEqual(server.ask("PING"), b"-NOAUTH Authentication required.\r\n")
 
+    def test_a_backup_policy_is_in_force_at_once_and_after_a_rewrite(self):
+        def got(client, *names):
+            reply = client.value("CONFIG", "GET", *names)
+            return {k.decode(): v.decode() for k, v in zip(reply[::2], reply[1::2])}
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "firnlog.conf"
+            path.write_text("backup-policy weekly\n")
+            # What the harness gives by itself no policy may set.
+            server = harness.firnlog(start=False)
+            self.assertNotIn("--retain", server.argv)
+            server.argv.insert(2, str(path))
+            with server.start():
+                with server.connect() as client:
+                    self.assertEqual(got(client, "retain")["retain"], "24h")
+                    self.assertEqual(client.ask("CONFIG", "SET", "backup-policy", "daily"),
+                                     b"+OK\r\n")
+                    self.assertEqual(got(client, "retain", "backup-policy"),
+                                     {"retain": "48h", "backup-policy": "daily"})
+                    self.assertEqual(harness.info(client, "persistence")["window_seconds"],
+                                     str(48 * 3600))
+                    self.assertEqual(client.ask("CONFIG", "REWRITE"), b"+OK\r\n")
+                self.assertIn("backup-policy daily\n", path.read_text())
+                self.assertNotIn("retain", path.read_text())
+                server.restart()
+                with server.connect() as client:
+                    self.assertEqual(got(client, "retain")["retain"], "48h")
+
     def test_a_client_past_maxclients_is_told_so(self):
         with harness.firnlog("--maxclients", 2) as server:
             with server.connect() as one, server.connect() as two:

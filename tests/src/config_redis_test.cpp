@@ -35,7 +35,8 @@ constexpr std::string_view kOurs[] = {"spin-us",
                                       "disk-high-water",
                                       "scrub-rate",
                                       "scrub-interval",
-                                      "backup-trial-interval"};
+                                      "backup-trial-interval",
+                                      "backup-policy"};
 
 // Values that are ours on purpose, or differ because the oracle is started with others.
 constexpr std::string_view kOtherDefaults[] = {
