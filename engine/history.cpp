@@ -24,6 +24,13 @@ void drop_oldest(Manifest& manifest) {
     if (!begins_twice) manifest.first_lsn = entries.front().lo;
 }
 
+// Whether log goes with the oldest base that the archive has not got yet.
+[[nodiscard]] bool takes_unarchived(const Manifest& manifest, const Window& window) {
+    auto next = manifest;
+    drop_oldest(next);
+    return next.first_lsn > window.unarchived && !planted("unarchived_log_goes");
+}
+
 // When the base that would be the oldest one then was taken.
 [[nodiscard]] std::int64_t second_taken_us(const Manifest& manifest) {
     return manifest.checkpoints[manifest.has_beginning() ? 0 : 1].taken_us;
@@ -96,6 +103,12 @@ std::uint64_t Window::bytes_max(std::uint64_t live) const {
     if (!keeps_any()) return 0;
     const auto bytes = retain_bytes != 0 ? retain_bytes : std::max(kRetainBytesMin, 2 * live);
     return std::min(bytes, room_bytes);
+}
+
+std::uint64_t Window::unarchived_bytes_max(std::uint64_t live) const {
+    auto kept = *this;
+    kept.retain_s = std::max<std::int64_t>(retain_s, 1);
+    return kept.bytes_max(live);
 }
 
 std::size_t bases(const Manifest& manifest) {
@@ -186,6 +199,7 @@ std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& 
     const auto wants = wants_of(window, manifest);
     const auto retain_us = window.retain_s * 1'000'000;
     const auto bytes_max = window.bytes_max(live_bytes(manifest));
+    const auto unarchived_max = window.unarchived_bytes_max(live_bytes(manifest));
     thin(manifest, retain_us / kBasesInWindow, wants);
     std::erase_if(manifest.kept, [&](const CheckpointEntry& entry) {
         return !std::ranges::binary_search(wants, entry.number);
@@ -193,15 +207,18 @@ std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& 
     while (bases(manifest) > kBasesMin) {
         const bool too_old = now_us != 0 && second_taken_us(manifest) <= now_us - retain_us;
         if (retain_us != 0 && !too_old) break;
+        if (takes_unarchived(manifest, window)) break;
         outlive(manifest, wants);
     }
-    while (history_bytes(manifest, files) > bytes_max) {
-        if (!manifest.kept.empty())
+    for (;;) {
+        const auto bytes = history_bytes(manifest, files);
+        if (bytes > bytes_max && !manifest.kept.empty()) {
             manifest.kept.erase(manifest.kept.begin());
-        else if (bases(manifest) > kBasesMin)
-            drop_oldest(manifest);
-        else
-            break;
+            continue;
+        }
+        if (bases(manifest) <= kBasesMin) break;
+        if (bytes <= (takes_unarchived(manifest, window) ? unarchived_max : bytes_max)) break;
+        drop_oldest(manifest);
     }
     // One that was taken at the beginning is itself what would go.
     while (bases(manifest) <= kBasesMin && bases(manifest) > bases_min &&

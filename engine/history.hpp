@@ -13,10 +13,11 @@
 //   two bases always       a damaged newest one costs time and nothing else
 //   the window             as many as the moments in it need; between them only so many that a
 //                          moment is not far from its base
+//   the archive            what it has not got yet stays beyond the window
 //   kept moments           checkpoints that a rule asks for when the window lets go of them; of
 //                          the log only [lo, hi) stays with each
-//   the bound in bytes     outranks both: the oldest kept moment goes first, then the oldest base;
-//                          so does a disk that fills
+//   the bound in bytes     outranks all three: the oldest kept moment goes first, then the oldest
+//                          base; so does a disk that fills
 //   a full disk            one base is enough, the newest, once it was read back whole
 //
 // A key that was deleted never comes back by this: its tombstone goes with the log only when every
@@ -42,8 +43,13 @@ struct Window {
     Keep keep = {};                        // what outlives it
     // And never more than this: the disk has no room for it.
     std::uint64_t room_bytes = std::numeric_limits<std::uint64_t>::max();
+    // The log from here on is not in the archive yet: it goes for the sake of a bound in bytes, and
+    // not for its age.
+    Lsn unarchived{std::numeric_limits<std::uint64_t>::max()};
     [[nodiscard]] bool keeps_any() const { return retain_s != 0 || !keep.empty(); }
     [[nodiscard]] std::uint64_t bytes_max(std::uint64_t live) const;
+    // The same for what only the archive still needs, also where no past is kept.
+    [[nodiscard]] std::uint64_t unarchived_bytes_max(std::uint64_t live) const;
 };
 
 // A segment that nothing is appended to: of the log, with the lsns where it begins and behind its

@@ -324,6 +324,7 @@ Result<void> Walk::switch_over() {
         if (!emergency_) {
             window = window_;
             window.room_bytes = window_now_.room_bytes;
+            window.unarchived = {unarchived_.load(std::memory_order_acquire)};
         }
         pinned = pins_ != 0;
     }
@@ -377,6 +378,7 @@ std::uint64_t Walk::kept_bytes(Manifest manifest, const std::vector<FullFile>& f
     {
         const std::lock_guard guard(mutex_);
         window = window_;
+        window.unarchived = {unarchived_.load(std::memory_order_acquire)};
     }
     (void)let_go(manifest, files, window, now_us);
     return history_bytes(manifest, files);

@@ -124,6 +124,8 @@ class Walk {
     // How far back the past is kept; the next checkpoint goes by it.
     void window(Window window);
     void water_marks(WaterMarks marks);
+    // The log from here on is not in the archive yet, see Window.
+    void unarchived(Lsn from) { unarchived_.store(from.value, std::memory_order_release); }
     // While somebody reads the past nothing of it goes. Counted.
     void pin();
     void unpin();
@@ -270,6 +272,8 @@ class Walk {
     // that the manifest on disk may name them, or not removed yet. The next switch retires them.
     std::vector<FileNumber> limbo_;
     std::vector<FileNumber> faulty_;  // checkpoints
+
+    std::atomic<std::uint64_t> unarchived_{std::numeric_limits<std::uint64_t>::max()};
 
     mutable std::mutex mutex_;
     Status status_;

@@ -68,6 +68,36 @@ BOOST_AUTO_TEST_CASE(without_a_window_two_bases_stay_and_the_files_that_they_nee
     BOOST_TEST(history_bytes(store.manifest, store.files) == 0U);
 }
 
+// The archive has the first two hours.
+BOOST_AUTO_TEST_CASE(what_is_not_archived_yet_outlives_the_window_and_no_bound_in_bytes) {
+    const auto unarchived = kFirstLsn + 2 * kFileBytes;
+    for (const std::int64_t retain_s : {std::int64_t{0}, std::int64_t{3600}}) {
+        Store store(9);
+        const Window window{
+            .retain_s = retain_s, .retain_bytes = kPlenty, .unarchived = unarchived};
+        (void)let_go(store.manifest, store.files, window, store.now_us());
+        BOOST_TEST((store.manifest.first_lsn == unarchived));
+    }
+    Store all(9);
+    (void)let_go(all.manifest, all.files, {.retain_bytes = kPlenty, .unarchived = kFirstLsn},
+                 all.now_us() + 100 * kHourUs);
+    BOOST_TEST(all.manifest.has_beginning());
+    // Three hours are more than may stay, and so are two.
+    for (const std::int64_t retain_s : {std::int64_t{0}, std::int64_t{3600}}) {
+        Store store(9);
+        const Window window{
+            .retain_s = retain_s, .retain_bytes = 3 * kFileBytes, .unarchived = unarchived};
+        (void)let_go(store.manifest, store.files, window, store.now_us());
+        BOOST_TEST((store.manifest.first_lsn > unarchived));
+        BOOST_TEST(history_bytes(store.manifest, store.files) <= 3 * kFileBytes);
+    }
+    Store low(9);
+    (void)let_go(low.manifest, low.files,
+                 {.retain_bytes = kPlenty, .room_bytes = 0, .unarchived = unarchived},
+                 low.now_us());
+    BOOST_TEST(low.manifest.checkpoints.size() == kBasesMin);
+}
+
 BOOST_AUTO_TEST_CASE(the_stores_beginning_is_a_base_until_two_checkpoints_are_there) {
     Store store(1);
     BOOST_TEST(let_go(store.manifest, store.files, kNone, store.now_us()).empty());
