@@ -7,6 +7,7 @@
 #include "engine/record_scan.hpp"
 #include "io/base/crc32c.hpp"
 #include "recovery/log_reader.hpp"
+#include "recovery/open_file.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -20,20 +21,6 @@ tl::unexpected<Refusal> damaged(const std::string& name, std::uint64_t offset, c
     return refuse({.code = Code::damaged, .offset = offset, .doing = what},
                   "damaged: " + name + " offset " + std::to_string(offset) + ": " + what);
 }
-
-// A file that is closed with it.
-class OpenFile {
-  public:
-    OpenFile(io::Files& files, int fd) : files_(files), fd_(fd) {}
-    OpenFile(const OpenFile&) = delete;
-    OpenFile& operator=(const OpenFile&) = delete;
-    ~OpenFile() { files_.close(fd_); }
-    [[nodiscard]] int fd() const { return fd_; }
-
-  private:
-    io::Files& files_;
-    const int fd_;
-};
 
 void sum(Bytes bytes, StoredFile& file) {
     file.bytes = bytes.size();

@@ -67,6 +67,7 @@ HARNESSES = {
     "past": Harness("recovery/recovery_tests", "past"),
     "restore": Harness("recovery/recovery_tests", "restore_"),
     "backup": Harness("recovery/recovery_tests", "backup_"),
+    "archive": Harness("recovery/recovery_tests", "archive_"),
     "vouchers": Harness("recovery/recovery_tests", "corruption/what_is_durable*"),
     "bytes": Harness("recovery/recovery_tests", "corruption/whichever_byte*"),
     "corruption": Harness("recovery/recovery_tests", "corruption"),
@@ -234,6 +235,14 @@ MUTANTS = {
     "backup_names_not_synced": mutant(
         "backup", "a backup's files' names are not made durable", "backup",
         open=NOT_YET),
+    "archive_skips_a_piece": mutant(
+        "archive", "a piece of the log counts as archived and was not brought", "archive"),
+    "archive_takes_what_is_not_durable": mutant(
+        "archive", "log is archived that a crash may take back", "archive"),
+    "archive_not_synced": mutant(
+        "archive", "an archived file has its name before it is durable", "archive"),
+    "unarchived_log_goes": mutant(
+        "archive", "log is given back that the archive has not got", "history archive"),
     "backup_list_not_synced": mutant(
         "backup", "a backup's list is renamed without a sync", "backup",
         open=NOT_YET),

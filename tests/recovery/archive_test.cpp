@@ -1,0 +1,575 @@
+// G14, G18: an archive is the model at each of its moments, whoever dies at whatever operation,
+// whatever fails, and after the store has gone on from a crash or from one of its moments. What
+// counts as archived stays so; what is not durable is not there; a gap is told of.
+
+#include <boost/test/unit_test.hpp>
+#include <map>
+
+#include "recovery/archive_files.hpp"
+#include "recovery/archiver.hpp"
+#include "recovery/check.hpp"
+#include "recovery/history.hpp"
+#include "recovery/restore.hpp"
+#include "tests/recovery/lived.hpp"
+
+namespace firnlog::recovery {
+namespace {
+
+using engine::Lsn;
+using sim::World;
+using Bring = Archiver::Bring;
+
+constexpr std::uint32_t kDatabases = 4;
+
+Moment at_lsn(Lsn lsn, std::optional<engine::Timeline> timeline = {}) {
+    return {.what = Moment::What::lsn, .us = 0, .lsn = lsn, .timeline = timeline, .mark = {}};
+}
+
+void require(const Opening<void>& done) {
+    BOOST_REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().text));
+}
+
+// An archive on a disk of its own.
+struct Shelf {
+    explicit Shelf(std::uint64_t seed = 99, sim::Disk disk = {})
+        : world{{.seed = seed, .phase = "archive"}, std::move(disk)} {}
+
+    std::unique_ptr<Archiver> archiver(World& from, Subject& subject) {
+        return std::make_unique<Archiver>(
+            from.files(), ArchiverOptions{.to = &world.files(), .durable = [&subject] {
+                                              return subject.engine().log.durable();
+                                          }});
+    }
+    // Nothing: no archive is there yet.
+    std::unique_ptr<ArchiveFiles> view(const Moment& moment = {}) {
+        auto files = ArchiveFiles::open(world.files(), moment);
+        if (!files && files.error().error.code == Code::missing) return nullptr;
+        BOOST_REQUIRE_MESSAGE(files.has_value(), (files ? "" : files.error().text));
+        return std::move(*files);
+    }
+    Lsn end(const Moment& moment = {}) {
+        const auto files = view(moment);
+        if (files == nullptr) return {};
+        auto history = History::read(*files);
+        BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
+        return (*history)->end();
+    }
+    Lsn oldest() {
+        const auto files = view();
+        auto history = History::read(*files);
+        BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
+        return (*history)->oldest();
+    }
+    Opening<std::uint64_t> digest_at(const Moment& moment) {
+        auto files = ArchiveFiles::open(world.files(), moment);
+        if (!files) return tl::unexpected(files.error());
+        const auto past = open_past(**files, {.moment = moment,
+                                              .now_us = std::int64_t{1} << 60,
+                                              .databases = kDatabases,
+                                              .progress = {},
+                                              .give_up = {}});
+        if (!past) return tl::unexpected(past.error());
+        return digest(read_all((*past)->engine(), kDatabases));
+    }
+    void is_at(const Version& version, std::optional<engine::Timeline> timeline = {}) {
+        const auto told = digest_at(at_lsn(version.end, timeline));
+        BOOST_REQUIRE_MESSAGE(told.has_value(), (told ? "" : told.error().text));
+        BOOST_REQUIRE(*told == version.digest);
+    }
+    // The newest version that is in it, and some before.
+    void is_of(const std::vector<Version>& versions, sim::Rng& rng, int samples = 3) {
+        const auto end_lsn = end();
+        const auto oldest_lsn = oldest();
+        std::vector<const Version*> there;
+        for (const auto& version : versions)
+            if (version.end <= end_lsn && version.end >= oldest_lsn) there.push_back(&version);
+        if (there.empty()) return;
+        is_at(*there.back());
+        for (int n = 0; n < samples; ++n) is_at(*there[rng.below(there.size())]);
+    }
+    std::size_t count(engine::ArchivedKind kind) {
+        const auto names = list_archive(world.files());
+        BOOST_REQUIRE(names.has_value());
+        return static_cast<std::size_t>(std::ranges::count(*names, kind, &engine::Archived::kind));
+    }
+
+    World world;
+};
+
+// A store that is archived while it lives, crashes and starts again.
+struct ArchivedStore {
+    explicit ArchivedStore(std::uint64_t seed_, bool keeps_ = true)
+        : world{{.seed = seed_}}, rng{seed_}, keeps{keeps_} {}
+
+    void open_store() {
+        auto opened = open(world.files(), world.clock(), small_options(keeps));
+        BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+        const auto& timelines = (*opened)->manifest().timelines;
+        if (timelines.size() > 1 && !(*opened)->report().clean)
+            std::erase_if(versions, [&](const Version& version) {
+                return version.end > timelines[timelines.size() - 2].end;
+            });
+        kept = versions;
+        subject = std::make_unique<Subject>(world, std::move(*opened));
+    }
+    bool change() {
+        const auto key = "key:" + std::to_string(rng.below(40));
+        const std::string text(rng.between(1, 3000), static_cast<char>('a' + rng.below(26)));
+        const auto done = [&] {
+            switch (rng.below(8)) {
+                case 0:
+                    return subject->remove(key);
+                case 1:
+                    return subject->hash_set("hash:" + std::to_string(rng.below(3)), key, text);
+                case 2:
+                    return subject->set_many({{key, text}, {key + "b", text}, {"last", key}});
+                default:
+                    return subject->set(key, text);
+            }
+        }();
+        if (rng.chance(20)) subject->kick();
+        versions = kept;
+        versions.insert(versions.end(), subject->versions().begin(), subject->versions().end());
+        return done;
+    }
+    bool change(int count) {
+        for (int i = 0; i < count; ++i)
+            if (!change()) return false;
+        return subject->sync();
+    }
+    // A full segment may end within a batch.
+    [[nodiscard]] Lsn moment_before(Lsn lsn) const {
+        Lsn found;
+        for (const auto& version : versions)
+            if (version.end <= lsn) found = std::max(found, version.end);
+        return found;
+    }
+    bool checkpoint() {
+        return subject->checkpoint([] { return true; });
+    }
+
+    World world;
+    sim::Rng rng;
+    bool keeps;
+    std::unique_ptr<Subject> subject;
+    std::vector<Version> kept;  // of the lives before
+    std::vector<Version> versions;
+};
+
+// Some lives, each of which ends by a crash, or cleanly; what is archived stays archived.
+void live(ArchivedStore& store, Shelf& shelf, int lives) {
+    auto& rng = store.rng;
+    Lsn position;
+    for (int life = 0; life < lives; ++life) {
+        store.open_store();
+        store.subject->lazy(rng.chance(50));
+        auto archiver = shelf.archiver(store.world, *store.subject);
+        require(archiver->begin());
+        BOOST_REQUIRE(archiver->position() >= position);
+        const auto turns = rng.between(4, 10);
+        for (std::uint64_t turn = 0; turn < turns; ++turn) {
+            for (auto n = rng.between(1, 25); n > 0; --n) BOOST_REQUIRE(store.change());
+            if (rng.chance(40)) BOOST_REQUIRE(store.subject->sync());
+            if (rng.chance(30)) BOOST_REQUIRE(store.checkpoint());
+            require(archiver->round(rng.chance(70) ? Bring::all : Bring::full));
+            store.subject->engine().walk.unarchived(archiver->needs());
+            position = archiver->position();
+            BOOST_REQUIRE(position <= store.subject->engine().log.durable());
+            BOOST_REQUIRE(archiver->has_base());
+            BOOST_REQUIRE(shelf.end() <= position);
+            BOOST_REQUIRE(shelf.end() >= store.moment_before(position));
+        }
+        if (rng.chance(30)) shelf.is_of(store.versions, rng, 1);
+        if (life + 1 == lives) return;
+        archiver.reset();
+        if (rng.chance(25)) {
+            BOOST_REQUIRE(store.subject->stop_cleanly());
+            store.subject.reset();
+            store.world.restart(sim::Cut::none, rng);
+            continue;
+        }
+        store.world.crash_now();
+        store.subject.reset();
+        store.world.restart(rng.chance(50) ? sim::Cut::none : sim::Cut::random, rng);
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(archive_)
+
+BOOST_AUTO_TEST_CASE(an_archive_is_the_model_at_each_of_its_moments_over_crashes_of_the_store) {
+    const auto end = seed_or(1) + volume({.usual = 12, .sanitized = 3, .full = 400});
+    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            Shelf shelf;
+            ArchivedStore store(seed, seed % 2 == 0);
+            live(store, shelf, 4);
+            BOOST_REQUIRE(store.change(20));
+            const auto archiver = shelf.archiver(store.world, *store.subject);
+            require(archiver->begin());
+            require(archiver->round(Bring::all));
+            BOOST_REQUIRE(archiver->position() == store.subject->engine().log.durable());
+            BOOST_REQUIRE(shelf.end() == store.versions.back().end);
+            shelf.is_of(store.versions, store.rng, 12);
+            BOOST_TEST(archiver->counts().gaps == 0U);
+            // Without the window's help: the archive goes back to where it began.
+            BOOST_REQUIRE(shelf.oldest() == engine::kFirstLsn);
+
+            const auto whole = shelf.view();
+            const auto checked = check(*whole);
+            BOOST_REQUIRE(checked.has_value());
+            BOOST_REQUIRE_MESSAGE(checked->sound(),
+                                  (checked->sound() ? "" : checked->survey.faults.front().text));
+
+            // And a store of its own comes out of it.
+            World other({.seed = seed});
+            RestoreOptions options;
+            options.ttl = Ttl::keep;
+            const auto& version = store.versions[store.rng.below(store.versions.size())];
+            options.moment = at_lsn(version.end);
+            const auto files = shelf.view(options.moment);
+            const auto restored =
+                restore(*files, other.files(), other.clock(), other.io(), options);
+            BOOST_REQUIRE_MESSAGE(restored.has_value(), (restored ? "" : restored.error().text));
+            auto opened = open(other.files(), other.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            BOOST_REQUIRE(bring_all_in(other, (*opened)->engine()));
+            BOOST_REQUIRE(digest(read_all((*opened)->engine(), kDatabases)) == version.digest);
+        }
+}
+
+// A second round that has all there is to do: pieces, full segments, a checkpoint, manifests.
+struct Prepared {
+    explicit Prepared(std::uint64_t seed) : store(seed, seed % 2 == 0) {
+        store.open_store();
+        BOOST_REQUIRE(store.change(30));
+        const auto archiver = shelf.archiver(store.world, *store.subject);
+        require(archiver->begin());
+        require(archiver->round(Bring::all));
+        BOOST_REQUIRE(store.change(5));
+        require(archiver->round(Bring::all));
+        position = archiver->position();
+        BOOST_REQUIRE(store.change(60));
+        BOOST_REQUIRE(store.checkpoint());
+        BOOST_REQUIRE(store.change(25));
+    }
+    // As a server does: one that failed begins anew.
+    Opening<void> bring(Shelf& to) {
+        const auto archiver = to.archiver(store.world, *store.subject);
+        if (auto begun = archiver->begin(); !begun) return begun;
+        auto brought = archiver->round(Bring::all);
+        reached = std::max(reached, archiver->position());
+        return brought;
+    }
+    // What was counted is there, and it is one moment of the model.
+    void judge(Shelf& of) {
+        BOOST_REQUIRE(of.end() >= store.moment_before(std::max(position, reached)));
+        of.is_of(store.versions, store.rng, 1);
+    }
+
+    Shelf shelf;
+    ArchivedStore store;
+    Lsn position;
+    Lsn reached;
+};
+
+BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_takes_back_nothing_that_counted) {
+    const auto end = seed_or(1) + volume({.usual = 1, .sanitized = 1, .full = 20});
+    const auto step = volume({.usual = 2, .sanitized = 13, .full = 1});
+    for (auto seed = seed_or(1); seed < end; ++seed) {
+        Prepared prepared(seed);
+        Shelf dry(99, prepared.shelf.world.disk().copy());
+        require(prepared.bring(dry));
+        const auto operations = dry.world.operations();
+        const auto now = prepared.store.versions.back();
+        BOOST_TEST(operations > 30U);
+        for (auto at = 1 + seed % step; at <= operations; at += step)
+            for (const auto cut : sim::kCuts)
+                BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed << " operation " << at << " cut "
+                                                   << static_cast<int>(cut)) {
+                    Shelf dying(99, prepared.shelf.world.disk().copy());
+                    dying.world.crash_at(at);
+                    prepared.reached = {};
+                    (void)prepared.bring(dying);
+                    BOOST_REQUIRE(dying.world.crashed());
+                    sim::Rng rng{at};
+                    dying.world.restart(cut, rng);
+                    prepared.judge(dying);
+                    require(prepared.bring(dying));
+                    BOOST_REQUIRE(dying.end() == now.end);
+                    dying.is_at(now);
+                }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_that_fails_costs_time_and_nothing_else) {
+    Prepared prepared(seed_or(3));
+    const auto now = prepared.store.versions.back();
+    const auto step = volume({.usual = 1, .sanitized = 7, .full = 1});
+    std::uint64_t struck = 0;
+    for (const auto error : {ENOSPC, EIO})
+        for (const bool sticky : {true, false})
+            for (std::uint64_t nth = 1;; nth += step) {
+                Shelf failing(99, prepared.shelf.world.disk().copy());
+                failing.world.fail({.error = error, .any = true, .nth = nth, .sticky = sticky});
+                prepared.reached = {};
+                const auto brought = prepared.bring(failing);
+                const bool reached = failing.world.faults_struck() != 0;
+                failing.world.heal();
+                if (!reached) break;
+                BOOST_TEST_CONTEXT("errno " << error << " at " << nth) {
+                    ++struck;
+                    prepared.judge(failing);
+                    require(prepared.bring(failing));
+                    BOOST_REQUIRE(failing.end() == now.end);
+                    failing.is_at(now);
+                }
+            }
+    BOOST_TEST(struck * step > 100U);
+}
+
+// Written, and told to nobody: a crash of the store may take it back.
+BOOST_AUTO_TEST_CASE(what_is_not_durable_is_not_there) {
+    for (std::uint64_t seed = 1; seed < 6; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Shelf shelf;
+            ArchivedStore store(seed);
+            store.open_store();
+            store.subject->lazy(true);
+            BOOST_REQUIRE(store.change(10));
+            for (int i = 0; i < 5; ++i) {
+                BOOST_REQUIRE(store.change());
+                store.subject->kick();
+                store.world.pass(2000);
+            }
+            const auto& log = store.subject->engine().log;
+            const auto archiver = shelf.archiver(store.world, *store.subject);
+            require(archiver->begin());
+            require(archiver->round(Bring::all));
+            BOOST_REQUIRE(archiver->position() <= log.durable());
+            BOOST_REQUIRE(shelf.end() <= log.durable());
+        }
+}
+
+// The archive has two lines then, and each is whole.
+BOOST_AUTO_TEST_CASE(a_store_that_goes_on_from_a_moment_of_another_shares_its_archive) {
+    for (std::uint64_t seed = 1; seed < 8; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Shelf shelf;
+            ArchivedStore first(seed);
+            live(first, shelf, 2);
+            BOOST_REQUIRE(first.change(40));
+            {
+                const auto archiver = shelf.archiver(first.world, *first.subject);
+                require(archiver->begin());
+                require(archiver->round(Bring::all));
+            }
+            ArchivedStore second(seed + 100);
+            RestoreOptions options;
+            options.ttl = Ttl::keep;
+            const auto middle = first.versions.size() / 2 + first.rng.below(20);
+            const auto moment = first.versions[std::min(middle, first.versions.size() - 1)];
+            options.moment = at_lsn(moment.end);
+            {
+                const auto files = shelf.view(options.moment);
+                BOOST_REQUIRE(restore(*files, second.world.files(), second.world.clock(),
+                                      second.world.io(), options)
+                                  .has_value());
+            }
+            second.open_store();
+            const auto old = first.subject->engine().manifest().timelines.back().timeline;
+            const auto now = second.subject->engine().manifest().timelines.back().timeline;
+            BOOST_REQUIRE(old != now);
+            BOOST_REQUIRE(second.change(50));
+            BOOST_REQUIRE(second.checkpoint());
+            const auto archiver = shelf.archiver(second.world, *second.subject);
+            require(archiver->begin());
+            require(archiver->round(Bring::all));
+            BOOST_REQUIRE(shelf.end() == second.versions.back().end);
+            for (int n = 0; n < 4; ++n) {
+                shelf.is_at(second.versions[second.rng.below(second.versions.size())], now);
+                // Of the one that was left, too, beyond the moment where they part.
+                const auto& version = first.versions[first.rng.below(first.versions.size())];
+                auto timeline = old;
+                for (const auto& entry : first.subject->engine().manifest().timelines)
+                    if (entry.begin < version.end) timeline = entry.timeline;
+                shelf.is_at(version, timeline);
+            }
+            shelf.is_at(first.versions.back(), old);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(what_the_store_gave_up_before_it_was_archived_is_a_gap_and_is_refused) {
+    for (std::uint64_t seed = 1; seed < 3; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Shelf shelf;
+            ArchivedStore store(seed, false);
+            store.open_store();
+            BOOST_REQUIRE(store.change(30));
+            const auto archiver = shelf.archiver(store.world, *store.subject);
+            require(archiver->begin());
+            require(archiver->round(Bring::all));
+            const auto before = store.versions.back();
+            // As if its disk had no room.
+            store.subject->engine().walk.unarchived({std::uint64_t{1} << 60});
+            for (int i = 0; i < 7; ++i) {
+                BOOST_REQUIRE(store.change(100));
+                BOOST_REQUIRE(store.checkpoint());
+            }
+            BOOST_REQUIRE(store.change(10));
+            const auto lost = store.versions[before.end == Lsn{} ? 0 : 45];
+            require(archiver->round(Bring::all));
+            BOOST_TEST(archiver->counts().gaps == 1U);
+            BOOST_REQUIRE(archiver->gap().has_value());
+            BOOST_REQUIRE(archiver->gap()->from == before.end);
+            BOOST_TEST(archiver->has_base());
+            shelf.is_at(store.versions.back());
+            shelf.is_at(before);
+            BOOST_REQUIRE(lost.end > before.end && lost.end < archiver->gap()->to);
+            const auto told = shelf.digest_at(at_lsn(lost.end));
+            BOOST_REQUIRE(!told.has_value());
+            BOOST_TEST(told.error().text.find("gap") != std::string::npos, told.error().text);
+            BOOST_TEST(told.error().exit_code() == 1);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(log_that_is_not_archived_yet_stays_beyond_the_window) {
+    Shelf shelf;
+    ArchivedStore store(4, false);
+    store.open_store();
+    BOOST_REQUIRE(store.change(30));
+    const auto archiver = shelf.archiver(store.world, *store.subject);
+    require(archiver->begin());
+    require(archiver->round(Bring::all));
+    store.subject->engine().walk.unarchived(archiver->needs());
+    for (int i = 0; i < 4; ++i) {
+        BOOST_REQUIRE(store.change(80));
+        BOOST_REQUIRE(store.checkpoint());
+    }
+    BOOST_REQUIRE(store.subject->engine().manifest().first_lsn <= archiver->needs());
+    require(archiver->round(Bring::all));
+    BOOST_TEST(archiver->counts().gaps == 0U);
+    shelf.is_of(store.versions, store.rng, 6);
+    // And goes then.
+    store.subject->engine().walk.unarchived(archiver->needs());
+    BOOST_REQUIRE(store.change(10));
+    BOOST_REQUIRE(store.checkpoint());
+    BOOST_REQUIRE(!store.subject->engine().manifest().has_beginning());
+}
+
+// A command that fails, that takes half of a file, or all of it and fails then.
+BOOST_AUTO_TEST_CASE(a_command_may_fail_however_it_likes) {
+    for (std::uint64_t seed = 1; seed < 8; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Shelf shelf;
+            ArchivedStore store(seed, seed % 2 == 0);
+            std::uint64_t failed = 0;
+            bool fails = true;
+            const auto take = [&](const std::string& name) -> Opening<void> {
+                auto& from = store.world.files();
+                const auto there = std::string(kArchiveFolder) + "/" + name;
+                const auto how = fails ? store.rng.below(8) : 7;
+                const auto refused = [&] {
+                    ++failed;
+                    return refuse({.code = Code::io, .doing = "archive"}, "exit status 1");
+                };
+                if (how == 0) return refused();
+                (void)shelf.world.files().unlink(name);
+                BOOST_REQUIRE(from.give(there, shelf.world.files(), name).has_value());
+                BOOST_REQUIRE(shelf.world.files().sync_dir().has_value());
+                if (how == 1) {
+                    const auto fd = shelf.world.files().open(name, io::Open::write);
+                    const auto size = shelf.world.files().size(*fd);
+                    BOOST_REQUIRE(shelf.world.files().truncate(*fd, *size / 2).has_value());
+                    shelf.world.files().close(*fd);
+                }
+                if (how <= 2) return refused();
+                return {};
+            };
+            Lsn position;
+            for (int life = 0; life < 3; ++life) {
+                store.open_store();
+                const auto archiver = std::make_unique<Archiver>(
+                    store.world.files(),
+                    ArchiverOptions{.command = take, .durable = [&store] {
+                                        return store.subject->engine().log.durable();
+                                    }});
+                require(archiver->begin());
+                BOOST_REQUIRE(archiver->position() >= position);
+                fails = true;
+                for (int turn = 0; turn < 8; ++turn) {
+                    BOOST_REQUIRE(store.change(static_cast<int>(store.rng.between(1, 25))));
+                    if (store.rng.chance(30)) BOOST_REQUIRE(store.checkpoint());
+                    (void)archiver->round(Bring::all);
+                    store.subject->engine().walk.unarchived(archiver->needs());
+                    position = archiver->position();
+                    // Before the first byte of a timeline its manifest may be on its way.
+                    const auto& now = store.subject->engine().manifest().timelines.back();
+                    if (position > now.begin)
+                        BOOST_REQUIRE(shelf.end() >= store.moment_before(position));
+                }
+                fails = false;
+                require(archiver->round(Bring::all));
+                position = archiver->position();
+                shelf.is_of(store.versions, store.rng, 4);
+                store.world.crash_now();
+                store.subject.reset();
+                store.world.restart(sim::Cut::random, store.rng);
+            }
+            BOOST_TEST(failed > 0U);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(small_pieces_are_put_together_and_go_with_the_full_segment) {
+    Shelf shelf;
+    ArchivedStore store(2);
+    store.open_store();
+    const auto archiver = shelf.archiver(store.world, *store.subject);
+    require(archiver->begin());
+    std::size_t most = 0;
+    for (int i = 0; i < 400; ++i) {
+        BOOST_REQUIRE(store.change(1));
+        require(archiver->round(Bring::all));
+        most = std::max(most, shelf.count(engine::ArchivedKind::log));
+    }
+    BOOST_TEST(shelf.count(engine::ArchivedKind::segment) > 3U);
+    // Of some hundred.
+    BOOST_TEST(most < 12U);
+    shelf.is_of(store.versions, store.rng, 6);
+}
+
+BOOST_AUTO_TEST_CASE(an_archive_is_one_store_s_and_not_an_older_copy_s) {
+    Shelf shelf;
+    ArchivedStore store(5);
+    store.open_store();
+    BOOST_REQUIRE(store.change(30));
+    sim::Rng rng{5};
+    World copy({.seed = 6}, store.world.image(sim::Cut::none, rng));
+    {
+        const auto archiver = shelf.archiver(store.world, *store.subject);
+        require(archiver->begin());
+        BOOST_REQUIRE(store.change(30));
+        require(archiver->round(Bring::all));
+        // Nor may two add to it at once.
+        auto& second = shelf.world.start();
+        Archiver other(store.world.files(), {.to = &second.files()});
+        const auto begun = other.begin();
+        BOOST_REQUIRE(!begun.has_value());
+        BOOST_TEST(static_cast<int>(begun.error().error.code) == static_cast<int>(Code::busy));
+    }
+    Subject old(copy, *open(copy.files(), copy.clock(), small_options()));
+    const auto begun = shelf.archiver(copy, old)->begin();
+    BOOST_REQUIRE_MESSAGE(begun.has_value() || begun.error().error.code == Code::usage,
+                          begun.error().text);
+
+    ArchivedStore stranger(7);
+    stranger.open_store();
+    BOOST_REQUIRE(stranger.change(3));
+    const auto foreign = shelf.archiver(stranger.world, *stranger.subject)->begin();
+    BOOST_REQUIRE(!foreign.has_value());
+    BOOST_TEST(foreign.error().text.find("another store") != std::string::npos,
+               foreign.error().text);
+    // A store's own directory.
+    Archiver own(store.world.files(), {.to = &store.world.files()});
+    BOOST_TEST(!own.begin().has_value());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace firnlog::recovery
