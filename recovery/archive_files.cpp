@@ -316,6 +316,7 @@ void ArchiveReader::make_manifest() {
     manifest_.adopted.clear();
     manifest_.packed.clear();
     manifest_.checkpoints.clear();
+    manifest_.kept.clear();  // here the log around them is there
     manifest_.moves.clear();
     add_checkpoints();
 }

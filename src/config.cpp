@@ -313,6 +313,9 @@ tl::expected<Config, ConfigError> Loader::finish() {
     if (config_.port == 0 && config_.unixsocket.empty())
         return tl::unexpected(
             ConfigError{.text = "nothing to listen on: port is 0 and unixsocket is not set"});
+    if (!config_.archive_dir.empty() && !config_.archive_command.empty())
+        return tl::unexpected(ConfigError{
+            .text = "archive-dir and archive-command are both set: there is one archive"});
     if (!idle_.empty()) {
         std::string names = "accepted without effect, at their defaults:";
         for (const auto name : idle_) names += ' ' + std::string(name);

@@ -145,7 +145,11 @@ struct Config {
     LogLevel loglevel = LogLevel::notice;
     std::string backup_dir;                    // where FIRN BACKUP writes; empty: nowhere
     std::int64_t backup_trial_interval_s = 0;  // the newest backup is tried so often; 0: never
-    std::string pidfile;                       // empty: none
+    std::string archive_dir;           // where the log goes as it is written; empty: nowhere
+    std::string archive_command;       // or what takes it there
+    std::int64_t archive_timeout = 0;  // seconds; 0: 1 with archive_dir, 60 without
+    std::int64_t archive_command_timeout = 600;  // seconds that it may take; 0: any
+    std::string pidfile;                         // empty: none
     Supervised supervised = Supervised::no;
     bool crash_log_enabled = true;
     std::int64_t hz = 10;

@@ -84,6 +84,16 @@ const char* title_template(std::string_view text) {
     return nullptr;
 }
 
+const char* archive_words(std::string_view line) {
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        if (line[i] != '%') continue;
+        ++i;
+        if (i == line.size() || (line[i] != 'p' && line[i] != 'f' && line[i] != '%'))
+            return "behind a % stands p, f or %";
+    }
+    return nullptr;
+}
+
 const char* shutdown_words(std::string_view text) {
     return text.starts_with("save nosave")
                ? "shutdown options SAVE and NOSAVE can't be used simultaneously"
@@ -262,6 +272,17 @@ constexpr Row kRows[] = {
     duration("scrub-interval", "24h", kInt).in(&Config::scrub_interval_s).honoured(),
     word("backup-dir").in(&Config::backup_dir).honoured().at_start().or_none(),
     duration("backup-trial-interval", "0", kInt).in(&Config::backup_trial_interval_s).honoured(),
+    word("archive-dir").in(&Config::archive_dir).honoured().at_start().or_none(),
+    word("archive-command")
+        .in(&Config::archive_command)
+        .checked(archive_words)
+        .honoured()
+        .at_start()
+        .or_none(),
+    number("archive-timeout", "0", 0, kInt).in(&Config::archive_timeout).honoured(),
+    number("archive-command-timeout", "600", 0, kInt)
+        .in(&Config::archive_command_timeout)
+        .honoured(),
     memory("maxmemory", "0", 0, -1).no_sign().in(&Config::maxmemory).honoured(),
     choice("maxmemory-policy", "noeviction",
            "volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, "

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "src/archive_job.hpp"
 #include "src/backup_job.hpp"
 #include "src/latency.hpp"
 #include "src/pasts.hpp"
@@ -42,7 +43,8 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       pasts_(std::make_unique<Pasts>(*this)),
       recall_(std::make_unique<Recall>(*this)),
       backups_(std::make_unique<BackupJob>(*this)),
-      scrub_(std::make_unique<ScrubJob>(*this)) {
+      scrub_(std::make_unique<ScrubJob>(*this)),
+      archive_(std::make_unique<ArchiveJob>(*this)) {
     publish(std::move(config));
 }
 

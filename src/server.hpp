@@ -28,6 +28,7 @@ class Saving;
 class Recall;
 class BackupJob;
 class ScrubJob;
+class ArchiveJob;
 class Undo;
 class Pasts;
 
@@ -87,6 +88,7 @@ class Server {
     Recall& recall() { return *recall_; }
     BackupJob& backups() { return *backups_; }
     ScrubJob& scrub() { return *scrub_; }
+    ArchiveJob& archive() { return *archive_; }
     Undo& undo() { return *undo_; }
     Pasts& pasts() { return *pasts_; }
 
@@ -123,6 +125,7 @@ class Server {
     std::unique_ptr<Recall> recall_;
     std::unique_ptr<BackupJob> backups_;
     std::unique_ptr<ScrubJob> scrub_;
+    std::unique_ptr<ArchiveJob> archive_;
 };
 
 }  // namespace firnlog::server

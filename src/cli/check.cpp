@@ -5,7 +5,7 @@
 #include <cinttypes>
 #include <cstdio>
 
-#include "io/posix_files.hpp"
+#include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
 
 namespace firnlog::server::cli {
@@ -14,9 +14,10 @@ namespace {
 constexpr std::string_view kHelp =
     R"(usage: firnlog check DIR [--quiet] [--json]
 
-Reads every byte of the store in DIR and tells whether it is sound: the manifest, every segment,
-every frame, every record, and that nothing is missing between them. Changes nothing and takes no
-lock: it may run beside a live server, whose newest writes may be in motion meanwhile.
+Reads every byte of the store in DIR, or of its backup or archive, and tells whether it is sound:
+the manifest, every segment, every frame, every record, and that nothing is missing between them.
+Changes nothing and takes no lock: it may run beside a live server, whose newest writes may be in
+motion meanwhile.
 
   --quiet   only faults, no progress and no summary
   --json    the result as one JSON object
@@ -116,18 +117,17 @@ int check(Arguments arguments) {
         std::fwrite(kHelp.data(), 1, kHelp.size(), stderr);
         return 1;
     }
-    auto files = io::open_posix_files(options.dir, false);
-    if (!files) {
-        std::fprintf(stderr, "firnlog check: %s: %s\n", options.dir.c_str(),
-                     files.error().text().c_str());
-        return 1;
+    auto source = Source::open(options.dir);
+    if (!source) {
+        std::fprintf(stderr, "firnlog check: %s\n", source.error().text.c_str());
+        return source.error().exit_code();
     }
     const bool tells = !options.quiet && !options.json && ::isatty(2) != 0;
     const auto progress = [&](std::uint64_t done, std::uint64_t all) {
         if (tells && all != 0)
             std::fprintf(stderr, "\rreading: %3d percent", static_cast<int>(done * 100 / all));
     };
-    const auto checked = recovery::check(**files, progress);
+    const auto checked = recovery::check(source->files(), progress);
     if (tells) std::fprintf(stderr, "\r                     \r");
     if (!checked) {
         const auto& error = checked.error();

@@ -151,7 +151,7 @@ recovery::RestoreOptions restore_options(const Options& options) {
 
 // A backup is read first: one that is damaged is not restored by half.
 recovery::Opening<Source> open_source(const Options& options) {
-    auto source = Source::open(options.from);
+    auto source = Source::open(options.from, options.moment.value_or(recovery::Moment{}));
     if (!source || source->backup() == nullptr || !options.digest) return source;
     const auto verified = recovery::verify_backup(source->directory(), *source->backup());
     if (!verified) return tl::unexpected(verified.error());

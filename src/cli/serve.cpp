@@ -24,6 +24,7 @@
 #include "recovery/open.hpp"
 #include "recovery/past.hpp"
 #include "src/address.hpp"
+#include "src/archive_job.hpp"
 #include "src/backup_job.hpp"
 #include "src/cli/moment_option.hpp"
 #include "src/cli/source.hpp"
@@ -394,6 +395,13 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         if (!dir) return could_not(config.backup_dir + ": " + dir.error().text());
         server.backups().writes(*files, std::move(*dir));
     }
+    if (files != nullptr && !config.archive_dir.empty()) {
+        auto dir = io::open_posix_files(config.path(config.archive_dir), true);
+        if (!dir) return could_not(config.archive_dir + ": " + dir.error().text());
+        server.archive().archives(*files, std::move(*dir));
+    } else if (files != nullptr && !config.archive_command.empty()) {
+        server.archive().archives(*files, config.archive_command);
+    }
     server.recovery = report;
     server.tcp_port = config.port;
     auto first = take_seat(server, 0);
@@ -430,6 +438,11 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
         crew.leave();
         return could_not(started.error().text());
     }
+    if (auto begun = server.archive().begin(); !begun) {
+        engine.stop_worker();
+        crew.leave();
+        return could_not(begun.error().text());
+    }
     if (files != nullptr)
         if (auto started = server.scrub().reads(*files); !started)
             logger::warning("scrub: " + started.error().text());
@@ -455,9 +468,11 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     server.recall().stop();
     server.backups().stop();
     server.scrub().stop();
+    server.archive().let_go_of_reactors();
     crew.leave();
     finish(server, *first->reactor);
     drain(server, *first->reactor);
+    server.archive().stop();
     first->io.reset();
     first->reactor.reset();
     return sound ? 0 : 1;
@@ -490,7 +505,7 @@ std::optional<int> set_up(Config& config) {
 // A store as it was at a moment, beside whoever serves it: nothing is written anywhere.
 int serve_past(Config config, const std::string& from, const recovery::Moment& moment) {
     if (const auto code = set_up(config)) return *code;
-    auto source = cli::Source::open(from);
+    auto source = cli::Source::open(from, moment);
     if (!source) {
         (void)could_not(source.error().text);
         return source.error().exit_code();

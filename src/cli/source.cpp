@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "io/posix_files.hpp"
+#include "recovery/archive_files.hpp"
 
 namespace firnlog::server::cli {
 namespace {
@@ -14,9 +15,14 @@ bool holds_backups(io::Files& files) {
     return found && !(found->whole.empty() && found->damaged.empty());
 }
 
+bool is_archive(io::Files& files) {
+    const auto found = recovery::list_archive(files);
+    return found && !found->empty();
+}
+
 }  // namespace
 
-recovery::Opening<Source> Source::open(const std::string& path) {
+recovery::Opening<Source> Source::open(const std::string& path, const recovery::Moment& moment) {
     auto where = fs::path(path).lexically_normal();
     if (!where.has_filename()) where = where.parent_path();
     std::string name;
@@ -35,6 +41,12 @@ recovery::Opening<Source> Source::open(const std::string& path) {
         auto files = io::open_posix_files(path, false);
         if (!files) return recovery::refuse(files.error(), path + ": " + files.error().text());
         source.files_ = std::move(*files);
+        if (is_archive(*source.files_)) {
+            auto view = recovery::ArchiveFiles::open(*source.files_, moment);
+            if (!view) return tl::unexpected(view.error());
+            source.view_ = std::move(*view);
+            return source;
+        }
         if (!holds_backups(*source.files_)) return source;
     }
     auto backup = recovery::find_backup(*source.files_, name);

@@ -1,21 +1,25 @@
 #pragma once
-// Source: where a store is read from: its own directory, or a backup of it.
+// Source: where a store is read from: its own directory, a backup of it, or its archive.
 //
 //   /var/lib/firnlog      a store
 //   /backups/monday       the backup of that name in the directory /backups
 //   /backups              the newest backup there
+//   /archive              the log as it was brought there, and what it takes to begin with
 
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "recovery/backups.hpp"
+#include "recovery/moment.hpp"
 
 namespace firnlog::server::cli {
 
 class Source {
   public:
-    [[nodiscard]] static recovery::Opening<Source> open(const std::string& path);
+    // Of an archive that part which the moment asks for.
+    [[nodiscard]] static recovery::Opening<Source> open(const std::string& path,
+                                                        const recovery::Moment& moment = {});
 
     // The store's directory, or what stands for it; to be read.
     [[nodiscard]] io::Files& files() { return view_ ? *view_ : *files_; }
@@ -26,7 +30,7 @@ class Source {
   private:
     std::unique_ptr<io::Files> files_;
     std::optional<recovery::Backup> backup_;
-    std::unique_ptr<recovery::BackupFiles> view_;
+    std::unique_ptr<io::Files> view_;
 };
 
 }  // namespace firnlog::server::cli

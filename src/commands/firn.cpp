@@ -3,6 +3,7 @@
 
 #include "engine/engine.hpp"
 #include "recovery/moment.hpp"
+#include "src/archive_job.hpp"
 #include "src/commands/command.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/durability.hpp"
@@ -19,7 +20,8 @@ namespace {
 
 Flow lsn(Call& call) {
     const auto& log = call.server.engine().log;
-    // Read in this order, each is at least the next.
+    // Read in this order, each is at least the one before.
+    const auto archived = call.server.archive().status().archived;
     const auto durable = log.durable();
     const auto written = log.written();
     const auto tail = log.end();
@@ -32,7 +34,7 @@ Flow lsn(Call& call) {
     field("tail", tail.value);
     field("written", written.value);
     field("durable", durable.value);
-    field("archived", 0);  // nothing archives yet
+    field("archived", archived.value);
     return Flow::done;
 }
 

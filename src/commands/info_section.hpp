@@ -73,6 +73,7 @@ void cpu_section(const InfoFacts& facts, InfoLines& lines);
 void persistence_section(const InfoFacts& facts, InfoLines& lines);
 // Of the past: what can be opened, and what keeps it.
 void history_section(const InfoFacts& facts, InfoLines& lines);
+void archive_section(const InfoFacts& facts, InfoLines& lines);
 
 // Of those who are connected, and of what they asked for.
 void clients_section(const InfoFacts& facts, InfoLines& lines);

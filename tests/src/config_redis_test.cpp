@@ -36,7 +36,11 @@ constexpr std::string_view kOurs[] = {"spin-us",
                                       "scrub-rate",
                                       "scrub-interval",
                                       "backup-trial-interval",
-                                      "backup-policy"};
+                                      "backup-policy",
+                                      "archive-dir",
+                                      "archive-command",
+                                      "archive-timeout",
+                                      "archive-command-timeout"};
 
 // Values that are ours on purpose, or differ because the oracle is started with others.
 constexpr std::string_view kOtherDefaults[] = {
