@@ -1,9 +1,11 @@
 #include "src/backup_plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "engine/history.hpp"
+#include "engine/keep.hpp"
 #include "io/base/ensure.hpp"
 #include "src/config.hpp"
 
@@ -25,6 +27,29 @@ Config config_of(const BackupPolicyRow& policy) {
     return std::move(*config);
 }
 
+engine::Keep keep_of(const Config& config) {
+    auto keep = engine::parse_keep(config.keep);
+    ensure(keep.has_value(), "the rules of a configuration were looked at");
+    return std::move(*keep);
+}
+
+std::int64_t length_s(engine::Period period) {
+    constexpr std::int64_t kHour = 3600;
+    switch (period) {
+        case engine::Period::hourly:
+            return kHour;
+        case engine::Period::daily:
+            return 24 * kHour;
+        case engine::Period::weekly:
+            return 7 * 24 * kHour;
+        case engine::Period::monthly:
+            return 30 * 24 * kHour;
+        case engine::Period::yearly:
+            break;
+    }
+    return 365 * 24 * kHour;
+}
+
 double checkpoints_a_day(const Config& config, double log_a_day, double records_a_day) {
     auto most = config.checkpoint_log_bytes == 0
                     ? 0
@@ -34,7 +59,23 @@ double checkpoints_a_day(const Config& config, double log_a_day, double records_
         const auto wait_s = kDayS * static_cast<double>(rule.changes) / records_a_day;
         most = std::max(most, kDayS / std::max(wait_s, static_cast<double>(rule.seconds)));
     }
+    if (const auto shortest = engine::shortest_s(keep_of(config)); shortest != 0 && log_a_day > 0)
+        most = std::max(most, kDayS / static_cast<double>(shortest));
     return most;
+}
+
+// Of moments that outlive the window: each its checkpoint, and what was live then and is not now.
+double kept_bytes(const Config& config, const recovery::StoreRates& rates, double window_s) {
+    const auto live = static_cast<double>(rates.live_bytes);
+    double bytes = 0;
+    const auto rules = keep_of(config);
+    for (const auto& rule : rules) {
+        const auto period_s = static_cast<double>(length_s(rule.period));
+        const auto beyond = std::max(0.0, rule.count - std::floor(window_s / period_s));
+        bytes += beyond * (static_cast<double>(rates.checkpoint_bytes) +
+                           std::min(live, rates.log_bytes_a_day() * period_s / kDayS));
+    }
+    return bytes;
 }
 
 PolicyCost cost_of(const BackupPolicyRow& policy, const recovery::StoreRates& rates) {
@@ -52,7 +93,10 @@ PolicyCost cost_of(const BackupPolicyRow& policy, const recovery::StoreRates& ra
     cost.window_s = log <= 0 ? retain_s : std::min(retain_s, history_max / log * kDayS);
     const auto window_log = log * cost.window_s / kDayS;
     const auto kept = std::min(kCheckpointsInWindow, cost.checkpoints_a_day * retain_s / kDayS);
-    cost.disk_bytes = live + window_log + image * (2 + kept);
+    // The bound of history holds for these as well: the oldest of them go first.
+    const auto moments =
+        std::min(kept_bytes(config, rates, cost.window_s), std::max(0.0, history_max - window_log));
+    cost.disk_bytes = live + window_log + moments + image * (2 + kept);
 
     const auto tail = cost.checkpoints_a_day <= 0 ? log : log / cost.checkpoints_a_day;
     if (replay > 0) cost.restart_s = tail / replay;

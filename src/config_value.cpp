@@ -509,6 +509,7 @@ std::vector<RewriteLine> rewrite_lines(const Config& config, const Row& row) {
     if (config.backup_policy != BackupPolicy::none && is_set_by_policy(row.name)) {
         needed = std::ranges::count(config.given, row.name) != 0;
         if (!needed) return {};
+        if (now.empty()) return {{"\"\"", needed}};
     }
     switch (row.kind) {
         case Kind::file:

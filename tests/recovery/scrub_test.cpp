@@ -147,6 +147,32 @@ BOOST_AUTO_TEST_CASE(a_byte_that_rotted_in_any_full_file_is_told_with_its_place)
     BOOST_TEST(kinds.size() == 3U);
 }
 
+// Nothing else would read them until somebody needs one.
+BOOST_AUTO_TEST_CASE(moments_that_outlive_the_window_are_read_as_well) {
+    World world{{.seed = 11}};
+    auto options = small_options(false);
+    options.engine.walk.window.keep = {{.period = engine::Period::hourly, .count = 9}};
+    Subject subject(world, *open(world.files(), world.clock(), options));
+    for (int hour = 0; hour < 6; ++hour) {
+        for (int i = 0; i < 40; ++i)
+            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(5'000, 'v')));
+        BOOST_REQUIRE(subject.sync());
+        BOOST_REQUIRE(subject.checkpoint([] { return true; }));
+        world.clock().advance(std::int64_t{3600} * 1'000'000);
+        subject.engine().now.update();
+    }
+    const auto history = History::read(world.files());
+    BOOST_REQUIRE(history.has_value());
+    const auto& kept = (*history)->manifest().kept;
+    BOOST_REQUIRE(kept.size() > 1U);
+    no_faults(must_scrub(world));
+    const auto name = engine::names::checkpoint_file(kept.front().number);
+    world.disk().flip(name, kept.front().bytes / 2);
+    const auto scrubbed = must_scrub(world);
+    BOOST_REQUIRE(scrubbed.faults.size() == 1U);
+    BOOST_TEST(scrubbed.faults.front().file == name);
+}
+
 BOOST_AUTO_TEST_CASE(a_sector_that_cannot_be_read_and_a_file_cut_short_are_told) {
     Served lived(3, 0);
     BOOST_REQUIRE(write_some(lived, 100));

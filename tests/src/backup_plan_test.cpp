@@ -78,6 +78,17 @@ BOOST_AUTO_TEST_CASE(the_figures_are_those_of_a_pencil) {
     is_about(none.restart_s, 0.1);
 }
 
+BOOST_AUTO_TEST_CASE(moments_that_outlive_the_window_take_what_was_live_then) {
+    auto rates = busy();
+    rates.log_bytes /= 10;
+    const auto plan = plan_backups(rates);
+    // A day of log, 26 checkpoints, and six days beyond the window: a GB and a checkpoint each.
+    is_about(of(plan, BackupPolicy::continuous).disk_bytes, (5 + 1 + 2.6 + 6 * 1.1) * kGB);
+    // Four weeks: of the 5 GB that were live then nothing is now, and no more than 10 are kept.
+    is_about(of(plan, BackupPolicy::weekly).disk_bytes, (5 + 10 + 0.1 * (2 + 3.725)) * kGB);
+    is_about(of(plan, BackupPolicy::none).disk_bytes, (5 + 1 + 2.6) * kGB);
+}
+
 BOOST_AUTO_TEST_CASE(less_may_be_lost_where_more_moves) {
     const auto plan = plan_backups(busy());
     for (const auto policy : {BackupPolicy::hourly, BackupPolicy::daily, BackupPolicy::weekly}) {

@@ -109,12 +109,13 @@ BOOST_AUTO_TEST_CASE(what_is_given_by_itself_wins_whatever_the_order) {
 BOOST_AUTO_TEST_CASE(a_rewrite_has_the_policy_and_what_was_given_and_loads_as_the_same) {
     const std::string_view texts[] = {
         "backup-policy weekly\n", "# mine\nbackup-policy daily\nretain 24h\n",
-        "save 60 5\nbackup-policy hourly\nsave 70 6\n", "backup-policy continuous\nsave \"\"\n"};
+        "save 60 5\nbackup-policy hourly\nsave 70 6\n", "backup-policy continuous\nsave \"\"\n",
+        "keep \"\"\nbackup-policy daily\n"};
     for (const auto text : texts) BOOST_TEST_CONTEXT(text) {
             const auto config = parsed(text);
             const auto rewritten = rewrite_text(text, config);
             const auto again = parsed(rewritten);
-            for (const auto* name : {"backup-policy", "retain", "save"})
+            for (const auto* name : {"backup-policy", "retain", "keep", "save"})
                 BOOST_TEST(get_one(again, name) == get_one(config, name));
             BOOST_TEST(again.given == config.given, boost::test_tools::per_element());
             for (const auto& directive : kPolicyDirectives) {
