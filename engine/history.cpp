@@ -212,13 +212,15 @@ std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& 
     }
     for (;;) {
         const auto bytes = history_bytes(manifest, files);
-        if (bytes > bytes_max && !manifest.kept.empty()) {
+        if (bytes <= bytes_max) break;
+        const bool may_go = bases(manifest) > kBasesMin &&
+                            (bytes > unarchived_max || !takes_unarchived(manifest, window));
+        if (!manifest.kept.empty())
             manifest.kept.erase(manifest.kept.begin());
-            continue;
-        }
-        if (bases(manifest) <= kBasesMin) break;
-        if (bytes <= (takes_unarchived(manifest, window) ? unarchived_max : bytes_max)) break;
-        drop_oldest(manifest);
+        else if (may_go)
+            drop_oldest(manifest);
+        else
+            break;
     }
     // One that was taken at the beginning is itself what would go.
     while (bases(manifest) <= kBasesMin && bases(manifest) > bases_min &&

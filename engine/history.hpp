@@ -13,9 +13,9 @@
 //   two bases always       a damaged newest one costs time and nothing else
 //   the window             as many as the moments in it need; between them only so many that a
 //                          moment is not far from its base
-//   the archive            what it has not got yet stays beyond the window
 //   kept moments           checkpoints that a rule asks for when the window lets go of them; of
 //                          the log only [lo, hi) stays with each
+//   the archive            what it has not got yet stays beyond the window
 //   the bound in bytes     outranks all three: the oldest kept moment goes first, then the oldest
 //                          base; so does a disk that fills
 //   a full disk            one base is enough, the newest, once it was read back whole

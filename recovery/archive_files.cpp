@@ -292,12 +292,13 @@ bool ArchiveReader::add_checkpoint(const engine::Manifest& of,
 void ArchiveReader::add_checkpoints() {
     std::set<FileNumber> added;
     for (const auto& of : manifests_)
-        for (const auto& entry : of.checkpoints) {
-            if (added.contains(entry.number) || entry.lo < run_.begin || entry.hi > run_.end ||
-                !is_shared(manifests_[head_].timelines, of.timelines, entry.hi))
-                continue;
-            if (add_checkpoint(of, entry)) added.insert(entry.number);
-        }
+        for (const auto* entries : {&of.checkpoints, &of.kept})
+            for (const auto& entry : *entries) {
+                if (added.contains(entry.number) || entry.lo < run_.begin || entry.hi > run_.end ||
+                    !is_shared(manifests_[head_].timelines, of.timelines, entry.hi))
+                    continue;
+                if (add_checkpoint(of, entry)) added.insert(entry.number);
+            }
     std::ranges::sort(manifest_.checkpoints, {}, &engine::CheckpointEntry::hi);
     std::ranges::sort(manifest_.packed);
 }
@@ -316,7 +317,7 @@ void ArchiveReader::make_manifest() {
     manifest_.adopted.clear();
     manifest_.packed.clear();
     manifest_.checkpoints.clear();
-    manifest_.kept.clear();  // here the log around them is there
+    manifest_.kept.clear();
     manifest_.moves.clear();
     add_checkpoints();
 }

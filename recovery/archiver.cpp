@@ -23,8 +23,6 @@ constexpr std::string_view kAside = "archive.new";
 constexpr std::string_view kLargeAside = "archive-large.new";
 
 constexpr std::size_t kCopyBytes = engine::kStoredPieceBytes;
-// Between so many bytes of something large the tail has its turn.
-constexpr std::uint64_t kTailEveryBytes = std::uint64_t{8} << 20;
 // Pieces of the segment in use are put together up to this size: then there are few of them, and
 // none is written more than some times.
 constexpr std::uint64_t kPieceBytesMax = std::uint64_t{4} << 20;
@@ -162,7 +160,8 @@ Result<void> Archiver::copy(int fd, std::uint64_t from, std::uint64_t bytes, Mak
         done += wanted.size();
         if (options_.going && !options_.going())
             return fail(Error{.code = Code::busy, .doing = "archive"});
-        if (is_amid_large_ && done / kTailEveryBytes != (done - wanted.size()) / kTailEveryBytes)
+        const auto every = options_.tail_every_bytes;
+        if (is_amid_large_ && done / every != (done - wanted.size()) / every)
             if (auto paused = between_pieces(); !paused) return paused;
     }
     return {};
@@ -323,7 +322,8 @@ Opening<void> Archiver::bring_stretch(const LogFile& file, ArchivedKind kind, Ls
     if (!fd) return refuse(fd.error());
     const OpenFile open(from_, *fd);
     const auto bytes = engine::archived_bytes(kind, from, to);
-    return make(made, kAside, [&](Making& making) -> Result<void> {
+    const auto aside = is_amid_large_ ? kLargeAside : kAside;
+    return make(made, aside, [&](Making& making) -> Result<void> {
         auto header = file.header.header;
         header.bytes = engine::archived_bytes(ArchivedKind::segment, file.base(), to);
         std::vector<std::byte> block(engine::kSegmentHeaderBytes);
@@ -422,8 +422,9 @@ void Archiver::look_for_base() {
 // The newest first: with one of them a moment can be restored. One that the store lets go of
 // meanwhile is not missed: the next has come.
 Opening<void> Archiver::bring_checkpoints() {
-    for (auto i = manifest_.checkpoints.size(); i-- > 0;) {
-        const auto entry = manifest_.checkpoints[i];
+    const auto entries = manifest_.checkpoints;
+    for (auto i = entries.size(); i-- > 0;) {
+        const auto& entry = entries[i];
         if (checkpoints_.contains(entry.number) || entry.lo < begin_ || entry.hi > position_)
             continue;
         is_amid_large_ = true;

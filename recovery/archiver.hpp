@@ -50,6 +50,8 @@ struct ArchiverOptions {
     // What is durable now, and whether the tail is due; asked for meanwhile.
     std::function<engine::Lsn()> durable = {};
     std::function<bool()> tail_due = {};
+    // Between so many bytes of something large the tail has its turn.
+    std::uint64_t tail_every_bytes = std::uint64_t{8} << 20;
 };
 
 // A folder in the store: what is on its way to the command, and where it stands.

@@ -66,7 +66,7 @@ constexpr Section kSections[] = {
     {"memory", kDefault | kAll | kEverything, memory_section},
     {"persistence", kDefault | kAll | kEverything, persistence_section},
     {"history", kDefault | kAll | kEverything, history_section},
-    {"archive", kAll | kEverything, archive_section},
+    {"archive", kDefault | kAll | kEverything, archive_section},
     {"stats", kDefault | kAll | kEverything, stats_section},
     {"replication", kDefault | kAll | kEverything, replication_section},
     {"cpu", kDefault | kAll | kEverything, cpu_section},

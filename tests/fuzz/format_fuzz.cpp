@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/format/archive.hpp"
 #include "engine/format/backup.hpp"
 #include "engine/format/checkpoint.hpp"
 #include "engine/format/frame.hpp"
@@ -180,6 +181,7 @@ void name(std::string_view text) {
         const auto number = names::number_of(text, suffix);
         if (number) ensure(names::numbered(*number, suffix) == text, "a number has one name");
     }
+    if (const auto file = archived_named(text)) ensure(file->name() == text, "nor has a file two");
 }
 
 }  // namespace

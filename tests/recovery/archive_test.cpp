@@ -36,9 +36,13 @@ struct Shelf {
 
     std::unique_ptr<Archiver> archiver(World& from, Subject& subject) {
         return std::make_unique<Archiver>(
-            from.files(), ArchiverOptions{.to = &world.files(), .durable = [&subject] {
-                                              return subject.engine().log.durable();
-                                          }});
+            from.files(),
+            ArchiverOptions{.to = &world.files(),
+                            .command = {},
+                            .going = {},
+                            .durable = [&subject] { return subject.engine().log.durable(); },
+                            .tail_due = tail_due,
+                            .tail_every_bytes = 4096});
     }
     // Nothing: no archive is there yet.
     std::unique_ptr<ArchiveFiles> view(const Moment& moment = {}) {
@@ -94,6 +98,8 @@ struct Shelf {
     }
 
     World world;
+    // Asked while something large is brought.
+    std::function<bool()> tail_due;
 };
 
 // A store that is archived while it lives, crashes and starts again.
@@ -516,6 +522,33 @@ BOOST_AUTO_TEST_CASE(a_command_may_fail_however_it_likes) {
         }
 }
 
+// What is written while a checkpoint is brought does not wait for the end of that.
+BOOST_AUTO_TEST_CASE(the_tail_goes_between_the_pieces_of_something_large) {
+    for (std::uint64_t seed = 1; seed < 5; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+            Shelf shelf;
+            // Of the segments that a checkpoint leads into some are older than the archive.
+            ArchivedStore store(seed, false);
+            store.open_store();
+            for (int i = 0; i < 4; ++i) {
+                BOOST_REQUIRE(store.change(60));
+                BOOST_REQUIRE(store.checkpoint());
+            }
+            int asked = 0;
+            shelf.tail_due = [&] {
+                ++asked;
+                BOOST_REQUIRE(store.change(3));
+                return true;
+            };
+            const auto archiver = shelf.archiver(store.world, *store.subject);
+            require(archiver->begin());
+            require(archiver->round(Bring::all));
+            BOOST_TEST(asked > 1);
+            BOOST_REQUIRE(archiver->position() == store.subject->engine().log.durable());
+            BOOST_TEST(archiver->has_base());
+            shelf.is_of(store.versions, store.rng, 4);
+        }
+}
+
 BOOST_AUTO_TEST_CASE(small_pieces_are_put_together_and_go_with_the_full_segment) {
     Shelf shelf;
     ArchivedStore store(2);
@@ -532,6 +565,54 @@ BOOST_AUTO_TEST_CASE(small_pieces_are_put_together_and_go_with_the_full_segment)
     // Of some hundred.
     BOOST_TEST(most < 12U);
     shelf.is_of(store.versions, store.rng, 6);
+}
+
+BOOST_AUTO_TEST_CASE(a_name_says_what_a_file_is_and_each_has_one) {
+    using engine::Archived;
+    using engine::ArchivedKind;
+    const Archived segment{
+        .kind = ArchivedKind::segment,
+        .timeline = 2,
+        .from = {0x13000},
+        .to = {0x17008},
+        .base = {0x13000},
+        .number = 12,
+        .bytes = engine::archived_bytes(ArchivedKind::segment, {0x13000}, {0x17008}),
+        .tag = 0xfeed};
+    const std::string name =
+        "segment-00000002-0000000013000-0000000017008-0000000013000-0000000012-000000000000feed";
+    BOOST_TEST(segment.name() == name);
+    BOOST_TEST(segment.bytes == 0x6000U);
+    BOOST_TEST((engine::archived_named(name) == segment));
+    for (const Archived& file :
+         {Archived{.kind = ArchivedKind::log,
+         .timeline = 1,
+         .from = {8192},
+         .to = {8256},
+         .base = {4096},
+         .number = 1,
+         .bytes = 4160},
+          Archived{.kind = ArchivedKind::checkpoint,
+          .timeline = 1,
+          .from = {8192},
+          .number = 7,
+          .bytes = 9000},
+          Archived{
+              .kind = ArchivedKind::packed, .timeline = 1, .number = 8, .bytes = 5000, .tag = 1},
+          Archived{.kind = ArchivedKind::manifest, .timeline = 3, .sequence = 17, .bytes = 400}})
+        BOOST_TEST((engine::archived_named(file.name()) == file), file.name());
+    // Not its own: another base than where it begins, a capital letter, a digit too many or too
+    // few.
+    for (const auto& [from, to] :
+         {std::pair{"13000-0000000012", "12000-0000000012"}, std::pair{"feed", "FEED"},
+          std::pair{"feed", "feed0"}, std::pair{"-00000002-", "-0000002-"},
+          std::pair{"0000000017008", "0000000013000"}}) {
+        auto other = name;
+        other.replace(other.find(from), std::string_view(from).size(), to);
+        BOOST_TEST(!engine::archived_named(other).has_value(), other);
+    }
+    for (const auto* other : {"", "log", "log-of-mine", "segment-", "archive.new", "manifest"})
+        BOOST_TEST(!engine::archived_named(other).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(an_archive_is_one_store_s_and_not_an_older_copy_s) {
