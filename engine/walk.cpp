@@ -1,6 +1,7 @@
 #include "engine/walk.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
@@ -45,14 +46,14 @@ Walk::Walk(WalkParts parts, WalkOptions options)
       reserve_(parts.reserve),
       log_(parts.log),
       manifest_(parts.manifest),
-      options_(options),
+      options_(std::move(options)),
       started_at_(parts.log.tail.batch_end()),
       relocator_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.reserve,
-                 parts.manifest.store_id, options.packed_bytes),
+                 parts.manifest.store_id, options_.packed_bytes),
       taker_(parts.keyspace, parts.log.tail),
       writer_(parts.files, parts.manifest.store_id),
-      window_(options.window),
-      marks_(options.marks),
+      window_(options_.window),
+      marks_(options_.marks),
       checkpoint_mono_us_(parts.clock.mono().us) {
     measure();
     publish();
@@ -84,7 +85,7 @@ void Walk::rules(std::vector<SaveRule> rules) {
 
 void Walk::window(Window window) {
     const std::lock_guard guard(mutex_);
-    window_ = window;
+    window_ = std::move(window);
 }
 
 void Walk::water_marks(WaterMarks marks) {
