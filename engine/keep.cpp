@@ -77,7 +77,8 @@ std::optional<Keep> parse_keep(std::string_view text) {
         text = comma == text.npos ? std::string_view() : text.substr(comma + 1);
         const auto colon = rule.find(':');
         if (colon == rule.npos) return {};
-        const auto* const period = std::ranges::find(kPeriods, rule.substr(0, colon), name_of);
+        const auto is_it = [&](Period one) { return name_of(one) == rule.substr(0, colon); };
+        const auto* const period = std::ranges::find_if(kPeriods, is_it);
         const auto number = rule.substr(colon + 1);
         std::uint32_t count = 0;
         const auto read = std::from_chars(number.data(), number.data() + number.size(), count);

@@ -498,6 +498,7 @@ void Surveyor::look_at_checkpoints() {
     SettledFiles settled(files_, manifest);
     for (const auto number : manifest.packed) look_at_packed(number);
     std::vector<std::pair<const engine::CheckpointEntry*, const char*>> all;
+    all.reserve(manifest.kept.size() + manifest.checkpoints.size());
     for (const auto& entry : manifest.kept) all.emplace_back(&entry, "; this kept moment is lost");
     for (const auto& entry : manifest.checkpoints)
         all.emplace_back(&entry, "; a start begins with the one before it, or the log");

@@ -210,7 +210,8 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
         for (const auto number : manifest.packed) sections.put(number);
         sections.end();
     }
-    const auto put_checkpoints = [&](Tag tag, const std::vector<CheckpointEntry>& entries) {
+    const auto put_checkpoints = [&](std::uint32_t tag,
+                                     const std::vector<CheckpointEntry>& entries) {
         sections.begin(tag);
         for (const auto& entry : entries) {
             sections.put(entry.number);

@@ -222,6 +222,7 @@ void begin_amid_their_hour(Store& store) {
 
 std::vector<std::int64_t> kept_hours(const Store& store) {
     std::vector<std::int64_t> hours;
+    hours.reserve(store.manifest.kept.size());
     for (const auto& entry : store.manifest.kept) hours.push_back(entry.taken_us / kHourUs);
     return hours;
 }

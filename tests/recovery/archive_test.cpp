@@ -108,15 +108,8 @@ struct ArchivedStore {
         : world{{.seed = seed_}}, rng{seed_}, keeps{keeps_} {}
 
     void open_store() {
-        auto opened = open(world.files(), world.clock(), small_options(keeps));
-        BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
-        const auto& timelines = (*opened)->manifest().timelines;
-        if (timelines.size() > 1 && !(*opened)->report().clean)
-            std::erase_if(versions, [&](const Version& version) {
-                return version.end > timelines[timelines.size() - 2].end;
-            });
+        subject = open_again(world, small_options(keeps), versions);
         kept = versions;
-        subject = std::make_unique<Subject>(world, std::move(*opened));
     }
     bool change() {
         const auto key = "key:" + std::to_string(rng.below(40));

@@ -5,9 +5,7 @@
 
 #include "recovery/backup.hpp"
 #include "recovery/survey.hpp"
-#include "tests/environment.hpp"
-#include "tests/recovery/subject.hpp"
-#include "tests/sim/world.hpp"
+#include "tests/recovery/lived.hpp"
 
 namespace firnlog::recovery {
 namespace {
@@ -28,16 +26,7 @@ OpenOptions keeping_options() {
 struct Diary {
     explicit Diary(std::uint64_t seed) : world{{.seed = seed}}, rng{seed} { wake_up(); }
 
-    void wake_up() {
-        auto opened = open(world.files(), world.clock(), keeping_options());
-        BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
-        const auto& timelines = (*opened)->manifest().timelines;
-        if (timelines.size() > 1 && !(*opened)->report().clean)
-            std::erase_if(versions, [&](const Version& version) {
-                return version.end > timelines[timelines.size() - 2].end;
-            });
-        subject = std::make_unique<Subject>(world, std::move(*opened));
-    }
+    void wake_up() { subject = open_again(world, keeping_options(), versions); }
     void lose_power() {
         remember();
         subject.reset();

@@ -15,18 +15,24 @@
 
 namespace firnlog::recovery {
 
+// The store is opened. Versions that did not survive what was before are forgotten.
+inline std::unique_ptr<Subject> open_again(sim::World& world, const OpenOptions& options,
+                                           std::vector<Version>& versions) {
+    auto opened = open(world.files(), world.clock(), options);
+    BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+    const auto& timelines = (*opened)->manifest().timelines;
+    if (timelines.size() > 1 && !(*opened)->report().clean)
+        std::erase_if(versions, [&](const Version& version) {
+            return version.end > timelines[timelines.size() - 2].end;
+        });
+    return std::make_unique<Subject>(world, std::move(*opened));
+}
+
 struct Lived {
     explicit Lived(std::uint64_t seed, int crashes, bool keeps = true)
         : world{{.seed = seed}}, rng{seed} {
         for (int life = 0; life <= crashes; ++life) {
-            auto opened = open(world.files(), world.clock(), small_options(keeps));
-            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
-            const auto& timelines = (*opened)->manifest().timelines;
-            if (timelines.size() > 1 && !(*opened)->report().clean)
-                std::erase_if(versions, [&](const Version& version) {
-                    return version.end > timelines[timelines.size() - 2].end;
-                });
-            subject = std::make_unique<Subject>(world, std::move(*opened));
+            subject = open_again(world, small_options(keeps), versions);
             subject->lazy(rng.chance(50));
             const bool dies = life < crashes;
             if (dies) world.crash_at(world.operations() + rng.between(40, 900));
