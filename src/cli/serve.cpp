@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <latch>
 #include <optional>
@@ -398,6 +399,9 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     if (files != nullptr && !config.archive_dir.empty()) {
         auto dir = io::open_posix_files(config.path(config.archive_dir), true);
         if (!dir) return could_not(config.archive_dir + ": " + dir.error().text());
+        std::error_code unknown;
+        if (std::filesystem::equivalent(config.path(config.archive_dir), config.dir, unknown))
+            return could_not("archive-dir is the store's own directory, which is no place for it");
         server.archive().archives(*files, std::move(*dir));
     } else if (files != nullptr && !config.archive_command.empty()) {
         server.archive().archives(*files, config.archive_command);

@@ -218,6 +218,13 @@ class Directory(Archive):
                 self.assertEqual(file.read(), "mine")
         self.assertEqual(self.digest(), digest)
 
+    def test_a_stores_own_directory_is_refused_at_the_start(self):
+        os.mkdir(self.archive)
+        refused = run("serve", "--port", harness.free_port(), "--dir", self.archive,
+                      "--archive-dir", os.path.join(self.folder, ".", "archive"))
+        self.assertEqual(refused.returncode, 1, refused)
+        self.assertIn("own directory", refused.stdout + refused.stderr)
+
     def test_there_is_one_archive_and_clients_cannot_say_where(self):
         with harness.firnlog("--archive-dir", self.archive, "--archive-command", "true",
                              start=False) as server:
