@@ -39,14 +39,16 @@ struct Segment {
     Timeline timeline = 0;
     Lsn base;
     std::uint64_t bytes = 0;
+    Lsn stale;
 };
-static_assert(sizeof(Segment) == 56);
+static_assert(sizeof(Segment) == 64);
 static_assert(offsetof(Segment, begin) == 0);
 static_assert(offsetof(Segment, store_id) == 16);
 static_assert(offsetof(Segment, number) == 32);
 static_assert(offsetof(Segment, timeline) == 36);
 static_assert(offsetof(Segment, base) == 40);
 static_assert(offsetof(Segment, bytes) == 48);
+static_assert(offsetof(Segment, stale) == 56);
 
 static_assert(sizeof(FrameHeader) == 64);
 static_assert(offsetof(FrameHeader, magic) == 0);
@@ -77,6 +79,34 @@ static_assert(offsetof(Packed, number) == 32);
 static_assert(offsetof(Packed, zero) == 36);
 static_assert(offsetof(Packed, records) == 40);
 static_assert(offsetof(Packed, end) == 48);
+
+// Of a sidecar; zero from here on up to 4096.
+struct Sidecar {
+    Begin begin;
+    StoreId store_id{};
+    FileNumber number = 0;
+    std::uint32_t zero = 0;
+    Lsn base;
+    Lsn end;
+    std::uint64_t entries = 0;
+};
+static_assert(sizeof(Sidecar) == 64);
+static_assert(offsetof(Sidecar, begin) == 0);
+static_assert(offsetof(Sidecar, store_id) == 16);
+static_assert(offsetof(Sidecar, number) == 32);
+static_assert(offsetof(Sidecar, zero) == 36);
+static_assert(offsetof(Sidecar, base) == 40);
+static_assert(offsetof(Sidecar, end) == 48);
+static_assert(offsetof(Sidecar, entries) == 56);
+
+// Of a block of a sidecar; its entries follow.
+struct SidecarBlock {
+    std::uint32_t crc = 0;
+    std::uint32_t entries = 0;
+};
+static_assert(sizeof(SidecarBlock) == 8);
+static_assert(offsetof(SidecarBlock, crc) == 0);
+static_assert(offsetof(SidecarBlock, entries) == 4);
 
 // Of a checkpoint; zero from here on up to 4096.
 struct Checkpoint {
@@ -125,6 +155,134 @@ static_assert(offsetof(Blob, crc) == 44);
 static_assert(offsetof(Blob, count) == 48);
 static_assert(offsetof(Blob, expires) == 56);
 static_assert(offsetof(Blob, strays) == 60);
+
+// Blobs of a checkpoint. Of the catalog; pairs of database and kid follow.
+struct CatalogHead {
+    Kid next_kid = 0;
+    std::uint32_t zero = 0;
+};
+static_assert(sizeof(CatalogHead) == 8);
+static_assert(offsetof(CatalogHead, next_kid) == 0);
+static_assert(offsetof(CatalogHead, zero) == 4);
+
+struct Pointing {
+    std::uint32_t database = 0;
+    Kid kid = 0;
+};
+static_assert(sizeof(Pointing) == 8);
+static_assert(offsetof(Pointing, database) == 0);
+static_assert(offsetof(Pointing, kid) == 4);
+
+// Of a page of keys; entries, expiry times and bindings follow, so many of each.
+struct KeysHead {
+    std::uint32_t entries = 0;
+    std::uint32_t expiries = 0;
+    std::uint32_t bindings = 0;
+    std::uint32_t in_order = 0;
+};
+static_assert(sizeof(KeysHead) == 16);
+static_assert(offsetof(KeysHead, entries) == 0);
+static_assert(offsetof(KeysHead, expiries) == 4);
+static_assert(offsetof(KeysHead, bindings) == 8);
+static_assert(offsetof(KeysHead, in_order) == 12);
+
+// An entry of the index; of a hash's fields, too. What `rest` holds, Entry knows.
+struct KeyEntry {
+    std::uint64_t hash = 0;
+    std::uint64_t rest = 0;
+};
+static_assert(sizeof(KeyEntry) == 16);
+static_assert(offsetof(KeyEntry, hash) == 0);
+static_assert(offsetof(KeyEntry, rest) == 8);
+
+// In 60 bits milliseconds, and on top of them the tag's low bits.
+struct KeyExpiry {
+    std::uint64_t hash = 0;
+    std::uint64_t rest = 0;
+};
+static_assert(sizeof(KeyExpiry) == 16);
+static_assert(offsetof(KeyExpiry, hash) == 0);
+static_assert(offsetof(KeyExpiry, rest) == 8);
+
+// Of an entry that is an object.
+struct KeyBinding {
+    Oid oid;
+    Lsn lsn;
+    std::uint64_t record_bytes = 0;
+};
+static_assert(sizeof(KeyBinding) == 24);
+static_assert(offsetof(KeyBinding, oid) == 0);
+static_assert(offsetof(KeyBinding, lsn) == 8);
+static_assert(offsetof(KeyBinding, record_bytes) == 16);
+
+// Of an object, or of a piece of one; `length` bytes of its type follow.
+struct ObjectHead {
+    Oid oid;
+    std::uint64_t type = 0;
+    std::uint64_t length = 0;
+};
+static_assert(sizeof(ObjectHead) == 24);
+static_assert(offsetof(ObjectHead, oid) == 0);
+static_assert(offsetof(ObjectHead, type) == 8);
+static_assert(offsetof(ObjectHead, length) == 16);
+
+// Of a hash; entries follow, then the long values.
+struct HashHead {
+    std::uint32_t longest = 0;
+    std::uint32_t entries = 0;
+    std::uint32_t in_order = 0;
+    std::uint32_t long_values = 0;
+};
+static_assert(sizeof(HashHead) == 16);
+static_assert(offsetof(HashHead, longest) == 0);
+static_assert(offsetof(HashHead, entries) == 4);
+static_assert(offsetof(HashHead, in_order) == 8);
+static_assert(offsetof(HashHead, long_values) == 12);
+
+// Of a long value; its pieces follow.
+struct ValueHead {
+    std::uint64_t pieces = 0;
+};
+static_assert(sizeof(ValueHead) == 8);
+static_assert(offsetof(ValueHead, pieces) == 0);
+
+struct ValuePiece {
+    std::uint64_t address = 0;
+    std::uint32_t record_bytes = 0;
+    std::uint32_t bytes = 0;
+};
+static_assert(sizeof(ValuePiece) == 16);
+static_assert(offsetof(ValuePiece, address) == 0);
+static_assert(offsetof(ValuePiece, record_bytes) == 8);
+static_assert(offsetof(ValuePiece, bytes) == 12);
+
+// Of a big string; its chunks follow.
+struct StringHead {
+    std::uint64_t bytes = 0;
+};
+static_assert(sizeof(StringHead) == 8);
+static_assert(offsetof(StringHead, bytes) == 0);
+
+// Of a chunk; its base follows, and so many patches.
+struct ChunkHead {
+    std::uint32_t number = 0;
+    std::uint32_t patches = 0;
+};
+static_assert(sizeof(ChunkHead) == 8);
+static_assert(offsetof(ChunkHead, number) == 0);
+static_assert(offsetof(ChunkHead, patches) == 4);
+
+struct ChunkPiece {
+    std::uint64_t address = 0;
+    std::uint32_t record_bytes = 0;
+    std::uint16_t offset = 0;
+    std::uint16_t bytes = 0;
+};
+static_assert(sizeof(ChunkPiece) == 16);
+static_assert(offsetof(ChunkPiece, address) == 0);
+static_assert(offsetof(ChunkPiece, record_bytes) == 8);
+static_assert(offsetof(ChunkPiece, offset) == 12);
+static_assert(offsetof(ChunkPiece, bytes) == 14);
 
 // A checkpoint's last bytes.
 struct Trailer {

@@ -6,7 +6,14 @@
 namespace firnlog::engine {
 namespace {
 
-constexpr std::size_t kFixed = 6;  // crc, kind, flags
+// What stands at fixed offsets, each field right behind the one before. The checksum stands first
+// and covers all behind it.
+constexpr std::size_t kKindAt = sizeof(std::uint32_t);
+constexpr std::size_t kFlagsAt = kKindAt + sizeof(Kind);
+constexpr std::size_t kFixed = kFlagsAt + sizeof(Record::flags);
+static_assert(kKindAt == 4);
+static_assert(kFlagsAt == 5);
+static_assert(kFixed == 6);
 constexpr std::size_t kExpiryBytes = 6;
 constexpr std::size_t kOidBytes = 8;
 
@@ -21,8 +28,8 @@ struct Head {
 std::optional<Head> decode_head(Bytes bytes) noexcept {
     if (bytes.size() < kRecordBytesMin) return {};
     Head head;
-    const auto kind = static_cast<std::uint8_t>(bytes[4]);
-    const auto flags = static_cast<std::uint8_t>(bytes[5]);
+    const auto kind = static_cast<std::uint8_t>(bytes[kKindAt]);
+    const auto flags = static_cast<std::uint8_t>(bytes[kFlagsAt]);
     if (kind == 0 || kind > kKindMax || (flags & ~RecordFlags::known) != 0) return {};
     head.record.kind = static_cast<Kind>(kind);
     head.record.flags = flags;
@@ -83,8 +90,8 @@ std::size_t record_bytes(const Record& record) noexcept {
 }
 
 std::size_t encode_record(const Record& record, std::byte* to) noexcept {
-    to[4] = static_cast<std::byte>(record.kind);
-    to[5] = static_cast<std::byte>(record.flags);
+    to[kKindAt] = static_cast<std::byte>(record.kind);
+    to[kFlagsAt] = static_cast<std::byte>(record.flags);
     auto* at = put_varint(to + kFixed, record.kid);
     at = put_varint(at, record.key.size());
     at = put_varint(at, record.value.size());
@@ -118,8 +125,8 @@ std::optional<PatchValue> decode_patch(std::string_view value) noexcept {
 }
 
 std::uint32_t seal_record(std::byte* at, std::size_t size, bool last, std::uint32_t seed) noexcept {
-    if (last) at[5] |= static_cast<std::byte>(RecordFlags::last_of_batch);
-    const auto crc = crc32c({at + 4, size - 4}, seed);
+    if (last) at[kFlagsAt] |= static_cast<std::byte>(RecordFlags::last_of_batch);
+    const auto crc = crc32c({at + kKindAt, size - kKindAt}, seed);
     store(at, crc);
     return crc;
 }
@@ -133,7 +140,7 @@ std::optional<std::size_t> claimed_record_bytes(Bytes bytes) noexcept {
 std::optional<Decoded> decode_record(Bytes bytes, std::uint32_t seed) noexcept {
     const auto head = decode_head(bytes);
     if (!head || head->size > bytes.size()) return {};
-    const auto crc = crc32c(bytes.subspan(4, head->size - 4), seed);
+    const auto crc = crc32c(bytes.subspan(kKindAt, head->size - kKindAt), seed);
     if (crc != load<std::uint32_t>(bytes.data()) && !planted("record_checksum_unread")) return {};
     return with_body(*head, bytes);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include "engine/format/layouts.hpp"
+
 namespace firnlog::engine {
 namespace {
 
@@ -10,11 +12,13 @@ namespace {
 constexpr std::size_t kGroupBytes = std::size_t{48} << 10;
 constexpr std::size_t kGroupObjects = 256;
 
-constexpr std::size_t kKeysHeadBytes = 16;
-constexpr std::size_t kEntryBytes = 16;
-constexpr std::size_t kExpiryBytes = 16;
-constexpr std::size_t kBindingBytes = 24;
-constexpr std::size_t kObjectHeadBytes = 24;
+constexpr std::size_t kKeysHeadBytes = sizeof(layouts::KeysHead);
+constexpr std::size_t kEntryBytes = sizeof(layouts::KeyEntry);
+constexpr std::size_t kExpiryBytes = sizeof(layouts::KeyExpiry);
+constexpr std::size_t kBindingBytes = sizeof(layouts::KeyBinding);
+constexpr std::size_t kObjectHeadBytes = sizeof(layouts::ObjectHead);
+constexpr std::size_t kCatalogHeadBytes = sizeof(layouts::CatalogHead);
+constexpr std::size_t kPointingBytes = sizeof(layouts::Pointing);
 constexpr std::uint64_t kAtMask = (std::uint64_t{1} << 60) - 1;
 
 template <class T>
@@ -43,15 +47,15 @@ void name_all(const Object& object, std::vector<Named>& into) {
         object.body);
 }
 
-// 0 oid 8 · 8 type 1 · 9 zero 7 · 16 length of the piece 8 · 24 the piece
+// Its head, and the piece behind that.
 std::uint64_t put_object(const Object& object, std::uint64_t from, std::vector<std::byte>& out) {
     const auto head = out.size();
     out.resize(head + kObjectHeadBytes);
     const auto next =
         std::visit([&](const auto& body) { return body.save(from, out); }, object.body);
-    store(out.data() + head, object.oid.value);
-    store(out.data() + head + 8, std::uint64_t{static_cast<std::uint8_t>(object.type)});
-    store(out.data() + head + 16, std::uint64_t{out.size() - head - kObjectHeadBytes});
+    store(out.data() + head, layouts::ObjectHead{.oid = object.oid,
+                                                 .type = static_cast<std::uint8_t>(object.type),
+                                                 .length = out.size() - head - kObjectHeadBytes});
     return next;
 }
 
@@ -93,26 +97,25 @@ std::optional<PageImage> PageTaker::keys(Kid kid, Stripe stripe, std::uint64_t f
     page.bytes.resize(kKeysHeadBytes + entries_.size() * kEntryBytes +
                       expiries_.size() * kExpiryBytes + bindings_.size() * kBindingBytes);
     auto* at = page.bytes.data();
-    at = put(at, static_cast<std::uint32_t>(entries_.size()));
-    at = put(at, static_cast<std::uint32_t>(expiries_.size()));
-    at = put(at, static_cast<std::uint32_t>(bindings_.size()));
-    at = put(at, std::uint32_t{in_order});
+    at = put(at, layouts::KeysHead{.entries = static_cast<std::uint32_t>(entries_.size()),
+                                   .expiries = static_cast<std::uint32_t>(expiries_.size()),
+                                   .bindings = static_cast<std::uint32_t>(bindings_.size()),
+                                   .in_order = in_order});
     std::size_t object = 0;
     for (const auto& entry : entries_) {
-        at = put(at, entry.hash);
-        at = put(at, entry.rest());
+        at = put(at, layouts::KeyEntry{.hash = entry.hash, .rest = entry.rest()});
         const bool plain = entry.type() == Type::string;
         named_.push_back({entry.address(), plain ? entry.size_hint() : bindings_[object++].bytes});
     }
     for (const auto& expiry : expiries_) {
-        at = put(at, expiry.tag.high);
-        at = put(at, (std::uint64_t{expiry.tag.low} << 60) |
-                         (static_cast<std::uint64_t>(expiry.at_ms) & kAtMask));
+        at = put(at,
+                 layouts::KeyExpiry{.hash = expiry.tag.high,
+                                    .rest = (std::uint64_t{expiry.tag.low} << 60) |
+                                            (static_cast<std::uint64_t>(expiry.at_ms) & kAtMask)});
     }
     for (const auto& binding : bindings_) {
-        at = put(at, binding.oid.value);
-        at = put(at, binding.lsn.value);
-        at = put(at, std::uint64_t{binding.bytes});
+        at = put(at, layouts::KeyBinding{
+                         .oid = binding.oid, .lsn = binding.lsn, .record_bytes = binding.bytes});
     }
     return page;
 }
@@ -187,25 +190,24 @@ PageTaker::Catalog PageTaker::catalog() {
         next_kid = keyspace_.next_kid();
     }
     taken.page.count = taken.pointings.size();
-    taken.page.bytes.resize(8 + taken.pointings.size() * sizeof(Keyspace::Pointing));
+    taken.page.bytes.resize(kCatalogHeadBytes + taken.pointings.size() * kPointingBytes);
     auto* at = taken.page.bytes.data();
-    at = put(at, next_kid);
-    at = put(at, std::uint32_t{0});
-    for (const auto& pointing : taken.pointings) {
-        at = put(at, pointing.database);
-        at = put(at, pointing.kid);
-    }
+    at = put(at, layouts::CatalogHead{.next_kid = next_kid});
+    for (const auto& pointing : taken.pointings)
+        at = put(at, layouts::Pointing{.database = pointing.database, .kid = pointing.kid});
     return taken;
 }
 
 bool PageLoader::catalog(Bytes blob) {
-    if (blob.size() < 8 || blob.size() % 8 != 0) return false;
+    if (blob.size() < kCatalogHeadBytes || (blob.size() - kCatalogHeadBytes) % kPointingBytes != 0)
+        return false;
     std::vector<Keyspace::Pointing> pointings;
-    for (std::size_t at = 8; at < blob.size(); at += 8) {
-        pointings.push_back(load<Keyspace::Pointing>(blob.data() + at));
-        if (pointings.back().database >= kDatabasesMax) return false;
+    for (std::size_t at = kCatalogHeadBytes; at < blob.size(); at += kPointingBytes) {
+        const auto pointing = load<layouts::Pointing>(blob.data() + at);
+        if (pointing.database >= kDatabasesMax) return false;
+        pointings.push_back({.database = pointing.database, .kid = pointing.kid});
     }
-    keyspace_.load_catalog(pointings, load<Kid>(blob.data()));
+    keyspace_.load_catalog(pointings, load<layouts::CatalogHead>(blob.data()).next_kid);
     return true;
 }
 
@@ -214,10 +216,11 @@ bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
     if (found == nullptr) return true;
     auto& space = *found;
     if (blob.size() < kKeysHeadBytes) return false;
-    const std::size_t count = load<std::uint32_t>(blob.data());
-    const std::size_t expiring = load<std::uint32_t>(blob.data() + 4);
-    const std::size_t bound = load<std::uint32_t>(blob.data() + 8);
-    const bool in_order = load<std::uint32_t>(blob.data() + 12) != 0;
+    const auto head = load<layouts::KeysHead>(blob.data());
+    const std::size_t count = head.entries;
+    const std::size_t expiring = head.expiries;
+    const std::size_t bound = head.bindings;
+    const bool in_order = head.in_order != 0;
     if (blob.size() !=
         kKeysHeadBytes + count * kEntryBytes + expiring * kExpiryBytes + bound * kBindingBytes)
         return false;
@@ -227,7 +230,8 @@ bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
     std::size_t objects = 0;
     const auto* at = blob.data() + kKeysHeadBytes;
     for (std::size_t i = 0; i < count; ++i, at += kEntryBytes) {
-        auto entry = Entry::from_halves(load<std::uint64_t>(at), load<std::uint64_t>(at + 8));
+        const auto halves = load<layouts::KeyEntry>(at);
+        auto entry = Entry::from_halves(halves.hash, halves.rest);
         if (entry.empty()) return false;
         if (entry.type() != Type::string && !is_object_type(entry.type())) return false;
         entry.move_to(moves_(entry.address()));
@@ -243,20 +247,19 @@ bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
         space.expires.fetch_add(static_cast<std::int64_t>(expiring), std::memory_order_relaxed);
     }
     for (std::size_t i = 0; i < expiring; ++i, at += kExpiryBytes) {
-        const auto rest = load<std::uint64_t>(at + 8);
-        const Tag tag{.high = load<std::uint64_t>(at),
-                      .low = static_cast<std::uint8_t>(rest >> 60)};
+        const auto expiry = load<layouts::KeyExpiry>(at);
+        const Tag tag{.high = expiry.hash, .low = static_cast<std::uint8_t>(expiry.rest >> 60)};
         const auto* entry = map.find(tag);
         if (entry == nullptr || !entry->expires()) return false;
-        map.set_expiry(tag, static_cast<std::int64_t>(rest & kAtMask), {});
+        map.set_expiry(tag, static_cast<std::int64_t>(expiry.rest & kAtMask), {});
     }
     for (const auto& entry : entries) {
         if (entry.type() == Type::string) continue;
-        const Oid oid{load<std::uint64_t>(at)};
-        const auto* known = keyspace_.find_object(oid);
+        const auto binding = load<layouts::KeyBinding>(at);
+        const auto* known = keyspace_.find_object(binding.oid);
         if (known != nullptr && known->type != entry.type()) return false;
-        keyspace_.load_binding(space, stripe, entry, oid, {load<std::uint64_t>(at + 8)},
-                               load<std::uint32_t>(at + 16));
+        keyspace_.load_binding(space, stripe, entry, binding.oid, binding.lsn,
+                               static_cast<std::uint32_t>(binding.record_bytes));
         at += kBindingBytes;
     }
     return true;
@@ -265,17 +268,15 @@ bool PageLoader::keys(Bytes blob, Kid kid, Stripe stripe) {
 bool PageLoader::objects(Bytes blob, Stripe stripe) {
     while (!blob.empty()) {
         if (blob.size() < kObjectHeadBytes) return false;
-        const Oid oid{load<std::uint64_t>(blob.data())};
-        const auto type = load<std::uint64_t>(blob.data() + 8);
-        const auto length = load<std::uint64_t>(blob.data() + 16);
+        const auto head = load<layouts::ObjectHead>(blob.data());
         blob = blob.subspan(kObjectHeadBytes);
-        if (oid.home() != stripe || type > 255 || length > blob.size()) return false;
-        auto* object = keyspace_.find_or_make(oid, static_cast<Type>(type));
-        if (object == nullptr || object->type != static_cast<Type>(type)) return false;
-        if (!std::visit([&](auto& body) { return body.load(blob.first(length), moves_); },
+        if (head.oid.home() != stripe || head.type > 255 || head.length > blob.size()) return false;
+        auto* object = keyspace_.find_or_make(head.oid, static_cast<Type>(head.type));
+        if (object == nullptr || object->type != static_cast<Type>(head.type)) return false;
+        if (!std::visit([&](auto& body) { return body.load(blob.first(head.length), moves_); },
                         object->body))
             return false;
-        blob = blob.subspan(length);
+        blob = blob.subspan(head.length);
     }
     return true;
 }

@@ -2,29 +2,33 @@
 
 #include <algorithm>
 
+#include "engine/format/layouts.hpp"
+
 namespace firnlog::engine {
 namespace {
 // 512 MiB by default, and 4 GiB at most: more chunks than this name no string.
 constexpr std::uint64_t kChunksMax = (std::uint64_t{4} << 30) / BigString::kChunkBytes;
 // Of one piece of an image: what is copied under a lock has a bound.
 constexpr std::size_t kPiecesMax = 2048;
-constexpr std::size_t kPieceBytes = 16;
-constexpr std::size_t kChunkHeadBytes = 8;
+constexpr std::size_t kHeadBytes = sizeof(layouts::StringHead);
+constexpr std::size_t kChunkHeadBytes = sizeof(layouts::ChunkHead);
+constexpr std::size_t kPieceBytes = sizeof(layouts::ChunkPiece);
 
 void put_piece(std::vector<std::byte>& out, const BigString::Piece& piece) {
     const auto at = out.size();
     out.resize(at + kPieceBytes);
-    store(out.data() + at, piece.address.bits());
-    store(out.data() + at + 8, piece.record_bytes);
-    store(out.data() + at + 12, piece.offset);
-    store(out.data() + at + 14, piece.bytes);
+    store(out.data() + at, layouts::ChunkPiece{.address = piece.address.bits(),
+                                               .record_bytes = piece.record_bytes,
+                                               .offset = piece.offset,
+                                               .bytes = piece.bytes});
 }
 
 BigString::Piece take_piece(const std::byte* at, const Moves& moves) {
-    return {.address = moves(Address::from_bits(load<std::uint64_t>(at))),
-            .record_bytes = load<std::uint32_t>(at + 8),
-            .offset = load<std::uint16_t>(at + 12),
-            .bytes = load<std::uint16_t>(at + 14)};
+    const auto piece = load<layouts::ChunkPiece>(at);
+    return {.address = moves(Address::from_bits(piece.address)),
+            .record_bytes = piece.record_bytes,
+            .offset = piece.offset,
+            .bytes = piece.bytes};
 }
 
 // An address has no more bits.
@@ -63,12 +67,12 @@ void BigString::apply(const Record& record, Address address, std::size_t bytes, 
     bytes_ = std::max(bytes_, number * kChunkBytes + piece.offset + piece.bytes);
 }
 
-// 0 length of the string 8 · 8 the chunks, from one that exists to the next piece's: number 4 ·
-// patches 4 · base 16 (zero: it was never written) · the patches, 16 each
+// The string's length, then the chunks that exist, up to the next piece's: head, base (zero: it
+// was never written), patches.
 std::uint64_t BigString::save(std::uint64_t from, std::vector<std::byte>& out) const {
     auto at = out.size();
-    out.resize(at + 8);
-    store(out.data() + at, std::uint64_t{bytes_});
+    out.resize(at + kHeadBytes);
+    store(out.data() + at, layouts::StringHead{.bytes = bytes_});
     std::size_t pieces = 0;
     for (auto number = from; number < chunks_.size(); ++number) {
         const auto& chunk = chunks_[number];
@@ -77,8 +81,9 @@ std::uint64_t BigString::save(std::uint64_t from, std::vector<std::byte>& out) c
         if (!chunk.base.address && chunk.patches.empty()) continue;
         at = out.size();
         out.resize(at + kChunkHeadBytes);
-        store(out.data() + at, static_cast<std::uint32_t>(number));
-        store(out.data() + at + 4, static_cast<std::uint32_t>(chunk.patches.size()));
+        store(out.data() + at,
+              layouts::ChunkHead{.number = static_cast<std::uint32_t>(number),
+                                 .patches = static_cast<std::uint32_t>(chunk.patches.size())});
         put_piece(out, chunk.base);
         for (const auto& patch : chunk.patches) put_piece(out, patch);
         pieces += chunk.patches.size();
@@ -87,13 +92,12 @@ std::uint64_t BigString::save(std::uint64_t from, std::vector<std::byte>& out) c
 }
 
 bool BigString::load(Bytes piece, const Moves& moves) {
-    if (piece.size() < 8) return false;
-    const auto bytes = firnlog::load<std::uint64_t>(piece.data());
+    if (piece.size() < kHeadBytes) return false;
+    const auto bytes = firnlog::load<layouts::StringHead>(piece.data()).bytes;
     if (bytes > kChunksMax * kChunkBytes) return false;
-    for (piece = piece.subspan(8); !piece.empty();) {
+    for (piece = piece.subspan(kHeadBytes); !piece.empty();) {
         if (piece.size() < kChunkHeadBytes + kPieceBytes) return false;
-        const auto number = firnlog::load<std::uint32_t>(piece.data());
-        const auto patches = firnlog::load<std::uint32_t>(piece.data() + 4);
+        const auto [number, patches] = firnlog::load<layouts::ChunkHead>(piece.data());
         const auto* at = piece.data() + kChunkHeadBytes;
         const auto size = kChunkHeadBytes + (std::size_t{patches} + 1) * kPieceBytes;
         if (number >= kChunksMax || size > piece.size()) return false;

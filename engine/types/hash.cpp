@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <memory>
 
+#include "engine/format/layouts.hpp"
+
 namespace firnlog::engine {
 
 namespace {
 
-constexpr std::size_t kPageHeadBytes = 16;
-constexpr std::size_t kValueHeadBytes = 8;
+constexpr std::size_t kPageHeadBytes = sizeof(layouts::HashHead);
+constexpr std::size_t kEntryBytes = sizeof(layouts::KeyEntry);
+constexpr std::size_t kValueHeadBytes = sizeof(layouts::ValueHead);
+constexpr std::size_t kPieceBytes = sizeof(layouts::ValuePiece);
 constexpr unsigned kAddressBits = 48;
-constexpr std::size_t kPieceBytes = 16;
 // So many pieces end a page of an image that could go on, 1 MiB of them.
 constexpr std::size_t kPagePieces = std::size_t{64} * 1024;
 
@@ -30,16 +33,16 @@ std::uint64_t cut(std::vector<Entry>& entries) {
     return 0;
 }
 
-// pieces 4 · zero 4 · for each: address 8, size of its record 4, bytes of the value 4
+// How many pieces, and then each.
 void put_value(const HashBody::LongValue& value, std::vector<std::byte>& out) {
     auto at = out.size();
     out.resize(at + kValueHeadBytes + value.pieces.size() * kPieceBytes);
-    store(out.data() + at, std::uint64_t{value.pieces.size()});
+    store(out.data() + at, layouts::ValueHead{.pieces = value.pieces.size()});
     at += kValueHeadBytes;
     for (const auto& piece : value.pieces) {
-        store(out.data() + at, piece.address.bits());
-        store(out.data() + at + 8, piece.record_bytes);
-        store(out.data() + at + 12, piece.bytes);
+        store(out.data() + at, layouts::ValuePiece{.address = piece.address.bits(),
+                                                   .record_bytes = piece.record_bytes,
+                                                   .bytes = piece.bytes});
         at += kPieceBytes;
     }
 }
@@ -51,17 +54,18 @@ std::optional<std::vector<std::unique_ptr<HashBody::LongValue>>> take_values(Byt
     std::vector<std::unique_ptr<HashBody::LongValue>> values;
     while (!bytes.empty()) {
         if (values.size() == count || bytes.size() < kValueHeadBytes) return std::nullopt;
-        const auto pieces = load<std::uint64_t>(bytes.data());
+        const auto pieces = load<layouts::ValueHead>(bytes.data()).pieces;
         bytes = bytes.subspan(kValueHeadBytes);
         if (pieces < 2 || pieces > bytes.size() / kPieceBytes) return std::nullopt;
         auto value = std::make_unique<HashBody::LongValue>();
         value->pieces.reserve(pieces);
         for (std::size_t at = 0; at < pieces * kPieceBytes; at += kPieceBytes) {
-            const auto place = Address::from_bits(load<std::uint64_t>(bytes.data() + at));
+            const auto piece = load<layouts::ValuePiece>(bytes.data() + at);
+            const auto place = Address::from_bits(piece.address);
             if (!place || place.bits() >> kAddressBits != 0) return std::nullopt;
             value->pieces.push_back({.address = moves(place),
-                                     .record_bytes = load<std::uint32_t>(bytes.data() + at + 8),
-                                     .bytes = load<std::uint32_t>(bytes.data() + at + 12)});
+                                     .record_bytes = piece.record_bytes,
+                                     .bytes = piece.bytes});
             value->bytes += value->pieces.back().bytes;
         }
         values.push_back(std::move(value));
@@ -173,7 +177,7 @@ std::uint64_t HashBody::save(std::uint64_t from, std::vector<std::byte>& out) co
         if (const auto earlier = cut(entries); earlier != 0) next = earlier;
     const auto begin = out.size();
     auto at = begin + kPageHeadBytes;
-    out.resize(at + entries.size() * sizeof(Entry));
+    out.resize(at + entries.size() * kEntryBytes);
     std::uint32_t long_values = 0;
     for (auto entry : entries) {
         if (const auto* value = long_value(entry)) {
@@ -181,34 +185,32 @@ std::uint64_t HashBody::save(std::uint64_t from, std::vector<std::byte>& out) co
             put_value(*value, out);
             entry.move_to(value->pieces.front().address);
         }
-        store(out.data() + at, entry.hash);
-        store(out.data() + at + 8, entry.rest());
-        at += sizeof(Entry);
+        store(out.data() + at, layouts::KeyEntry{.hash = entry.hash, .rest = entry.rest()});
+        at += kEntryBytes;
     }
-    store(out.data() + begin, longest_);
-    store(out.data() + begin + 4, static_cast<std::uint32_t>(entries.size()));
-    store(out.data() + begin + 8, std::uint32_t{fields_.linear()});
-    store(out.data() + begin + 12, long_values);
+    store(out.data() + begin,
+          layouts::HashHead{.longest = longest_,
+                            .entries = static_cast<std::uint32_t>(entries.size()),
+                            .in_order = fields_.linear(),
+                            .long_values = long_values});
     return next;
 }
 
 bool HashBody::load(Bytes piece, const Moves& moves) {
     if (piece.size() < kPageHeadBytes) return false;
-    const auto longest = firnlog::load<std::uint32_t>(piece.data());
-    const std::size_t count = firnlog::load<std::uint32_t>(piece.data() + 4);
-    const bool in_order = firnlog::load<std::uint32_t>(piece.data() + 8) != 0;
-    const std::size_t long_values = firnlog::load<std::uint32_t>(piece.data() + 12);
+    const auto head = firnlog::load<layouts::HashHead>(piece.data());
+    const std::size_t count = head.entries;
     piece = piece.subspan(kPageHeadBytes);
-    if (piece.size() < count * sizeof(Entry)) return false;
-    auto values = take_values(piece.subspan(count * sizeof(Entry)), long_values, moves);
+    if (piece.size() < count * kEntryBytes) return false;
+    auto values = take_values(piece.subspan(count * kEntryBytes), head.long_values, moves);
     if (!values) return false;
     std::vector<Entry> entries;
     entries.reserve(count);
     std::vector<Tag> of_long_ones;
     of_long_ones.reserve(values->size());
-    for (std::size_t at = 0; at < count * sizeof(Entry); at += sizeof(Entry)) {
-        auto entry = Entry::from_halves(firnlog::load<std::uint64_t>(piece.data() + at),
-                                        firnlog::load<std::uint64_t>(piece.data() + at + 8));
+    for (std::size_t at = 0; at < count * kEntryBytes; at += kEntryBytes) {
+        const auto halves = firnlog::load<layouts::KeyEntry>(piece.data() + at);
+        auto entry = Entry::from_halves(halves.hash, halves.rest);
         if (entry.empty() || entry.expires()) return false;
         if (entry.type() == Type::big_string) {
             if (of_long_ones.size() == values->size()) return false;
@@ -224,8 +226,8 @@ bool HashBody::load(Bytes piece, const Moves& moves) {
         entries.push_back(entry);
     }
     if (of_long_ones.size() != values->size()) return false;
-    longest_ = std::max(longest_, longest);
-    fields_.fill(entries, in_order);
+    longest_ = std::max(longest_, head.longest);
+    fields_.fill(entries, head.in_order != 0);
     // From here on nothing asks for memory: a value has one owner at any time.
     for (std::size_t i = 0; i < of_long_ones.size(); ++i) {
         auto* entry = fields_.find(of_long_ones[i]);
