@@ -10,14 +10,15 @@
 namespace firnlog::engine {
 
 Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOptions options_given)
-    : options(options_given),
+    : options(std::move(options_given)),
       store_id(parts.start.store_id),
       segments_(std::move(parts.segments)),
       keyspace_(std::move(parts.keyspace)),
       loader_(std::move(parts.loader)),
       departed_(files),
       manifest_(std::move(parts.manifest)),
-      supply(files, clock, *segments_, parts.next_file, options.supply,
+      supply(files, clock, *segments_,
+             {.store_id = parts.start.store_id, .next_file = parts.next_file}, options.supply,
              [this](std::function<void()> run) { grace.retire(std::move(run)); }),
       reserve(files, clock),
       log(clock, supply, parts.start),
@@ -68,7 +69,10 @@ bool Engine::work() {
     constexpr int kPiecesAStep = 8;
     for (int pieces = 0; pieces < kPiecesAStep && supply.work(); ++pieces) supplied = true;
     const bool loaded = loader_ != nullptr && bring_in();
-    const bool walked = walk.step();
+    // One in a hurry moves as much as the pieces before it do.
+    bool walked = false;
+    constexpr int kWalkSteps = 4;
+    for (int steps = 0; steps < kWalkSteps && walk.step(); ++steps) walked = true;
     return keyspace_->release_some() || refilled || supplied || loaded || walked;
 }
 

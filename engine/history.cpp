@@ -102,7 +102,8 @@ constexpr std::size_t kSmallMax = 4;
 std::uint64_t Window::bytes_max(std::uint64_t live) const {
     if (!keeps_any()) return 0;
     const auto bytes = retain_bytes != 0 ? retain_bytes : std::max(kRetainBytesMin, 2 * live);
-    return std::min(bytes, room_bytes);
+    const auto bounded = std::min(bytes, room_bytes);
+    return bounded - std::min(bounded, beside_bytes);
 }
 
 std::uint64_t Window::unarchived_bytes_max(std::uint64_t live) const {

@@ -46,6 +46,8 @@ struct Window {
     // The log from here on is not in the archive yet: it goes for the sake of a bound in bytes, and
     // not for its age.
     Lsn unarchived{std::numeric_limits<std::uint64_t>::max()};
+    // Of the bytes that it may take so many are taken by sidecars.
+    std::uint64_t beside_bytes = 0;
     [[nodiscard]] bool keeps_any() const { return retain_s != 0 || !keep.empty(); }
     [[nodiscard]] std::uint64_t bytes_max(std::uint64_t live) const;
     // The same for what only the archive still needs, also where no past is kept.

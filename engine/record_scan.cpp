@@ -19,12 +19,13 @@ tl::unexpected<Error> RecordScan::damaged(const char* doing) const {
 }
 
 Result<std::unique_ptr<RecordScan>> RecordScan::log(io::Files& files, const StoreId& store_id,
-                                                    FileNumber number, Lsn base) {
+                                                    FileNumber number, Lsn base,
+                                                    std::uint64_t offset) {
     auto fd = files.open(names::log_file(number), io::Open::read, true);
     if (!fd) return fail(fd);
     std::unique_ptr<RecordScan> scan(new RecordScan(files, store_id, number, *fd));
     scan->base_ = base;
-    scan->at_ = kSegmentHeaderBytes;
+    scan->at_ = offset;
     scan->frame_end_ = scan->at_;
     return scan;
 }
@@ -72,6 +73,7 @@ Result<bool> RecordScan::open_frame() {
     const auto header =
         decode_frame_header(*bytes, frame_seed_, base_ + (at_ - kSegmentHeaderBytes));
     if (!header) return false;
+    frame_at_ = at_;
     at_ += kFrameHeaderBytes;
     frame_end_ = at_ + header->length;
     return true;

@@ -21,10 +21,10 @@ namespace firnlog::engine {
 
 class RecordScan {
   public:
-    // Of a log file whose first frame has the lsn `base`.
-    [[nodiscard]] static Result<std::unique_ptr<RecordScan>> log(io::Files& files,
-                                                                 const StoreId& store_id,
-                                                                 FileNumber number, Lsn base);
+    // Of a log file whose first frame has the lsn `base`; from the frame at `offset` on.
+    [[nodiscard]] static Result<std::unique_ptr<RecordScan>> log(
+        io::Files& files, const StoreId& store_id, FileNumber number, Lsn base,
+        std::uint64_t offset = kSegmentHeaderBytes);
     // Code::damaged if its header is not that of this file.
     [[nodiscard]] static Result<std::unique_ptr<RecordScan>> packed(io::Files& files,
                                                                     const StoreId& store_id,
@@ -45,6 +45,8 @@ class RecordScan {
     [[nodiscard]] std::uint64_t offset() const { return at_; }
     // Of a packed file.
     [[nodiscard]] const PackedHeader& header() const { return header_; }
+    // Of a log file: where the frame that the last record lies in begins.
+    [[nodiscard]] std::uint64_t frame_offset() const { return frame_at_; }
 
   private:
     RecordScan(io::Files& files, const StoreId& store_id, FileNumber number, int fd)
@@ -69,7 +71,8 @@ class RecordScan {
     bool packed_ = false;
     Lsn base_;
     std::uint64_t at_ = 0;
-    std::uint64_t frame_end_ = 0;  // log: of the frame at hand
+    std::uint64_t frame_at_ = 0;   // log: of the frame at hand
+    std::uint64_t frame_end_ = 0;  // the same
     std::uint64_t seen_ = 0;       // packed: records
 
     std::vector<std::byte> memory_;  // the window [begin_, end_) of the file, block-aligned within

@@ -12,6 +12,9 @@ namespace {
 constexpr std::uint64_t kGatherBytes = std::uint64_t{512} << 10;
 constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
 constexpr std::size_t kSwaps = 4096;
+// So many records are looked up together, or fewer long ones.
+constexpr std::size_t kFound = 32;
+constexpr std::size_t kFoundBytes = std::size_t{64} << 10;
 
 }  // namespace
 
@@ -45,7 +48,7 @@ Result<bool> Relocator::step() {
     }
     if (swap()) return true;
     phase_ = Phase::gather;
-    return scan_ != nullptr || !victims_.empty();
+    return next_ < found_.size() || scan_ != nullptr || !victims_.empty();
 }
 
 // False: there is no other victim.
@@ -87,47 +90,80 @@ Result<Relocator::Fit> Relocator::fit(std::uint64_t bytes) {
 
 // There is nothing more to move, or no room for it.
 Result<bool> Relocator::end_gathering() {
+    forget_found();
     scan_.reset();
-    held_.reset();
     victims_.clear();
     if (moved_.empty()) return false;
     if (auto closed = close_packed(); !closed) return fail(closed);
     return true;
 }
 
-Result<bool> Relocator::gather() {
-    if (scan_ == nullptr) {
-        const auto opened = open_next();
-        if (!opened) return opened;
-        if (!*opened) return end_gathering();
-    }
+void Relocator::forget_found() {
+    spots_.clear();
+    found_.clear();
+    found_bytes_.clear();
+    next_ = 0;
+}
+
+// The next records of the victim; behind the last one the scan has ended.
+std::uint64_t Relocator::find_some() {
+    forget_found();
     const auto from = scan_->offset();
-    while (scan_->offset() - from < kGatherBytes) {
-        const auto item = held_ ? Result<std::optional<RecordScan::Item>>(*held_) : scan_->next();
-        held_.reset();
+    auto to = from;
+    while (found_.size() < kFound && found_bytes_.size() < kFoundBytes) {
+        const auto item = scan_->next();
+        to = scan_->offset();
         if (!item) given_up_.insert(victim_);
         if (!item || !*item) {
-            counts_.read_bytes += scan_->offset() - from;
             scan_.reset();
-            return true;
-        }
-        const auto spot = keyspace_.spot_of((*item)->record);
-        const Address address(victim_, (*item)->offset);
-        if (!spot || !keyspace_.move(*spot, address, address)) continue;
-        if (planted("a_survivor_is_left_behind") && (*item)->lsn.value % 512 < 64) continue;
-        const auto fits = fit((*item)->bytes.size() + kPackedLeadBytes);
-        if (!fits) return fail(fits);
-        if (*fits == Fit::nowhere) return end_gathering();
-        if (*fits == Fit::next_file) {
-            held_ = *item;
-            if (auto closed = close_packed(); !closed) return fail(closed);
             break;
         }
-        const auto offset = writer_.add((*item)->lsn, (*item)->bytes);
-        if (!offset) return fail(offset);
-        moved_.push_back({.spot = *spot, .from = address, .offset = *offset});
+        const auto spot = keyspace_.spot_of((*item)->record);
+        if (!spot) continue;
+        const auto bytes = (*item)->bytes;
+        spots_.push_back(*spot);
+        found_.push_back({.offset = (*item)->offset,
+                          .lsn = (*item)->lsn,
+                          .at = found_bytes_.size(),
+                          .bytes = bytes.size()});
+        found_bytes_.insert(found_bytes_.end(), bytes.begin(), bytes.end());
     }
-    counts_.read_bytes += scan_->offset() - from;
+    keyspace_.fetch_ahead(spots_);
+    counts_.read_bytes += to - from;
+    return to - from;
+}
+
+// Copies it, if it is in use and there is room.
+Result<Relocator::Fit> Relocator::copy(const Spot& spot, const Found& found) {
+    const Address address(victim_, found.offset);
+    if (!keyspace_.move(spot, address, address)) return Fit::yes;
+    if (planted("a_survivor_is_left_behind") && found.lsn.value % 512 < 64) return Fit::yes;
+    const auto fits = fit(found.bytes + kPackedLeadBytes);
+    if (!fits || *fits != Fit::yes) return fits;
+    const auto offset = writer_.add(found.lsn, Bytes(found_bytes_).subspan(found.at, found.bytes));
+    if (!offset) return fail(offset);
+    moved_.push_back({.spot = spot, .from = address, .offset = *offset});
+    return Fit::yes;
+}
+
+Result<bool> Relocator::gather() {
+    for (std::uint64_t looked = 0; looked < kGatherBytes;) {
+        for (; next_ < found_.size(); ++next_) {
+            const auto fits = copy(spots_[next_], found_[next_]);
+            if (!fits) return fail(fits);
+            if (*fits == Fit::nowhere) return end_gathering();
+            if (*fits == Fit::yes) continue;
+            // It waits, with those behind it, for the next file.
+            if (auto closed = close_packed(); !closed) return fail(closed);
+            return true;
+        }
+        if (scan_ == nullptr) {
+            const auto opened = open_next();
+            if (!opened) return opened;
+            if (!*opened) return end_gathering();
+        }
+        looked += find_some();
+    }
     return true;
 }
 
@@ -199,7 +235,7 @@ void Relocator::abandon() {
     loose_ = false;
     moved_.clear();
     victims_.clear();
-    held_.reset();
+    forget_found();
     scan_.reset();
     phase_ = Phase::gather;
 }

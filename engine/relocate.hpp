@@ -63,7 +63,17 @@ class Relocator {
         std::uint64_t offset = 0;  // in the packed file
     };
     Result<bool> gather();
+    // A record of the victim that may be in use.
+    struct Found {
+        std::uint64_t offset = 0;
+        Lsn lsn;
+        std::size_t at = 0;  // of its bytes in found_bytes_
+        std::size_t bytes = 0;
+    };
     enum class Fit : std::uint8_t { yes, next_file, nowhere };
+    void forget_found();
+    std::uint64_t find_some();  // returns the bytes that were read
+    Result<Fit> copy(const Spot& spot, const Found& found);
     Result<bool> open_next();
     Result<Fit> fit(std::uint64_t bytes);
     Result<bool> end_gathering();
@@ -84,7 +94,12 @@ class Relocator {
     std::vector<FileNumber> victims_;  // the next one is the last
     FileNumber victim_ = 0;
     std::unique_ptr<RecordScan> scan_;
-    std::optional<RecordScan::Item> held_;  // read, and to be copied to the next file
+    // What was read is looked up together: alone each waits for memory three times, those of some
+    // together hardly more often. next_ of them are done with.
+    std::vector<Spot> spots_;
+    std::vector<Found> found_;
+    std::vector<std::byte> found_bytes_;
+    std::size_t next_ = 0;
     std::optional<std::uint64_t> lent_max_;
     std::uint64_t limit_ = 0;  // of the packed file
     PackedWriter writer_;

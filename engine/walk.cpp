@@ -85,7 +85,13 @@ void Walk::rules(std::vector<SaveRule> rules) {
 
 void Walk::window(Window window) {
     const std::lock_guard guard(mutex_);
+    window.beside_bytes = window_.beside_bytes;
     window_ = std::move(window);
+}
+
+void Walk::beside(std::uint64_t bytes) {
+    const std::lock_guard guard(mutex_);
+    window_.beside_bytes = bytes;
 }
 
 void Walk::water_marks(WaterMarks marks) {
@@ -144,16 +150,18 @@ bool Walk::due() const {
 
 // More than half as much again as is live is dead, or past and beyond its bound. What was written
 // since the last walk may be either: so a walk costs at least so much of writing, and a small share
-// of what is live.
+// of what is live; a smaller one when the disk fills faster than it is given back.
 bool Walk::garbage_due(std::uint64_t log_bytes) const {
     if (options_.garbage_log_bytes == 0 || options_.log_bytes == 0) return false;
+    if (pressed(log_bytes) && log_bytes >= status_.live_bytes / 4) return true;
     if (log_bytes < std::max(options_.garbage_log_bytes, status_.live_bytes / 2)) return false;
     if (window_.retain_s == 0)
         return status_.garbage_bytes + log_bytes >= status_.live_bytes + status_.live_bytes / 2;
     return status_.history_bytes + log_bytes >= window_.bytes_max(status_.live_bytes);
 }
 
-// Twice as much is dead as is live: what is written meanwhile must not outrun the walk.
+// Twice as much is dead as is live: what is written meanwhile must not outrun the walk, which asks
+// again as it goes.
 bool Walk::pressed(std::uint64_t log_bytes) const {
     return window_.retain_s == 0 && options_.garbage_log_bytes != 0 &&
            log_bytes >= options_.garbage_log_bytes &&
@@ -200,6 +208,11 @@ bool Walk::step() {
         begin();
         return true;
     }
+    {
+        const std::lock_guard guard(mutex_);
+        const auto tail = log_.tail.batch_end();
+        hurry_ = hurry_ || pressed(tail - std::min(status_.hi, tail));
+    }
     if (now < next_ && !hurry_) return false;
     const auto done = advance_or_fail();
     if (!done) {
@@ -234,6 +247,7 @@ void Walk::begin() {
         if (emergency_) ++status_.emergencies;
     }
     if (emergency_) window = {.retain_s = 0, .retain_bytes = 0};
+    bound_supply();
     window_now_ = window;
     written_at_begin_ = relocator_.counts().written_bytes;
     auto found = victims(manifest_, full_files(), window, options_.packed_bytes / 4);
@@ -329,6 +343,8 @@ Result<void> Walk::switch_over() {
         }
         pinned = pins_ != 0;
     }
+    log_between_walks_ = log_.tail.batch_end() - std::min(status_.hi, log_.tail.batch_end());
+    bound_supply();
     const auto files = full_files();
     std::uint64_t cut = 0;
     if (!pinned) {
@@ -345,7 +361,10 @@ Result<void> Walk::switch_over() {
         if (file.packed && next.names(file.number)) next.packed.push_back(file.number);
     std::ranges::sort(next.packed);
     std::erase_if(next.moves, [&](const Move& move) { return !next.names(move.from); });
-    for (const auto& file : unneeded(next, files)) next.retired.push_back(file.number);
+    for (const auto& file : unneeded(next, files)) {
+        next.retired.push_back(file.number);
+        next.recycles = next.recycles || (!file.packed && supply_.takes_spare(file.bytes));
+    }
     next.adopted.clear();
     next.files_end = supply_.next_file();
     next.high_us = std::max(next.high_us, clock_.wall().us);
@@ -403,17 +422,23 @@ std::vector<FullFile> Walk::full_files() const {
     return found;
 }
 
-// What the manifest retired goes, now that this is durable. No entry of the index leads into these
-// files: the image that was just taken has none, and nothing began to lead there since.
+// What the manifest retired goes, now that this is durable, or is kept for the log to come. No
+// entry of the index leads into these files: the image that was just taken has none, and nothing
+// began to lead there since.
 void Walk::reclaim() {
     limbo_.clear();
     std::uint64_t freed = 0;
     for (const auto number : manifest_.retired) {
+        bool spared = false;
         if (auto segment = segments_.remove(number)) {
             freed += segment->bytes;
+            spared = !segment->packed && manifest_.recycles &&
+                     supply_.spare(*segment, manifest_.first_lsn);
             departed_.add(std::move(segment), retire_);
         }
-        if (!planted("what_goes_is_not_removed") && !remove_file(number)) limbo_.push_back(number);
+        if (spared) (void)files_.unlink(names::sidecar_file(number));
+        if (spared || planted("what_goes_is_not_removed")) continue;
+        if (!remove_file(number)) limbo_.push_back(number);
     }
     // A name that comes back with a crash is retired once more: this manifest says so until then.
     if (!files_.sync_dir()) limbo_ = manifest_.retired;
@@ -425,13 +450,16 @@ void Walk::reclaim() {
     supply_.look_again();
 }
 
-// Whatever kind of file has this number; one that is not there is gone.
+// Whatever kind of file has this number; one that is not there is gone. Behind a log file goes its
+// sidecar: whoever makes one sees to it that the log file is there still. One that stays goes
+// later.
 bool Walk::remove_file(FileNumber number) {
     for (const auto& name :
          {names::log_file(number), names::packed_file(number), names::checkpoint_file(number)}) {
         const auto gone = files_.unlink(name);
-        if (gone) return true;
-        if (gone.error().code != Code::missing) return false;
+        if (!gone && gone.error().code == Code::missing) continue;
+        if (gone && names::log_number(name)) (void)files_.unlink(names::sidecar_file(number));
+        return gone.has_value();
     }
     return true;
 }
@@ -449,12 +477,14 @@ void Walk::finish(std::optional<Error> error) {
     const auto now = clock_.mono();
     {
         const std::lock_guard guard(mutex_);
-        met_full_disk_ = error && error->code == Code::no_space;
+        // Spares that lay there go first: perhaps that was enough.
+        const bool no_space = error && error->code == Code::no_space;
+        met_full_disk_ = no_space && !gave_spares_up();
         judge_emergency(now.us, error.has_value());
         if (error) {
             ++status_.failed;
             ++status_.failed_in_row;
-            retry_us_ = met_full_disk_ ? 0 : now.us + kRetryUs;
+            retry_us_ = no_space ? 0 : now.us + kRetryUs;
         } else {
             ++status_.done;
             status_.failed_in_row = 0;

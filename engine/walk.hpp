@@ -126,6 +126,8 @@ class Walk {
     void water_marks(WaterMarks marks);
     // The log from here on is not in the archive yet, see Window.
     void unarchived(Lsn from) { unarchived_.store(from.value, std::memory_order_release); }
+    // So much of what the past may take lies beside the log already, see Window.
+    void beside(std::uint64_t bytes);
     // While somebody reads the past nothing of it goes. Counted.
     void pin();
     void unpin();
@@ -191,6 +193,8 @@ class Walk {
     [[nodiscard]] bool garbage_due(std::uint64_t log_bytes) const;
     [[nodiscard]] bool pressed(std::uint64_t log_bytes) const;
     void watch_disk();
+    void bound_supply();
+    bool gave_spares_up();
     [[nodiscard]] bool is_full() const;
     [[nodiscard]] bool emergency_due(std::int64_t now_us) const;
     [[nodiscard]] bool hope() const;
@@ -263,7 +267,8 @@ class Walk {
     bool has_victims_ = false;       // the newest checkpoint tells of files that are mostly dead,
     bool had_victims_ = false;       // and as the walk under way began
     std::uint64_t reserve_segment_bytes_ = 0;
-    std::int64_t cut_us_ = 0;  // the water mark asks for none before
+    std::int64_t cut_us_ = 0;              // the water mark asks for none before
+    std::uint64_t log_between_walks_ = 0;  // bytes, from the last but one to the last
     std::uint64_t freed_at_begin_ = 0;
     std::uint64_t written_at_begin_ = 0;
     Window window_now_;  // of the walk under way

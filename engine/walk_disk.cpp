@@ -2,6 +2,7 @@
 // that one must run.
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/walk.hpp"
 
@@ -16,6 +17,10 @@ constexpr unsigned kEmergencyRetryDoublings = 5;
 constexpr unsigned kFruitlessMax = 3;
 constexpr std::int64_t kLookAtDiskUs = 1'000'000;
 constexpr std::int64_t kCutRetryUs = 5'000'000;
+// No walk began for so long: the log is not being written fast.
+constexpr std::int64_t kIdleUs = 60'000'000;
+// So many segments have room for what is live.
+constexpr std::uint64_t kSegmentsOfLive = 12;
 // Of the reserve: so many segments beside the image. Their room is what survivors are moved into.
 constexpr std::uint64_t kReserveSegments = 4;
 // A key takes 17 bytes of an image, 33 with an expiry; and the directory of its pages.
@@ -50,19 +55,56 @@ void Walk::watch_disk() {
     const auto now = clock_.mono();
     if (now < look_at_disk_) return;
     look_at_disk_ = now.after(kLookAtDiskUs);
-    const auto free = files_.free_bytes();
+    auto free = files_.free_bytes();
     if (!free) return;
-    const std::lock_guard guard(mutex_);
-    status_.free_bytes = *free;
-    auto marks = marks_;
+    WaterMarks marks;
+    {
+        const std::lock_guard guard(mutex_);
+        marks = marks_;
+    }
     if (marks.low == 0) marks.low = reserve_.wanted();
     marks.high = std::max(marks.high != 0 ? marks.high : 2 * marks.low, marks.low);
-    status_.marks = marks;
+    // Before history is cut for its sake.
+    if (*free < marks.low && gave_spares_up())
+        if (auto again = files_.free_bytes()) free = again;
+    {
+        const std::lock_guard guard(mutex_);
+        status_.free_bytes = *free;
+        status_.marks = marks;
+    }
+    bound_supply();
+}
+
+// Whether there were any.
+bool Walk::gave_spares_up() {
+    if (supply_.made().spare_bytes == 0) return false;
+    supply_.spare_bytes_max(0);
+    return true;
+}
+
+// What the segments to come are made of, and how large they are.
+void Walk::bound_supply() {
+    // As much as the log wrote from one walk to the next it will write again; if it goes on like
+    // that, and as long as nobody else has more use of the room.
+    const bool is_short = is_full() || emergency_ || status_.free_bytes < status_.marks.low;
+    const bool idle = clock_.mono().us - checkpoint_mono_us_ > kIdleUs;
+    const auto spares = std::max(options_.garbage_log_bytes, status_.live_bytes / 2);
+    supply_.spare_bytes_max(is_short ? 0 : idle ? spares : std::max(spares, log_between_walks_));
+    // What is ready, in use, set aside, and what comes back at once, is counted in segments: a
+    // small store lies in small ones. Files have few numbers: when many are used up they are large
+    // again.
+    const bool scarce = supply_.next_file() > kFileNumberMax / 2;
+    const auto written = log_.tail.batch_end() - manifest_.first_lsn;
+    const auto live = manifest_.checkpoints.empty() ? written : status_.live_bytes;
+    supply_.segment_bytes_max(scarce ? std::numeric_limits<std::uint64_t>::max()
+                                     : live / kSegmentsOfLive);
 }
 
 std::uint64_t Walk::keys() const {
     std::uint64_t keys = 0;
     for (std::uint32_t i = 0; i < keyspace_.databases_end(); ++i)
+        keys += static_cast<std::uint64_t>(std::max<std::int64_t>(keyspace_.counts_of(i).keys, 0));
+    for (auto i = kParkedFirst; i < kDatabasesMax; ++i)
         keys += static_cast<std::uint64_t>(std::max<std::int64_t>(keyspace_.counts_of(i).keys, 0));
     return keys;
 }

@@ -87,6 +87,12 @@ class Files {
     virtual Result<void> sync(int fd) = 0;
     virtual Result<std::uint64_t> size(int fd) = 0;
     virtual Result<std::unique_ptr<Mapping>> map(int fd) = 0;
+    // Whether this descriptor, open for writing, is all that leads to the file's bytes: one name,
+    // no other descriptor and no map of anybody's; and every block of it is there, written, and no
+    // other file's. False where that cannot be known.
+    [[nodiscard]] virtual bool is_sole(int /*fd*/) { return false; }
+    // The page cache lets go of what it has of the file, all of which is synced.
+    virtual void forget(int /*fd*/) {}
 
     virtual Result<void> rename(std::string_view from, std::string_view to) = 0;  // replaces `to`
     virtual Result<void> link(std::string_view from, std::string_view to) = 0;

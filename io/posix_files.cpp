@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/file.h>
@@ -19,6 +20,8 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <csignal>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
@@ -184,6 +187,8 @@ class PosixFiles final : public Files {
     }
 
     Result<std::unique_ptr<Mapping>> map(int fd) override;
+    [[nodiscard]] bool is_sole(int fd) override;
+    void forget(int fd) override { (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
     Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> link(std::string_view from, std::string_view to) override;
     Result<Given> give(std::string_view name, Files& to, std::string_view to_name) override;
@@ -209,6 +214,15 @@ class PosixFiles final : public Files {
 
 [[nodiscard]] tl::unexpected<Error> bad_name() {
     return fail(Error{.code = Code::usage, .error = EINVAL, .doing = "name a file"});
+}
+
+// Whether the name leads to what the descriptor does.
+[[nodiscard]] bool is_same(const Place& place, int fd) {
+    struct stat named {};
+    struct stat opened {};
+    return ::fstatat(place.at, place.leaf.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ::fstat(fd, &opened) == 0 && named.st_dev == opened.st_dev &&
+           named.st_ino == opened.st_ino;
 }
 
 // "leaf" or "folder/leaf". The folder is opened by itself, as O_NOFOLLOW only minds the last part.
@@ -341,6 +355,47 @@ Result<std::unique_ptr<Mapping>> PosixFiles::map(int fd) {
     return mapping;
 }
 
+// What FS_IOC_FIEMAP is asked and answers: struct fiemap, with an array that has a size.
+struct Extents {
+    std::uint64_t from = 0;
+    std::uint64_t bytes = 0;
+    std::uint32_t flags = 0;
+    std::uint32_t mapped = 0;
+    std::uint32_t count = 64;
+    std::uint32_t zero = 0;
+    std::array<fiemap_extent, 64> at{};
+};
+static_assert(offsetof(Extents, at) == sizeof(fiemap));
+
+// Every byte lies in a block that is written already and that no clone shares: writing there needs
+// no new one. A file system that cannot say so may share without a word.
+[[nodiscard]] bool has_blocks_of_its_own(int fd, std::uint64_t bytes) {
+    constexpr std::uint32_t kUnfit = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC |
+                                     FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_UNWRITTEN |
+                                     FIEMAP_EXTENT_SHARED | FIEMAP_EXTENT_DATA_INLINE;
+    for (std::uint64_t at = 0; at < bytes;) {
+        Extents extents{.from = at, .bytes = bytes - at};
+        if (::ioctl(fd, FS_IOC_FIEMAP, &extents) != 0 || extents.mapped == 0) return false;
+        for (std::uint32_t i = 0; i < extents.mapped; ++i) {
+            const auto& extent = extents.at[i];
+            if (extent.fe_logical > at || (extent.fe_flags & kUnfit) != 0) return false;
+            at = extent.fe_logical + extent.fe_length;
+        }
+    }
+    return true;
+}
+
+// The kernel grants a write lease only where no other descriptor leads to the file, nor a map,
+// which holds one. Whoever opens the file while we have it waits until it is given back, and we are
+// told by a signal, of which the default one would end the process.
+bool PosixFiles::is_sole(int fd) {
+    if (::fcntl(fd, F_SETSIG, SIGURG) != 0 || ::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) return false;
+    struct stat info {};
+    const bool one_name = ::fstat(fd, &info) == 0 && info.st_nlink == 1;
+    if (::fcntl(fd, F_SETLEASE, F_UNLCK) != 0 || !one_name) return false;
+    return has_blocks_of_its_own(fd, static_cast<std::uint64_t>(info.st_size));
+}
+
 Result<void> PosixFiles::rename(std::string_view from, std::string_view to) {
     auto source = find(from);
     if (!source) return fail(source);
@@ -390,6 +445,12 @@ Result<Given> PosixFiles::give(std::string_view name, Files& to, std::string_vie
     const Descriptor here(
         ::openat(target->at, target->leaf.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (here.get() < 0) return fail_errno("open a file");
+    // A name that led elsewhere by the time the link was there: its owner has let the file go, and
+    // may have asked who else has it before anybody could be seen.
+    if (given == Given::linked && !is_same(*source, here.get())) {
+        (void)::unlinkat(target->at, target->leaf.c_str(), 0);
+        return fail_errno("link a file to another directory", ENOENT);
+    }
     if (auto synced = sync(here.get()); !synced) return fail(synced);
     return given;
 }

@@ -312,6 +312,7 @@ void ArchiveReader::make_manifest() {
     });
     timelines.back().end = {};
     manifest_.clean = false;
+    manifest_.durable = {};  // the archive may end before
     manifest_.first_lsn = run_.begin;
     manifest_.retired.clear();
     manifest_.adopted.clear();

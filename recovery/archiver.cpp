@@ -326,6 +326,7 @@ Opening<void> Archiver::bring_stretch(const LogFile& file, ArchivedKind kind, Ls
     return make(made, aside, [&](Making& making) -> Result<void> {
         auto header = file.header.header;
         header.bytes = engine::archived_bytes(ArchivedKind::segment, file.base(), to);
+        header.stale = {};
         std::vector<std::byte> block(engine::kSegmentHeaderBytes);
         engine::encode_segment_header(header, block.data());
         if (auto put = making.append(block); !put) return put;

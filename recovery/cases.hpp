@@ -11,7 +11,8 @@
 
 namespace firnlog::recovery {
 
-// What lies behind the last valid frame, up to the file's end.
+// What was written behind the last valid frame, up to the file's end: nothing, or something. What
+// is stale, from before the file was used again, is nothing.
 enum class Rest : std::uint8_t { zeros, bytes };
 // Where the log goes on.
 enum class Next : std::uint8_t { nowhere, continues, elsewhere };

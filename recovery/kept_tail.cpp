@@ -55,8 +55,9 @@ Result<Torn> keep_in_quarantine(io::Files& files, const TailScan& tail, engine::
     for (std::size_t i = tail.cut.file; i < tail.readers.size(); ++i) {
         const auto& reader = tail.readers[i];
         const auto begin = i == tail.cut.file ? tail.cut.offset : 0;
-        const auto bytes = without_zeros_behind(
-            reader.bytes().subspan(std::min<std::uint64_t>(begin, reader.bytes().size())));
+        const auto all = reader.written();
+        const auto bytes =
+            without_zeros_behind(all.subspan(std::min<std::uint64_t>(begin, all.size())));
         if (bytes.empty()) continue;
         const auto name = names::log_file(reader.file().number);
         if (torn.bytes == 0)

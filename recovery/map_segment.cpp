@@ -42,4 +42,9 @@ Result<std::unique_ptr<engine::Segment>> map_packed(io::Files& files,
     return segment;
 }
 
+MappedSegments::~MappedSegments() {
+    if (segments_ == nullptr) return;
+    for (const auto* segment : segments_->all()) files_.close(segment->fd);
+}
+
 }  // namespace firnlog::recovery

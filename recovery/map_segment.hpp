@@ -20,4 +20,20 @@ namespace firnlog::recovery {
                                                                   const engine::StoreId& store_id,
                                                                   engine::FileNumber number);
 
+// Segments that are closed again unless they are taken: opening the next one may fail.
+class MappedSegments {
+  public:
+    explicit MappedSegments(io::Files& files) : files_(files) {}
+    ~MappedSegments();
+    MappedSegments(const MappedSegments&) = delete;
+    MappedSegments& operator=(const MappedSegments&) = delete;
+
+    void add(std::unique_ptr<engine::Segment> segment) { segments_->add(std::move(segment)); }
+    [[nodiscard]] std::unique_ptr<engine::Segments> take() { return std::move(segments_); }
+
+  private:
+    io::Files& files_;
+    std::unique_ptr<engine::Segments> segments_ = std::make_unique<engine::Segments>();
+};
+
 }  // namespace firnlog::recovery

@@ -1,6 +1,7 @@
 #include "recovery/open.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
@@ -194,11 +195,7 @@ void Opener::apply(LogReader& reader, FileNumber number, std::uint64_t end) {
 
 Opening<void> Opener::scan() {
     segments_ = std::make_unique<engine::Segments>();
-    auto vouched = manifest_.timelines.back().begin;
-    if (manifest_.clean) vouched = manifest_.timelines.back().end;
-    // Everything before hi was durable when the manifest named the checkpoint.
-    if (!manifest_.checkpoints.empty())
-        vouched = std::max(vouched, manifest_.checkpoints.back().hi);
+    const auto vouched = manifest_.vouched();
     progress_ = {.phase = Progress::Phase::looking};
     auto scanned =
         scan_tail(files_, manifest_.store_id, chain_, strays_, manifest_.timelines.back().begin,
@@ -394,7 +391,7 @@ Opening<void> Opener::switch_manifest() {
         manifest_.timelines.push_back(
             {.timeline = timeline, .begin = next_lsn_, .end = {}, .started_us = now_us});
     } else {
-        manifest_.timelines.back().end = {};
+        manifest_.durable = std::exchange(manifest_.timelines.back().end, {});
     }
     manifest_.clean = false;
     manifest_.files_end = next_file_;

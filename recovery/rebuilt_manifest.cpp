@@ -53,6 +53,8 @@ Result<engine::Manifest> rebuild_manifest(io::Files& files) {
     std::map<engine::Timeline, Lsn> begins;
     for (const auto& file : *found) {
         if (file.header.header.store_id != manifest.store_id) continue;
+        manifest.recycles = manifest.recycles || file.may_be_stale();
+        if (file.base().value == 0) continue;
         const auto [at, is_new] = begins.try_emplace(file.header.header.timeline, file.base());
         if (!is_new) at->second = std::min(at->second, file.base());
     }

@@ -284,6 +284,7 @@ engine::Manifest manifest_of(const History& history, const RestorePlan& plan) {
     std::erase_if(manifest.timelines, [&](const auto& entry) { return entry.begin > moment; });
     manifest.timelines.back().end = moment;
     manifest.clean = true;
+    manifest.durable = {};
     manifest.retired.clear();
     manifest.adopted.clear();
     manifest.high_us = plan.place.commit_us;

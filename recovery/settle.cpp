@@ -27,9 +27,15 @@ Result<bool> adopt(io::Files& files, const Manifest& manifest,
 }
 
 // What counts no more: retired, or made for a switch that never came.
-bool is_past(const Manifest& manifest, std::string_view name) {
+bool is_past(const Manifest& manifest, std::string_view name,
+             const std::vector<io::FileInfo>& listed) {
+    // A sidecar without its log file, which may go now, too.
+    if (const auto log = names::sidecar_number(name))
+        return std::ranges::count(manifest.retired, *log) != 0 ||
+               !std::ranges::binary_search(listed, names::log_file(*log), {}, &io::FileInfo::name);
     const auto number = names::any_number(name);
     if (number && std::ranges::count(manifest.retired, *number) != 0) return true;
+    if (names::spare_number(name)) return true;
     const auto is_adopted = [&](FileNumber file) { return name == names::new_log_file(file); };
     if (std::ranges::any_of(manifest.adopted, is_adopted)) return false;
     if (name.ends_with(names::kNewSuffix) &&
@@ -51,7 +57,7 @@ Result<void> settle(io::Files& files, const Manifest& manifest) {
     if (changed && !planted("adopted_name_not_synced"))
         if (auto synced = files.sync_dir(); !synced) return synced;
     for (const auto& info : *listed) {
-        if (!is_past(manifest, info.name)) continue;
+        if (!is_past(manifest, info.name, *listed)) continue;
         if (auto gone = files.unlink(info.name); !gone) return gone;
         changed = true;
     }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/checkpoint_file.hpp"
+#include "engine/format/names.hpp"
 #include "engine/record_scan.hpp"
 #include "io/base/crc32c.hpp"
 #include "recovery/log_reader.hpp"
@@ -82,8 +83,29 @@ Result<std::uint64_t> end_of_zeros(io::Files& files, const std::string& name, st
     }
 }
 
+// Whether a frame is valid at its place behind `from`.
+Result<bool> has_frame_behind(io::Files& files, const engine::StoreId& store_id, const LogFile& log,
+                              std::uint64_t from) {
+    const auto fd = files.open(engine::names::log_file(log.number), io::Open::read);
+    if (!fd) return fail(fd);
+    const OpenFile open(files, *fd);
+    const engine::FrameSeed seed(store_id);
+    std::vector<std::byte> piece(kStoredPieceBytes);
+    for (auto begin = from;; begin += kStoredPieceBytes - engine::kFrameHeaderBytes) {
+        const auto got = files.read(*fd, begin, piece);
+        if (!got) return fail(got);
+        const auto bytes = Bytes(piece).first(*got);
+        for (std::size_t at = 0; at + engine::kFrameHeaderBytes <= bytes.size(); at += 8) {
+            if (load<std::uint32_t>(bytes.data() + at) != engine::kFrameMagic) continue;
+            const auto lsn = log.base() + (begin + at - engine::kSegmentHeaderBytes);
+            if (engine::decode_frame_header(bytes.subspan(at), seed, lsn)) return true;
+        }
+        if (*got < piece.size()) return false;
+    }
+}
+
 // The same as read_log in less memory. Where the log goes on nobody asks what stands behind the
-// end; where it does not, only zeros may.
+// end; where it does not, only zeros may, or in a file that was used again what is stale.
 Opening<void> scan_log(io::Files& files, const engine::StoreId& store_id,
                        const StoredFileWish& wish, const std::string& name) {
     const auto log = read_log_header(files, store_id, wish, name);
@@ -101,9 +123,15 @@ Opening<void> scan_log(io::Files& files, const engine::StoreId& store_id,
     const auto at = (*scan)->offset();
     if (at >= end) return {};
     if (wish.lsn_end) return damaged(name, at, "no valid frame");
-    const auto zeros_end = end_of_zeros(files, name, at);
-    if (!zeros_end) return refuse(zeros_end.error());
-    if (*zeros_end < log->bytes) return damaged(name, at, "no valid frame");
+    if (log->may_be_stale()) {
+        const auto behind = has_frame_behind(files, store_id, *log, at);
+        if (!behind) return refuse(behind.error());
+        if (*behind) return damaged(name, at, "no valid frame");
+    } else {
+        const auto zeros_end = end_of_zeros(files, name, at);
+        if (!zeros_end) return refuse(zeros_end.error());
+        if (*zeros_end < log->bytes) return damaged(name, at, "no valid frame");
+    }
     if (log->bytes < log->header.header.bytes) return damaged(name, log->bytes, "it is cut short");
     return {};
 }

@@ -162,29 +162,23 @@ Result<void> Surveyor::read_or_rebuild_manifest() {
 
 // A file without a header: its frames say where in the log they stand.
 Result<void> Surveyor::adopt_stray(LogFile file) {
-    const engine::FrameSeed seed(result_.manifest.store_id);
     LogReader reader(result_.manifest.store_id, file);
     SettledFiles settled(files_, result_.manifest);
     if (auto loaded = reader.load(settled); !loaded) return loaded;
-    const auto bytes = reader.bytes();
-    bool adopted = false;
-    for (std::size_t at = 0; at + engine::kFrameHeaderBytes <= bytes.size(); at += 8) {
-        if (load<std::uint32_t>(bytes.data() + at) != engine::kFrameMagic) continue;
-        const auto lsn = load<engine::FrameHeader>(bytes.data() + at).lsn;
-        const auto header = engine::decode_frame_header(bytes.subspan(at), seed, lsn);
-        if (!header) continue;
-        // It vouches wherever it stands now.
-        result_.vouched = std::max(result_.vouched, header->durable_lsn);
-        if (adopted || at < engine::kSegmentHeaderBytes) continue;
-        if (lsn.value < at - engine::kSegmentHeaderBytes) continue;
-        file.header.header.base = {lsn.value - (at - engine::kSegmentHeaderBytes)};
-        file.header.header.timeline = header->timeline;
-        links_.push_back({.file = file, .header_lost = true});
-        adopted = true;
+    const auto found = look_at_headless(reader);
+    if (!found) {
+        // Nothing in it speaks. What it held is missed where the log goes on, or nobody was told of
+        // it.
+        ++result_.files_unused;
+        return {};
     }
-    if (adopted) return {};
-    // Nothing in it speaks. What it held is missed where the log goes on, or nobody was told of it.
-    ++result_.files_unused;
+    // It vouches wherever it stands now.
+    result_.vouched = std::max(result_.vouched, found->behind.vouched);
+    auto& header = file.header.header;
+    header.base = found->base;
+    header.timeline = found->timeline;
+    header.stale = found->stale;
+    links_.push_back({.file = file, .header_lost = true});
     return {};
 }
 
@@ -221,13 +215,9 @@ Result<void> Surveyor::find_chain() {
 
 // As in open(): backwards, until a file begins where something behind it vouches for all before.
 Result<void> Surveyor::find_vouched() {
-    const auto& current = result_.manifest.timelines.back();
     auto& vouched = result_.vouched;
     // The strays have spoken already.
-    vouched = std::max(vouched, result_.manifest.clean ? current.end : current.begin);
-    // As does a checkpoint: everything before its hi was durable when the manifest named it.
-    if (const auto& checkpoints = result_.manifest.checkpoints; !checkpoints.empty())
-        vouched = std::max(vouched, checkpoints.back().hi);
+    vouched = std::max(vouched, result_.manifest.vouched());
     SettledFiles settled(files_, result_.manifest);
     for (auto i = links_.size(); i-- > 0;) {
         LogReader reader(result_.manifest.store_id, links_[i].file);

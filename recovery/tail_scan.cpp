@@ -10,23 +10,6 @@ namespace {
 
 using engine::Lsn;
 
-// Frame headers that are valid by themselves, wherever they stand, in a file without a header.
-LogReader::Behind vouched_by_stray(const LogReader& reader, const engine::StoreId& store_id) {
-    LogReader::Behind behind;
-    const engine::FrameSeed seed(store_id);
-    const auto bytes = reader.bytes();
-    for (std::size_t at = 0; at + engine::kFrameHeaderBytes <= bytes.size(); at += 8) {
-        if (load<std::uint32_t>(bytes.data() + at) != engine::kFrameMagic) continue;
-        const auto lsn = load<engine::FrameHeader>(bytes.data() + at).lsn;
-        const auto header = engine::decode_frame_header(bytes.subspan(at), seed, lsn);
-        if (!header) continue;
-        behind.vouched = std::max(behind.vouched, header->durable_lsn);
-        behind.records += header->count;
-        ++behind.frames;
-    }
-    return behind;
-}
-
 // Follows batches through the frames of the tail: where does the last whole one end?
 class BatchEnds {
   public:
@@ -86,9 +69,10 @@ Opening<TailScan> scan_tail(io::Files& files, const engine::StoreId& store_id,
         LogReader reader(store_id, file);
         if (auto loaded = reader.load(files); !loaded)
             return tl::unexpected(Refusal{.error = loaded.error(), .text = loaded.error().text()});
-        const auto behind = vouched_by_stray(reader, store_id);
-        strayed.vouched = std::max(strayed.vouched, behind.vouched);
-        strayed.records += behind.records;
+        const auto found = look_at_headless(reader);
+        if (!found) continue;
+        strayed.vouched = std::max(strayed.vouched, found->behind.vouched);
+        strayed.records += found->behind.records;
     }
     scan.vouched = std::max(scan.vouched, strayed.vouched);
 

@@ -37,6 +37,7 @@ Result<void> write_cut(io::Files& files, const std::string& name, const LogReade
     auto header = reader.file().header.header;
     header.number = cut.number;
     header.bytes = bytes.size();
+    header.stale = {};
     engine::encode_segment_header(header, bytes.data());
     if (cut.frame_offset != 0) shorten_frame(bytes, cut, reader);
     auto fd = files.open(name, io::Open::create);

@@ -20,8 +20,11 @@ constexpr std::uint64_t kHasCheckpoints = 2;
 constexpr std::uint64_t kHashPieces = 4;
 // Moments outlive the log around them: a build that does not know them would give their files back.
 constexpr std::uint64_t kKeepsMoments = 8;
+// Log files were used again: to a build that does not know it the bytes behind their frames are
+// writes that were torn, or damage.
+constexpr std::uint64_t kRecycles = 16;
 constexpr std::uint64_t kIncompatibleKnown =
-    kIsCompacted | kHasCheckpoints | kHashPieces | kKeepsMoments;
+    kIsCompacted | kHasCheckpoints | kHashPieces | kKeepsMoments | kRecycles;
 constexpr std::size_t kHeaderBytes = sizeof(layouts::Manifest);
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
@@ -36,6 +39,7 @@ enum Tag : std::uint32_t {
     kKept = 8,
     kMoves = 11,
     kLive = 0x8000000c,
+    kDurable = 0x8000000d,
 };
 constexpr std::uint32_t kSkippable = 0x80000000;
 constexpr std::size_t kTimelineBytes = 32;
@@ -104,7 +108,12 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
             manifest.high_us = cursor.take<std::int64_t>();
             manifest.files_end = cursor.take<std::uint32_t>();
             manifest.clean = cursor.take<std::uint32_t>() != 0;
-            return cursor.ok() && manifest.files_end >= 1 && manifest.files_end <= kFileNumberMax;
+            // Behind the last number there is, once that is taken.
+            return cursor.ok() && manifest.files_end >= 1 &&
+                   manifest.files_end <= kFileNumberMax + 1;
+        case kDurable:
+            manifest.durable = {cursor.take<std::uint64_t>()};
+            return cursor.ok();
         case kTimelines:
             if (bytes.size() % kTimelineBytes != 0) return false;
             while (cursor.left() != 0) {
@@ -164,6 +173,13 @@ bool read_section(std::uint32_t tag, Bytes bytes, Manifest& manifest) {
 
 }  // namespace
 
+Lsn Manifest::vouched() const {
+    const auto& current = timelines.back();
+    auto vouched = std::max(durable, clean ? current.end : current.begin);
+    if (!checkpoints.empty()) vouched = std::max(vouched, checkpoints.back().hi);
+    return vouched;
+}
+
 bool Manifest::names(FileNumber number) const {
     const auto names_it = [&](const CheckpointEntry& entry) {
         return entry.number == number || std::ranges::binary_search(entry.files, number);
@@ -205,6 +221,11 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     sections.begin(kAdopted);
     for (const auto number : manifest.adopted) sections.put(number);
     sections.end();
+    if (manifest.durable.value != 0) {
+        sections.begin(kDurable);
+        sections.put(manifest.durable.value);
+        sections.end();
+    }
     if (!manifest.packed.empty()) {
         sections.begin(kPacked);
         for (const auto number : manifest.packed) sections.put(number);
@@ -242,6 +263,7 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
                          .length = out.size() - kHeaderBytes};
     if (!manifest.checkpoints.empty()) at.incompatible |= kHasCheckpoints;
     if (!manifest.kept.empty()) at.incompatible |= kKeepsMoments;
+    if (manifest.recycles) at.incompatible |= kRecycles;
     if (!manifest.has_beginning() || !manifest.packed.empty()) at.incompatible |= kIsCompacted;
     store(out.data(), at);
     at.begin.crc = crc32c(Bytes(out).subspan(layouts::kCheckedFrom));
@@ -271,6 +293,7 @@ Result<Manifest> decode_manifest(Bytes bytes) {
         return damaged(offsetof(layouts::Manifest, length),
                        "read the manifest: its length does not fit");
     Manifest manifest;
+    manifest.recycles = (header.incompatible & kRecycles) != 0;
     std::size_t offset = kHeaderBytes;
     while (offset < bytes.size()) {
         if (bytes.size() - offset < 8)

@@ -55,9 +55,13 @@ struct Manifest {
     std::int64_t created_us = 0;
     std::uint64_t sequence = 0;  // how often the manifest was written
     bool clean = false;          // the last process stopped cleanly: the last timeline has an end
+    bool recycles = false;       // log files may hold what was log before, behind their frames
     // The log is there from here on, without a gap: from the store's very beginning, or from the
     // lo of the oldest checkpoint.
     Lsn first_lsn;
+    // Everything before was durable when the last clean stop wrote so; what vouches for more may
+    // stand in the log.
+    Lsn durable;
     std::int64_t high_us = 0;  // no moment later than this was acknowledged before the start
     FileNumber files_end = 1;  // every file number given out so far is smaller
     std::vector<TimelineEntry> timelines;
@@ -79,6 +83,8 @@ struct Manifest {
     [[nodiscard]] bool has_beginning() const {
         return timelines.empty() || first_lsn <= timelines.front().begin;
     }
+    // Everything before was durable when this was written: what is missing there is damage.
+    [[nodiscard]] Lsn vouched() const;
     // A file number that something still leads to.
     [[nodiscard]] bool names(FileNumber number) const;
     // A stretch of log that a kept moment is made of.

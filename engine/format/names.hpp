@@ -4,9 +4,11 @@
 //   manifest          which timelines, cuts and files there are; replaced by rename
 //   0000000012.ckpt   a checkpoint
 //   0000000012.pack   a packed segment: records that survived their log file
+//   0000000012.side   the sidecar of 0000000012.log: where its records lie; of no use without it
 //   lock              held by the one writer
 //   reserve           room for a walk on a full disk; of no content
 //   0000000012.log    a log segment, or one made ready and not used yet
+//   0000000012.spare  a log segment that nothing needs; the next one may be made of it
 //   0000000012.log.new  a segment written aside by recovery; counts once the manifest adopts it
 //   quarantine/…      bytes cut off by recovery, kept for a person to look at
 
@@ -29,6 +31,8 @@ inline constexpr std::string_view kNewSuffix = ".new";  // being built; ours to 
 
 inline constexpr std::string_view kCheckpointSuffix = ".ckpt";
 inline constexpr std::string_view kPackedSuffix = ".pack";
+inline constexpr std::string_view kSpareSuffix = ".spare";
+inline constexpr std::string_view kSidecarSuffix = ".side";
 
 [[nodiscard]] inline std::string numbered(FileNumber number, std::string_view suffix) {
     std::string digits = std::to_string(number);
@@ -50,6 +54,14 @@ inline constexpr std::string_view kPackedSuffix = ".pack";
     return numbered(number, kPackedSuffix);
 }
 
+[[nodiscard]] inline std::string spare_file(FileNumber number) {
+    return numbered(number, kSpareSuffix);
+}
+
+[[nodiscard]] inline std::string sidecar_file(FileNumber number) {
+    return numbered(number, kSidecarSuffix);
+}
+
 [[nodiscard]] inline std::optional<FileNumber> number_of(std::string_view name,
                                                          std::string_view suffix) {
     if (name.size() != 10 + suffix.size() || !name.ends_with(suffix)) return {};
@@ -69,10 +81,18 @@ inline constexpr std::string_view kPackedSuffix = ".pack";
 [[nodiscard]] inline std::optional<FileNumber> packed_number(std::string_view name) {
     return number_of(name, kPackedSuffix);
 }
-// Of whatever kind.
+[[nodiscard]] inline std::optional<FileNumber> spare_number(std::string_view name) {
+    return number_of(name, kSpareSuffix);
+}
+// Of the log file that it is the sidecar of.
+[[nodiscard]] inline std::optional<FileNumber> sidecar_number(std::string_view name) {
+    return number_of(name, kSidecarSuffix);
+}
+// Of whatever kind, but for sidecars, which have no number of their own.
 [[nodiscard]] inline std::optional<FileNumber> any_number(std::string_view name) {
     if (const auto number = log_number(name)) return number;
     if (const auto number = packed_number(name)) return number;
+    if (const auto number = spare_number(name)) return number;
     return checkpoint_number(name);
 }
 

@@ -17,7 +17,8 @@ void encode_segment_header(const SegmentHeader& header, std::byte* to) noexcept 
                         .number = header.number,
                         .timeline = header.timeline,
                         .base = header.base,
-                        .bytes = header.bytes};
+                        .bytes = header.bytes,
+                        .stale = header.stale};
     store(to, at);
     at.begin.crc =
         crc32c({to + layouts::kCheckedFrom, kSegmentHeaderBytes - layouts::kCheckedFrom});
@@ -43,11 +44,14 @@ SegmentHeaderRead decode_segment_header(Bytes block, const StoreId& store_id) no
                    .number = at.number,
                    .timeline = at.timeline,
                    .base = at.base,
-                   .bytes = at.bytes};
+                   .bytes = at.bytes,
+                   .stale = at.stale};
     if (read.version != kFormatVersion)
         read.fault = HeaderFault::version;
     else if (read.header.store_id != store_id)
         read.fault = HeaderFault::foreign;
+    else if (read.header.base.value == 0)
+        read.fault = HeaderFault::unused;
     else
         read.fault = HeaderFault::none;
     return read;

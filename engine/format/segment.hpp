@@ -9,10 +9,11 @@
 //   36  timeline      4
 //   40  base lsn      8   lsn of the byte at offset 4096
 //   48  bytes         8   of the whole file, as it was made
-//   56  zero          …   up to 4096
+//   56  stale lsn     8   behind the frames may lie what was log before this lsn; 0: zeros
+//   64  zero          …   up to 4096
 //
-// It is written with the segment's first frame, in one write: a file that was made ready but never
-// used has none (zeros), or a stale one, which names another number or base.
+// It is written with the segment's first frame, in one write. A file that was made ready and never
+// used has only zeros there, or, if it was a segment before, a header whose base is zero.
 
 #include <array>
 #include <cstdint>
@@ -36,6 +37,7 @@ struct SegmentHeader {
     Timeline timeline = 0;
     Lsn base;
     std::uint64_t bytes = 0;
+    Lsn stale;
 };
 
 void encode_segment_header(const SegmentHeader& header, std::byte* to) noexcept;
@@ -48,7 +50,7 @@ struct SegmentHeaderRead {
     std::uint32_t version = 0;
 };
 
-// unused: all zero. foreign: valid, but of another store.
+// unused: all zero, or without a base. foreign: valid, but of another store.
 [[nodiscard]] SegmentHeaderRead decode_segment_header(Bytes block,
                                                       const StoreId& store_id) noexcept;
 

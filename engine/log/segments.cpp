@@ -12,12 +12,12 @@ Image::~Image() {
 }
 
 std::unique_ptr<Image> Image::make(std::size_t bytes) {
+    auto image = std::make_unique<Image>();
     void* at = map_memory(bytes);
     if (at == nullptr) return nullptr;
     // A core dump needs none of it, the file has it; the flag also tells these pages from the
     // index's in /proc/PID/smaps, where bench/peers.py looks.
     (void)::madvise(at, bytes, MADV_DONTDUMP);
-    auto image = std::make_unique<Image>();
     image->data_ = static_cast<std::byte*>(at);
     image->size_ = bytes;
     return image;

@@ -62,6 +62,9 @@ class Segment {
     // For what shrinks the store, when no other can be made. Set before the segment is taken.
     bool kept = false;
 
+    // Of one made of a spare: what it held is of the log before. Set before the segment is taken.
+    Lsn stale;
+
     // Set once, when the segment becomes active.
     Lsn base;
     // Guarded by the tail's lock until full; then constant.

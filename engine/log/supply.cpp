@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <new>
 
 #include "engine/format/names.hpp"
 #include "engine/format/segment.hpp"
@@ -25,15 +26,18 @@ constexpr std::int64_t kPacedWaitUs = 1'000;
 constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{4} << 20;
 }  // namespace
 
-Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumber next_file,
+Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, Of log,
                SupplyOptions options, Retire retire)
     : files_(files),
       clock_(clock),
       segments_(segments),
+      store_id_(log.store_id),
       options_(options),
       retire_(std::move(retire)),
-      next_file_(next_file),
+      next_file_(log.next_file),
       next_bytes_(options.bytes_first),
+      bytes_max_(options.bytes_max),
+      spares_(files, clock),
       kept_wanted_(options.kept_bytes) {}
 
 // What somebody waits for comes first; on a full disk, what frees it (see growth_first).
@@ -92,7 +96,11 @@ bool Supply::work() {
     if (what != Wanted::nothing && !making_) {
         if (what == Wanted::kept && growth_first()) what = Wanted::ready;
         if (auto begun = begin_making(what); !begun) {
-            made(begun, what);
+            settle(begun, what);
+            return true;
+        }
+        if (making_->done == making_->bytes) {
+            settle(finish_making(), what);
             return true;
         }
     }
@@ -104,9 +112,9 @@ bool Supply::work() {
     }
     const auto made_what = making_->kept ? Wanted::kept : Wanted::ready;
     if (auto piece = make_piece(); !piece)
-        made(piece, made_what);
+        settle(piece, made_what);
     else if (making_->done == making_->bytes)
-        made(finish_making(), made_what);
+        settle(finish_making(), made_what);
     return true;
 }
 
@@ -180,7 +188,7 @@ Result<std::uint64_t> Supply::fitting() const {
 // Two of them are all that is kept, or more where a segment may not be so large.
 std::uint64_t Supply::kept_segment_bytes() const {
     const std::lock_guard guard(mutex_);
-    return std::clamp(std::bit_ceil(kept_wanted_ / 2), options_.bytes_first, options_.bytes_max);
+    return std::clamp(std::bit_ceil(kept_wanted_ / 2), options_.bytes_first, bytes_max_);
 }
 
 Result<void> Supply::begin_making(Wanted what) {
@@ -189,6 +197,9 @@ Result<void> Supply::begin_making(Wanted what) {
             Error{.code = Code::no_space, .doing = "make a segment: file numbers are used up"});
     Making making{
         .number = next_file_, .kept = what == Wanted::kept, .name = names::log_file(next_file_)};
+    const auto recycled = begin_recycling(making);
+    if (!recycled) return fail(recycled);
+    if (*recycled) return {};
     if (making.kept) {
         making.bytes = kept_segment_bytes();
     } else {
@@ -209,6 +220,74 @@ Result<void> Supply::begin_making(Wanted what) {
     return files_.allocate(*fd, making_->bytes);
 }
 
+// Never so small that a batch of a few long records finds no room in any number of them.
+void Supply::segment_bytes_max(std::uint64_t bytes) {
+    const auto least = std::min(2 * options_.bytes_first, options_.bytes_max);
+    bytes_max_ = std::clamp(std::bit_floor(bytes), least, options_.bytes_max);
+    next_bytes_ = std::min(next_bytes_, bytes_max_);
+}
+
+bool Supply::takes_spare(std::uint64_t bytes) const {
+    return bytes >= options_.bytes_first && bytes <= 2 * bytes_max_ &&
+           bytes % kSegmentHeaderBytes == 0 && spares_.fits(bytes);
+}
+
+bool Supply::spare(const Segment& segment, Lsn end) {
+    if (!takes_spare(segment.bytes) || !spares_.keep(segment.number, segment.bytes, end))
+        return false;
+    const std::lock_guard guard(mutex_);
+    made_.spare_bytes = spares_.bytes();
+    return true;
+}
+
+void Supply::spare_bytes_max(std::uint64_t bytes) {
+    spares_.bound(bytes);
+    const std::lock_guard guard(mutex_);
+    made_.spare_bytes = spares_.bytes();
+}
+
+// Of a spare that has about the size: it gets a header that says what it is before it gets the name
+// of a segment, so that one that a crash leaves there is known to be unused. Its pages in the cache
+// would cost each direct write a detour. False: there is none.
+Result<bool> Supply::begin_recycling(Making& making) {
+    const auto wish = making.kept ? kept_segment_bytes() : next_bytes_;
+    auto taken = spares_.take({.min = std::max(options_.bytes_first, wish / 2), .max = 2 * wish},
+                              options_.direct);
+    if (!taken) return false;
+    const auto& spare = taken->spare;
+    making.bytes = spare.bytes;
+    making.done = spare.bytes;
+    making.stale = spare.end;
+    making.fd = taken->fd;
+    auto done = Result<void>{};
+    try {
+        making.image = image_of(making.bytes);
+    } catch (const std::bad_alloc&) {
+        // As where there is no memory for the image itself.
+    }
+    if (making.image == nullptr)
+        done = fail(Error{.code = Code::io, .error = ENOMEM, .doing = "make a segment"});
+    if (done) {
+        files_.forget(making.fd);
+        encode_segment_header({.store_id = store_id_,
+                               .number = making.number,
+                               .bytes = making.bytes,
+                               .stale = making.stale},
+                              making.image->data());
+        done = files_.write(making.fd, 0, {making.image->data(), kSegmentHeaderBytes});
+    }
+    if (done && !planted("spare_gets_its_name_first")) done = files_.sync(making.fd);
+    if (done) done = files_.rename(spare.name(), making.name);
+    if (!done) {
+        files_.close(making.fd);
+        (void)files_.unlink(spare.name());
+        return fail(done);
+    }
+    making_ = std::move(making);
+    ++next_file_;
+    return true;
+}
+
 Result<void> Supply::make_piece() {
     auto& making = *making_;
     const auto bytes = std::min({options_.piece_bytes, kZerosBytes, making.bytes - making.done});
@@ -218,23 +297,30 @@ Result<void> Supply::make_piece() {
     making.done += bytes;
     {
         const std::lock_guard guard(mutex_);
-        zeroed_bytes_ += bytes;
+        made_.zeroed_bytes += bytes;
     }
     return sync ? files_.sync(making.fd) : Result<void>{};
 }
 
 Result<void> Supply::finish_making() {
-    if (auto synced = files_.sync(making_->fd); !synced) return synced;
+    if (making_->stale.value == 0)
+        if (auto synced = files_.sync(making_->fd); !synced) return synced;
     if (!planted("segment_name_not_synced"))
         if (auto named = files_.sync_dir(); !named) return named;
     auto segment = std::make_unique<Segment>(making_->number, Lsn{}, making_->bytes, making_->fd);
     segment->read_from(making_->image->data(), true);
     segment->image = std::move(making_->image);
     segment->kept = making_->kept;
+    segment->stale = making_->stale;
     making_.reset();
     auto& added = segments_.add(std::move(segment));
-    if (!added.kept) next_bytes_ = std::min(options_.bytes_max, next_bytes_ * 2);
+    if (!added.kept) next_bytes_ = std::min(bytes_max_, next_bytes_ * 2);
     const std::lock_guard guard(mutex_);
+    if (added.stale.value != 0) {
+        ++made_.recycled;
+        made_.recycled_bytes += added.bytes;
+    }
+    made_.spare_bytes = spares_.bytes();
     if (added.kept) {
         kept_.push_back(&added);
         kept_bytes_ += added.bytes;
@@ -246,13 +332,15 @@ Result<void> Supply::finish_making() {
 }
 
 // What came of making one: done, or failed.
-void Supply::made(const Result<void>& result, Wanted what) {
+void Supply::settle(const Result<void>& result, Wanted what) {
     kept_first_ = !result && what == Wanted::ready;
     if (!result) {
         const bool for_growth = making_ && what == Wanted::ready;
         abandon_making();
         // A disk that has no room for a large one may have it for a small one.
         const bool is_full = result.error().code == Code::no_space;
+        // Nor need one have any that holds spares.
+        if (is_full && spares_.bytes() != 0) return spare_bytes_max(0);
         if (is_full && for_growth && next_bytes_ > options_.bytes_first) {
             next_bytes_ = std::max(options_.bytes_first, next_bytes_ / 2);
             return;
@@ -275,6 +363,7 @@ void Supply::made(const Result<void>& result, Wanted what) {
 }
 
 void Supply::abandon() {
+    spares_.bound(0);
     sealing_.reset();
     abandon_making();
 }
@@ -381,11 +470,9 @@ std::optional<Error> Supply::failure() const {
     return failure_;
 }
 
-std::uint64_t Supply::zeroed_bytes() const {
+Supply::Made Supply::made() const {
     const std::lock_guard guard(mutex_);
-    return zeroed_bytes_;
+    return made_;
 }
-
-FileNumber Supply::next_file() const { return next_file_; }
 
 }  // namespace firnlog::engine

@@ -4,8 +4,9 @@
 // simulation).
 //
 // Never grow a file on the durable path: a commit into a file that grows, or into unwritten
-// extents, costs a journal commit, twice the latency. So the next segment is created, filled with
-// zeros, synced and its name made durable ahead of need.
+// extents, costs a journal commit, twice the latency. So the next segment is made of a file that
+// was one (Spares); or created, filled with zeros, synced; and its name made durable, ahead of
+// need.
 //
 //   work():  one piece of   making the next segment, if fewer than `ready` lie waiting
 //                           sealing a full one: bring its map into memory, send readers there
@@ -32,7 +33,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/format/segment.hpp"
 #include "engine/log/segments.hpp"
+#include "engine/log/spares.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
 
@@ -53,8 +56,13 @@ class Supply {
     // call.
     using Retire = std::function<void(std::function<void()>)>;
 
-    Supply(io::Files& files, io::Clock& clock, Segments& segments, FileNumber next_file,
-           SupplyOptions options, Retire retire);
+    // What it is told of the log it is to make segments for.
+    struct Of {
+        StoreId store_id{};
+        FileNumber next_file = 1;
+    };
+    Supply(io::Files& files, io::Clock& clock, Segments& segments, Of log, SupplyOptions options,
+           Retire retire);
     ~Supply();
     Supply(const Supply&) = delete;
     Supply& operator=(const Supply&) = delete;
@@ -75,6 +83,17 @@ class Supply {
     [[nodiscard]] std::uint64_t least_bytes() const { return options_.bytes_first; }
     // So much of what is free on the disk is somebody else's. Worker thread only.
     void spoken_for(std::uint64_t bytes) { spoken_for_ = bytes; }
+    // No segment that is made from here on is larger, as far as the options allow. Worker thread
+    // only.
+    void segment_bytes_max(std::uint64_t bytes);
+    // Segments that nothing needs any more, for others to be made of: at most so many bytes of
+    // them. Worker thread only.
+    void spare_bytes_max(std::uint64_t bytes);
+    // Whether a log file of that size would be kept for it.
+    [[nodiscard]] bool takes_spare(std::uint64_t bytes) const;
+    // Takes its file, which has nothing of the log from `end` on, out of the log; false: it is not
+    // wanted.
+    bool spare(const Segment& segment, Lsn end);
     // What is kept for deletions should be so much. Worker thread only.
     void keep(std::uint64_t bytes);
     [[nodiscard]] std::uint64_t missing_kept() const;
@@ -107,8 +126,18 @@ class Supply {
 
     // ---- Told to an operator.
     [[nodiscard]] std::optional<Error> failure() const;
-    [[nodiscard]] std::uint64_t zeroed_bytes() const;
-    [[nodiscard]] FileNumber next_file() const;
+    struct Made {
+        std::uint64_t zeroed_bytes = 0;
+        std::uint64_t recycled = 0;  // segments made of spares
+        std::uint64_t recycled_bytes = 0;
+        std::uint64_t spare_bytes = 0;  // lying there now
+    };
+    [[nodiscard]] Made made() const;
+    [[nodiscard]] FileNumber next_file() const {
+        return next_file_.load(std::memory_order_relaxed);
+    }
+    // Files that can be made still: a number is used once (docs/format.md).
+    [[nodiscard]] std::uint32_t numbers_left() const { return kFileNumberMax + 1 - next_file(); }
 
     // Whenever a segment was made, or could not be: somebody may wait for room. Any thread.
     std::function<void()> on_change;
@@ -123,6 +152,7 @@ class Supply {
         int fd = -1;
         std::unique_ptr<Image> image;
         std::uint64_t done = 0;
+        Lsn stale;  // of a spare
     };
     struct Sealing {
         Segment* segment = nullptr;
@@ -137,10 +167,11 @@ class Supply {
     [[nodiscard]] bool growth_first() const;
     [[nodiscard]] bool in_step();
     Result<void> begin_making(Wanted what);
+    Result<bool> begin_recycling(Making& making);
     Result<void> make_piece();
     Result<void> finish_making();
     void abandon_making();
-    void made(const Result<void>& result, Wanted what);
+    void settle(const Result<void>& result, Wanted what);
     void begin_sealing(Segment& segment);
     void seal_piece();
     void finish_sealing();
@@ -149,14 +180,18 @@ class Supply {
     io::Files& files_;
     io::Clock& clock_;
     Segments& segments_;
+    const StoreId store_id_;
     const SupplyOptions options_;
     const Retire retire_;
 
+    std::atomic<FileNumber> next_file_;  // written by the worker thread only
+
     // Worker thread only.
-    FileNumber next_file_;
     std::uint64_t next_bytes_;
+    std::uint64_t bytes_max_;
     std::uint64_t spoken_for_ = 0;
     bool kept_first_ = false;  // one for growth was tried and could not be made
+    Spares spares_;
     std::optional<Making> making_;
     std::optional<Sealing> sealing_;
     std::uint64_t wrote_seen_ = 0;
@@ -181,7 +216,7 @@ class Supply {
     std::optional<Error> failure_;
     Wanted failed_ = Wanted::nothing;  // to make what
     io::MonoTime retry_at_;
-    std::uint64_t zeroed_bytes_ = 0;
+    Made made_;
 };
 
 }  // namespace firnlog::engine

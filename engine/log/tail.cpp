@@ -176,7 +176,8 @@ void Tail::next_segment() {
                            .number = active_->number,
                            .timeline = start_.timeline,
                            .base = lsn_,
-                           .bytes = active_->bytes},
+                           .bytes = active_->bytes,
+                           .stale = active_->stale},
                           active_->image->data());
     at_ = kSegmentHeaderBytes;
 }

@@ -57,6 +57,77 @@ Code code(const Result<T>& result) {
 
 }  // namespace
 
+namespace {
+
+// One that somebody else may come to have.
+struct Owned : World {
+    int fd = -1;
+    Owned() {
+        put("file", std::string(256 << 10, 'x'));
+        fd = files->open("file", Open::write).value();
+        BOOST_REQUIRE(files->sync(fd).has_value());
+    }
+    ~Owned() { files->close(fd); }
+    static boost::test_tools::assertion_result can_tell(boost::unit_test::test_unit_id) {
+        Owned owned;
+        return owned.files->is_sole(owned.fd);
+    }
+};
+
+}  // namespace
+
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(&Owned::can_tell))
+BOOST_FIXTURE_TEST_CASE(a_file_is_its_owners_alone_until_somebody_has_it_too, Owned) {
+    BOOST_REQUIRE(files->link("file", "other").has_value());
+    BOOST_TEST(!files->is_sole(fd));
+    BOOST_REQUIRE(files->unlink("other").has_value());
+    BOOST_TEST(files->is_sole(fd));
+
+    const auto reader = files->open("file", Open::read);
+    BOOST_TEST(!files->is_sole(fd));
+    auto map = files->map(*reader);
+    files->close(*reader);
+    BOOST_TEST(!files->is_sole(fd));
+    map->reset();
+    BOOST_TEST(files->is_sole(fd));
+
+    // Its other processes count as well.
+    int ready[2] = {};
+    int done[2] = {};
+    BOOST_REQUIRE(::pipe(ready) == 0 && ::pipe(done) == 0);
+    const auto path = dir.path() + "/file";
+    const auto child = ::fork();
+    if (child == 0) {
+        ::close(fd);
+        char byte = ::open(path.c_str(), O_RDONLY) >= 0 ? 'y' : 'n';
+        (void)!::write(ready[1], &byte, 1);
+        (void)!::read(done[0], &byte, 1);
+        ::_exit(0);
+    }
+    char byte = 'n';
+    BOOST_REQUIRE(::read(ready[0], &byte, 1) == 1);
+    BOOST_TEST(byte == 'y');
+    BOOST_TEST(!files->is_sole(fd));
+    BOOST_REQUIRE(::write(done[1], &byte, 1) == 1);
+    BOOST_REQUIRE(::waitpid(child, nullptr, 0) == child);
+    BOOST_TEST(files->is_sole(fd));
+    for (const int end : {ready[0], ready[1], done[0], done[1]}) ::close(end);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_file_with_blocks_that_were_never_written_is_not_ready_to_be_written,
+                        World) {
+    const auto fd = files->open("file", Open::create);
+    BOOST_REQUIRE(files->allocate(*fd, 64 << 10).has_value());
+    BOOST_REQUIRE(files->sync(*fd).has_value());
+    BOOST_TEST(!files->is_sole(*fd));
+    BOOST_REQUIRE(files->truncate(*fd, 0).has_value());
+    BOOST_REQUIRE(files->write(*fd, 0, as_bytes(std::string(8192, 'x'))).has_value());
+    BOOST_REQUIRE(files->truncate(*fd, 1 << 20).has_value());
+    BOOST_REQUIRE(files->sync(*fd).has_value());
+    BOOST_TEST(!files->is_sole(*fd));
+    files->close(*fd);
+}
+
 BOOST_AUTO_TEST_CASE(a_created_file_must_be_new_and_is_for_its_owner_alone) {
     World world;
     world.put("a", "first");
