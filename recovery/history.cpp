@@ -14,6 +14,9 @@ namespace {
 namespace names = engine::names;
 using engine::Lsn;
 
+// Of a log file that is not read from its beginning to its end.
+constexpr std::uint64_t kWindow = std::uint64_t{128} << 10;
+
 constexpr auto kNoTimeMax = std::numeric_limits<std::int64_t>::max();
 
 // What was asked for cannot be; nothing is wrong with the store.
@@ -27,10 +30,11 @@ tl::unexpected<Refusal> refuse(std::string text) {
 // A server beside us may switch to another manifest and unlink what that one does not need. Files
 // go only behind the switch, so that the same manifest before and after means that all of it was
 // there.
-Opening<std::unique_ptr<History>> History::read(io::Files& files) {
+Opening<std::unique_ptr<History>> History::read(io::Files& files,
+                                                const std::optional<Serving>& serving) {
     constexpr int kTries = 8;
     for (int tries_left = kTries;;) {
-        std::unique_ptr<History> history(new History(files));
+        std::unique_ptr<History> history(new History(files, serving));
         auto manifest = engine::read_manifest(files);
         if (!manifest)
             return tl::unexpected(Refusal{
@@ -65,9 +69,13 @@ Opening<void> History::read_chain() {
     std::ranges::sort(chain, {}, &LogFile::base);
     const auto& timelines = manifest_.timelines;
     const auto& current = timelines.back();
-    auto vouched = manifest_.clean ? current.end : current.begin;
-    if (!manifest_.checkpoints.empty())
-        vouched = std::max(vouched, manifest_.checkpoints.back().hi);
+    if (serving_) {
+        end_ = std::max(serving_->end, current.begin);
+        std::erase_if(chain, [&](const LogFile& file) { return file.base() >= end_; });
+        cut_pieces(std::move(chain));
+        return {};
+    }
+    const auto vouched = manifest_.vouched();
     auto tail = scan_tail(settled_, manifest_.store_id, chain, strays, current.begin, vouched);
     if (!tail) return tl::unexpected(tail.error());
     end_ = manifest_.clean ? current.end : current.begin;
@@ -81,6 +89,12 @@ Opening<void> History::read_chain() {
                                               std::to_string(end_.value) +
                                               ", but everything before lsn " +
                                               std::to_string(vouched.value) + " was acknowledged"});
+    cut_pieces(std::move(chain));
+    return {};
+}
+
+void History::cut_pieces(std::vector<LogFile> chain) {
+    const auto& timelines = manifest_.timelines;
     std::size_t timeline = 0;
     for (std::size_t i = 0; i < chain.size(); ++i) {
         while (timeline + 1 < timelines.size() && timelines[timeline + 1].begin <= chain[i].base())
@@ -94,7 +108,6 @@ Opening<void> History::read_chain() {
     }
     // Files before the first lsn are there for what checkpoints lead to, with gaps between them.
     while (run_ < pieces_.size() && pieces_[run_].end <= manifest_.first_lsn) ++run_;
-    return {};
 }
 
 Lsn History::next_of(Lsn lsn) const {
@@ -179,10 +192,19 @@ Opening<void> History::visit(Lsn from, Lsn to, const See& see) const {
                                 std::to_string(expected.value) + " to lsn " +
                                 std::to_string(piece.file.base().value)});
         LogReader reader(manifest_.store_id, piece.file);
-        if (auto loaded = reader.load(settled_); !loaded) return refuse(loaded.error());
+        const auto start = frame_before(piece, from);
+        const auto loaded =
+            serving_ ? reader.load_part(settled_, start, kWindow) : reader.load(settled_);
+        if (!loaded) return refuse(loaded.error());
         const auto end = std::min(piece.end, to);
         while (reader.end() < end) {
             auto frame = reader.next();
+            // It may go on behind what is loaded.
+            for (auto window = kWindow; !frame && !reader.loaded_all(); window *= 4) {
+                if (auto more = reader.load_part(settled_, reader.end_offset(), window); !more)
+                    return refuse(more.error());
+                frame = reader.next();
+            }
             if (!frame)
                 return tl::unexpected(damaged_at(reader, piece.end, reader.look_behind().records));
             const auto begin = frame->header.lsn + engine::kFrameHeaderBytes;
@@ -196,17 +218,48 @@ Opening<void> History::visit(Lsn from, Lsn to, const See& see) const {
     return {};
 }
 
-Result<std::optional<std::int64_t>> History::first_commit(const Piece& piece) const {
+Result<std::optional<std::int64_t>> History::commit_at(const Piece& piece,
+                                                       std::uint64_t offset) const {
     auto fd = settled_.open(names::log_file(piece.file.number), io::Open::read, false);
     if (!fd) return fail(fd);
     std::array<std::byte, engine::kFrameHeaderBytes> bytes{};
-    const auto read = settled_.read(*fd, engine::kSegmentHeaderBytes, bytes);
+    const auto read = settled_.read(*fd, offset, bytes);
     settled_.close(*fd);
     if (!read) return fail(read);
     const auto header = engine::decode_frame_header(bytes, engine::FrameSeed(manifest_.store_id),
-                                                    piece.file.base());
+                                                    stretch_of(piece).lsn_at(offset));
     if (!header) return std::optional<std::int64_t>{};
     return std::optional(header->commit_us);
+}
+
+Opening<std::optional<Place>> History::last_end_in(Lsn from, Lsn to, std::int64_t us_max,
+                                                   Lsn& younger) const {
+    std::optional<Place> place;
+    const auto visited = visit(from, to, [&](const LogReader::Frame& frame, engine::FileNumber) {
+        if (frame.header.commit_us > us_max) {
+            younger = frame.header.lsn;
+            return false;
+        }
+        const auto begin = frame.header.lsn + engine::kFrameHeaderBytes;
+        const auto ends_at = [&](std::size_t at) {
+            place = Place{.lsn = begin + at,
+                          .timeline = frame.header.timeline,
+                          .commit_us = frame.header.commit_us,
+                          .us = frame.header.commit_us};
+        };
+        // A frame that only vouches stands between batches.
+        if (frame.header.count == 0 && frame.header.batch_lsn.value == 0) ends_at(0);
+        for (std::size_t at = 0; at < frame.records.size();) {
+            const auto decoded = engine::decode_own_record(frame.records.subspan(at));
+            // Cut off amid a record: the limit lies within it.
+            if (!decoded) return false;
+            at += decoded->size;
+            if (decoded->record.has(engine::RecordFlags::last_of_batch)) ends_at(at);
+        }
+        return true;
+    });
+    if (!visited) return tl::unexpected(visited.error());
+    return place;
 }
 
 Opening<Place> History::last_end(Lsn limit, std::int64_t us_max) const {
@@ -217,38 +270,36 @@ Opening<Place> History::last_end(Lsn limit, std::int64_t us_max) const {
         const auto& piece = pieces_[i];
         if (piece.file.base() >= limit) continue;
         // Most files can be told to be too young by their first frame alone.
-        const auto first = first_commit(piece);
+        const auto first = commit_at(piece, engine::kSegmentHeaderBytes);
         if (!first) return refuse(first.error());
         if (*first && **first > us_max) {
             younger = piece.file.base();
             continue;
         }
-        const auto visited =
-            visit(piece.file.base(), std::min(piece.end, limit),
-                  [&](const LogReader::Frame& frame, engine::FileNumber) {
-                      if (frame.header.commit_us > us_max) {
-                          younger = frame.header.lsn;
-                          return false;
-                      }
-                      const auto begin = frame.header.lsn + engine::kFrameHeaderBytes;
-                      const auto ends_at = [&](std::size_t at) {
-                          place = Place{.lsn = begin + at,
-                                        .timeline = frame.header.timeline,
-                                        .commit_us = frame.header.commit_us,
-                                        .us = frame.header.commit_us};
-                      };
-                      // A frame that only vouches stands between batches.
-                      if (frame.header.count == 0 && frame.header.batch_lsn.value == 0) ends_at(0);
-                      for (std::size_t at = 0; at < frame.records.size();) {
-                          const auto decoded = engine::decode_own_record(frame.records.subspan(at));
-                          // Cut off amid a record: the limit lies within it.
-                          if (!decoded) return false;
-                          at += decoded->size;
-                          if (decoded->record.has(engine::RecordFlags::last_of_batch)) ends_at(at);
-                      }
-                      return true;
-                  });
-        if (!visited) return tl::unexpected(visited.error());
+        auto to = std::min(piece.end, limit);
+        auto landmarks = landmarks_of(piece);
+        const auto stretch = stretch_of(piece);
+        landmarks.erase(std::ranges::partition_point(landmarks,
+                                                     [&](std::uint64_t offset) {
+                                                         if (stretch.lsn_at(offset) >= to)
+                                                             return false;
+                                                         const auto us = commit_at(piece, offset);
+                                                         return us && *us && **us <= us_max;
+                                                     }),
+                        landmarks.end());
+        // A batch may go over any number of them.
+        for (std::size_t steps = 1;; steps *= 2) {
+            const auto taken = std::min(steps, landmarks.size());
+            const bool all = taken == landmarks.size() && steps > taken;
+            const auto from =
+                all ? piece.file.base() : stretch.lsn_at(landmarks[landmarks.size() - taken]);
+            const auto found = last_end_in(from, to, us_max, younger);
+            if (!found) return tl::unexpected(found.error());
+            place = *found;
+            if (place || all) break;
+            to = std::min(to, from);
+            landmarks.resize(landmarks.size() - taken);
+        }
     }
     if (!place && is_whole()) place = birth();
     // The log before a checkpoint may be given back to its last byte.
@@ -299,42 +350,35 @@ Opening<Place> History::find_lsn(const Moment& moment) const {
     return last_end(moment.lsn, kNoTimeMax);
 }
 
-// The newest one of that name: files are read backwards until it is found.
+Opening<std::optional<Lsn>> History::find_mark_in(const Piece& piece,
+                                                  const std::string& name) const {
+    if (is_served()) return find_mark_by_sidecar(piece, name);
+    std::optional<Lsn> mark;
+    const auto visited =
+        visit(piece.file.base(), piece.end, [&](const LogReader::Frame& frame, engine::FileNumber) {
+            for (std::size_t at = 0; at < frame.records.size();) {
+                const auto decoded = engine::decode_own_record(frame.records.subspan(at));
+                ensure(decoded.has_value(), "a record that was verified stays valid");
+                if (decoded->record.kind == engine::Kind::mark && decoded->record.key == name)
+                    mark = frame.header.lsn + engine::kFrameHeaderBytes + at;
+                at += decoded->size;
+            }
+            return true;
+        });
+    if (!visited) return tl::unexpected(visited.error());
+    return mark;
+}
+
+// The newest one of that name: files are looked through backwards until it is found.
 Opening<Place> History::find_mark(const std::string& name) const {
     for (auto i = pieces_.size(); i-- > run_;) {
-        const auto& piece = pieces_[i];
-        std::optional<Lsn> mark;
-        auto visited = visit(
-            piece.file.base(), piece.end, [&](const LogReader::Frame& frame, engine::FileNumber) {
-                for (std::size_t at = 0; at < frame.records.size();) {
-                    const auto decoded = engine::decode_own_record(frame.records.subspan(at));
-                    ensure(decoded.has_value(), "a record that was verified stays valid");
-                    if (decoded->record.kind == engine::Kind::mark && decoded->record.key == name)
-                        mark = frame.header.lsn + engine::kFrameHeaderBytes + at;
-                    at += decoded->size;
-                }
-                return true;
-            });
-        if (!visited) return tl::unexpected(visited.error());
-        if (!mark) continue;
+        const auto mark = find_mark_in(pieces_[i], name);
+        if (!mark) return tl::unexpected(mark.error());
+        if (!*mark) continue;
         // The batch that it is in may go on: the moment is where that ends.
-        std::optional<Place> place;
-        visited = visit(*mark, end_, [&](const LogReader::Frame& frame, engine::FileNumber) {
-            const auto first = frame.header.lsn + engine::kFrameHeaderBytes;
-            for (std::size_t at = 0; at < frame.records.size() && !place;) {
-                const auto decoded = engine::decode_own_record(frame.records.subspan(at));
-                at += decoded->size;
-                if (first + at > *mark && decoded->record.has(engine::RecordFlags::last_of_batch))
-                    place = Place{.lsn = first + at,
-                                  .timeline = frame.header.timeline,
-                                  .commit_us = frame.header.commit_us,
-                                  .us = frame.header.commit_us};
-            }
-            return !place;
-        });
-        if (!visited) return tl::unexpected(visited.error());
-        ensure(place.has_value(), "the log ends with a whole batch");
-        return *place;
+        const auto found = around(**mark);
+        if (!found) return tl::unexpected(found.error());
+        return found->after;
     }
     return refuse("the log has no mark of that name");
 }

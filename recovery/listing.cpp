@@ -5,10 +5,13 @@
 #include <unordered_map>
 
 #include "engine/index/keyspace.hpp"
+#include "recovery/point_reads.hpp"
 
 namespace firnlog::recovery {
 namespace {
 
+using engine::is_of_a_key;
+using engine::is_of_an_element;
 using engine::Kind;
 using engine::Lsn;
 using engine::Record;
@@ -19,9 +22,13 @@ constexpr std::array kNames{
     EventName{Event::persist, "persist"},   EventName{Event::bind, "bind"},
     EventName{Event::unbind, "unbind"},     EventName{Event::field, "field"},
     EventName{Event::fielddel, "fielddel"}, EventName{Event::part, "part"},
-    EventName{Event::flush, "flush"},       EventName{Event::swap, "swap"},
-    EventName{Event::mark, "mark"},
+    EventName{Event::flush, "flush"},       EventName{Event::unflush, "unflush"},
+    EventName{Event::swap, "swap"},         EventName{Event::mark, "mark"},
 };
+
+tl::unexpected<Refusal> stopped() {
+    return refuse({.code = Code::busy, .doing = "list the log"}, "stopped while listing the log");
+}
 
 class Lister {
   public:
@@ -36,10 +43,32 @@ class Lister {
             ensure(decoded.has_value(), "a record that was verified stays valid");
             line_.lsn = first + at;
             listing_ = line_.lsn >= from;
-            record(decoded->record);
+            see(decoded->record);
             at += decoded->size;
             if (decoded->record.has(engine::RecordFlags::last_of_batch)) end_batch(first + at);
         }
+    }
+    // A record alone: what stands around it is told later, of lines that are left.
+    void record(const Record& record, Lsn lsn) {
+        line_.lsn = lsn;
+        listing_ = true;
+        see(record);
+    }
+    Opening<void> tell_around(const History& history) {
+        std::optional<History::Around> around;
+        for (auto& line : lines_) {
+            // Lines ascend: what stands around one of the same batch and frame is known.
+            if (!around || line.lsn >= std::min(around->frame_end, around->after.lsn)) {
+                auto found = history.around(line.lsn);
+                if (!found) return tl::unexpected(found.error());
+                around = *found;
+            }
+            if (options_.give_up && options_.give_up()) return stopped();
+            line.timeline = around->timeline;
+            line.us = around->commit_us;
+            line.after = around->after.lsn;
+        }
+        return {};
     }
     Listed take() {
         listed_.lines.assign(std::make_move_iterator(lines_.begin()),
@@ -54,7 +83,7 @@ class Lister {
         std::string key;
     };
 
-    void record(const Record& record);
+    void see(const Record& record);
     void end_batch(Lsn at);
     void bind(const Record& record);
     void element(const Record& record);
@@ -117,7 +146,7 @@ bool Lister::is_wanted(Event event, std::optional<std::uint32_t> database,
     if (options_.matches && !options_.matches(key)) return false;
     if (!options_.only) return true;
     if (event == Event::mark || (database && *database != options_.only->database)) return false;
-    return event == Event::flush || event == Event::swap || key == options_.only->key;
+    return is_of_database(event) || key == options_.only->key;
 }
 
 void Lister::drop_oldest() {
@@ -150,6 +179,7 @@ void Lister::element(const Record& record) {
     const auto found = objects_.find(record.oid.value);
     // Else bound before the log that is left, or not yet: an object built aside.
     const auto* object = found == objects_.end() ? nullptr : &found->second;
+    if (object == nullptr && options_.only) return;
     if (object != nullptr && object->type != engine::Type::hash) {
         (void)add(Event::part, database_of(object->kid), object->key, record);
         return;
@@ -184,8 +214,14 @@ void Lister::catalog(const Record& record) {
     std::memcpy(pointings.data(), record.key.data(),
                 pointings.size() * sizeof(engine::Keyspace::Pointing));
     for (const auto& [database, kid] : pointings) {
+        if (database >= engine::kParkedFirst) continue;
         const bool fresh = kid >= next_kid_;
-        (void)add(fresh ? Event::flush : Event::swap, database, {}, record);
+        const auto was = databases_.find(kid);
+        const bool parked = was != databases_.end() && was->second >= engine::kParkedFirst;
+        (void)add(fresh    ? Event::flush
+                  : parked ? Event::unflush
+                           : Event::swap,
+                  database, {}, record);
     }
     for (const auto& [database, kid] : pointings)
         if (const auto old = kids_.find(database); old != kids_.end())
@@ -197,7 +233,7 @@ void Lister::catalog(const Record& record) {
     }
 }
 
-void Lister::record(const Record& record) {
+void Lister::see(const Record& record) {
     const auto add_key = [&](Event event) {
         (void)add(event, database_of(record.kid), record.key, record);
     };
@@ -229,6 +265,80 @@ void Lister::record(const Record& record) {
     }
 }
 
+// From where to where an object was what the key led to, in whatever keyspace.
+struct Stay {
+    engine::Oid oid;
+    Lsn from;
+    Lsn to;
+};
+
+class Stays {
+  public:
+    void see(const Record& record, Lsn lsn) {
+        if (record.kind == Kind::expiry) return;
+        const auto old = bound_.find(record.kid);
+        const bool again = record.kind == Kind::bind && old != bound_.end() &&
+                           stays_[old->second].oid == record.oid;
+        if (again) return;
+        if (old != bound_.end()) {
+            stays_[old->second].to = lsn;
+            bound_.erase(old);
+        }
+        if (record.kind != Kind::bind) return;
+        bound_[record.kid] = stays_.size();
+        stays_.push_back({.oid = record.oid, .from = lsn, .to = {}});
+    }
+    [[nodiscard]] std::vector<Stay> take(Lsn end) {
+        for (const auto& [kid, stay] : bound_) stays_[stay].to = end;
+        return std::move(stays_);
+    }
+
+  private:
+    std::vector<Stay> stays_;
+    std::unordered_map<engine::Kid, std::size_t> bound_;  // the stays that go on
+};
+
+// All records that have to do with the key, in the order of the log: its own, of its objects while
+// it led to them, and where databases pointed.
+Opening<std::vector<History::Spot>> spots_of_key(History& history, const ListOptions& options) {
+    const auto& hasher = options.serving->sidecars.hasher;
+    const auto& key = options.only->key;
+    const std::array ranges{engine::SidecarHasher::kCatalog, hasher.name(key)};
+    auto spots = history.search(history.begin(), history.end(), ranges);
+    if (!spots) return spots;
+    PointReads reads(history.files(), history.manifest().store_id);
+    Stays stays;
+    std::vector<History::Spot> chosen;
+    for (const auto& spot : *spots) {
+        const auto found = reads.at(spot.stretch, spot.offset);
+        if (!found) return refuse(found.error());
+        const auto& record = found->record;
+        if (record.kind == Kind::catalog) {
+            chosen.push_back(spot);
+        } else if (is_of_a_key(record.kind) && record.key == key) {
+            stays.see(record, spot.lsn());
+            chosen.push_back(spot);
+        }
+        if (options.give_up && options.give_up()) return stopped();
+    }
+    for (const auto& stay : stays.take(history.end())) {
+        const auto range = hasher.object(stay.oid);
+        const auto elements = history.search(stay.from, stay.to, {&range, 1});
+        if (!elements) return tl::unexpected(elements.error());
+        for (const auto& spot : *elements) {
+            const auto found = reads.at(spot.stretch, spot.offset);
+            if (!found) return refuse(found.error());
+            if (is_of_an_element(found->record.kind) && found->record.oid == stay.oid)
+                chosen.push_back(spot);
+            if (options.give_up && options.give_up()) return stopped();
+        }
+    }
+    std::ranges::sort(chosen, {}, &History::Spot::lsn);
+    const auto same = std::ranges::unique(chosen, {}, &History::Spot::lsn);
+    chosen.erase(same.begin(), same.end());
+    return chosen;
+}
+
 }  // namespace
 
 std::string_view name_of(Event event) {
@@ -242,33 +352,56 @@ std::optional<Event> event_named(std::string_view name) {
 }
 
 Opening<Listed> list_log(io::Files& files, const ListOptions& options) {
-    return with_history(files, [&](const std::unique_ptr<History>& history) -> Opening<Listed> {
-        auto from = history->begin();
-        auto to = history->end();
-        if (options.since) {
-            const auto place = history->find(*options.since, options.now_us);
-            if (!place) return tl::unexpected(place.error());
-            from = place->lsn;
-        }
-        if (options.until) {
-            const auto place = history->find(*options.until, options.now_us);
-            if (!place) return tl::unexpected(place.error());
-            to = place->lsn;
-        }
-        Lister lister(options);
-        bool going = true;
-        const auto visited = history->visit(history->begin(), to,
-                                            [&](const LogReader::Frame& frame, engine::FileNumber) {
-                                                lister.frame(frame, from);
-                                                going = !options.give_up || !options.give_up();
-                                                return going;
-                                            });
-        if (!visited) return tl::unexpected(visited.error());
-        if (!going)
-            return tl::unexpected(Refusal{.error = {.code = Code::busy, .doing = "list the log"},
-                                          .text = "stopped while listing the log"});
-        return lister.take();
-    });
+    return with_history(
+        files,
+        [&](const std::unique_ptr<History>& history) -> Opening<Listed> {
+            auto from = history->begin();
+            auto to = history->end();
+            if (options.since) {
+                const auto place = history->find(*options.since, options.now_us);
+                if (!place) return tl::unexpected(place.error());
+                from = place->lsn;
+            }
+            if (options.until) {
+                const auto place = history->find(*options.until, options.now_us);
+                if (!place) return tl::unexpected(place.error());
+                to = place->lsn;
+            }
+            Lister lister(options);
+            bool going = true;
+            const auto visited = history->visit(
+                history->begin(), to, [&](const LogReader::Frame& frame, engine::FileNumber) {
+                    lister.frame(frame, from);
+                    going = !options.give_up || !options.give_up();
+                    return going;
+                });
+            if (!visited) return tl::unexpected(visited.error());
+            if (!going) return stopped();
+            return lister.take();
+        },
+        options.serving);
+}
+
+Opening<Listed> list_key(io::Files& files, const ListOptions& options) {
+    ensure(options.serving && options.only, "the history of a key is read where it is served");
+    return with_history(
+        files,
+        [&](const std::unique_ptr<History>& history) -> Opening<Listed> {
+            Lister lister(options);
+            auto spots = spots_of_key(*history, options);
+            if (!spots) return tl::unexpected(spots.error());
+            PointReads reads(history->files(), history->manifest().store_id);
+            for (const auto& spot : *spots) {
+                const auto found = reads.at(spot.stretch, spot.offset);
+                if (!found) return refuse(found.error());
+                lister.record(found->record, spot.lsn());
+                if (options.give_up && options.give_up()) return stopped();
+            }
+            if (auto told = lister.tell_around(*history); !told)
+                return tl::unexpected(told.error());
+            return lister.take();
+        },
+        options.serving);
 }
 
 }  // namespace firnlog::recovery

@@ -5,6 +5,9 @@
 // object's id; which database and which key that is, records before it say. So the log is read from
 // its beginning on, whatever part of it is listed, and only the newest `count` lines are kept.
 //
+// Of one key alone, where the store is served, only the records are read that have to do with it
+// (list_key): its own, of the objects that it led to, and where databases pointed.
+//
 // The lsn of a line is where its record begins: as a moment it is rounded down to the end of the
 // batch before, so `LSN n` is the store just before that line happened. `after` is the end of its
 // batch, so that is the store with it.
@@ -33,9 +36,15 @@ enum class Event : std::uint8_t {
     fielddel,  // of a hash, gone
     part,      // of a long string, written
     flush,     // a database is empty from here on
+    unflush,   // a database holds again what a flush took from it
     swap,      // a database holds what another one held
     mark,
 };
+
+// What happened to a database as a whole: no key is named.
+[[nodiscard]] inline bool is_of_database(Event event) {
+    return event == Event::flush || event == Event::unflush || event == Event::swap;
+}
 
 struct EventName {
     Event event;
@@ -76,6 +85,7 @@ struct ListOptions {
     std::size_t bytes_max = static_cast<std::size_t>(-1);  // of keys and fields in them
     std::int64_t now_us = 0;
     std::function<bool()> give_up;
+    std::optional<Serving> serving = {};
 };
 
 struct Listed {
@@ -84,5 +94,7 @@ struct Listed {
 };
 
 [[nodiscard]] Opening<Listed> list_log(io::Files& files, const ListOptions& options);
+// The same lines, of options.only and nothing else; options.serving is set.
+[[nodiscard]] Opening<Listed> list_key(io::Files& files, const ListOptions& options);
 
 }  // namespace firnlog::recovery

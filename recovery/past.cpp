@@ -122,12 +122,12 @@ Result<std::unique_ptr<engine::Segments>> PastOpener::open_segments() {
     std::set<engine::FileNumber> named;
     if (base_)
         for (const auto number : base_->files) named.insert(moves(number));
-    auto segments = std::make_unique<engine::Segments>();
+    MappedSegments segments(history_->files());
     for (const auto number : history_->manifest().packed) {
         if (named.erase(number) == 0) continue;
         auto segment = map_packed(history_->files(), history_->manifest().store_id, number);
         if (!segment) return fail(segment);
-        segments->add(std::move(*segment));
+        segments.add(std::move(*segment));
     }
     for (const auto& piece : history_->pieces()) {
         if (piece.file.base() >= facts_.place.lsn) continue;
@@ -137,13 +137,13 @@ Result<std::unique_ptr<engine::Segments>> PastOpener::open_segments() {
         auto segment = map_segment(history_->files(), piece.file,
                                    engine::kSegmentHeaderBytes + (piece.end - piece.file.base()));
         if (!segment) return fail(segment);
-        segments->add(std::move(*segment));
+        segments.add(std::move(*segment));
     }
     if (!named.empty())
         return fail(Error{.code = Code::missing,
                           .file = *named.begin(),
                           .doing = "find a file that a checkpoint names"});
-    return segments;
+    return segments.take();
 }
 
 Opening<std::unique_ptr<engine::Keyspace>> PastOpener::index() {
@@ -162,21 +162,11 @@ Opening<std::unique_ptr<Past>> PastOpener::run() {
     facts_.place.us = options_.expiry_us.value_or(facts_.place.us);
     auto segments = open_segments();
     if (!segments) return refuse(segments.error());
-    engine::EngineOptions options;
-    options.databases = std::max(options_.databases, keyspace_->databases_end());
-    options.past = true;
-    const auto& manifest = history_->manifest();
-    auto clock = std::make_unique<StoppedClock>(facts_.place.us);
-    engine::EngineParts parts{.segments = std::move(*segments),
-                              .keyspace = std::move(keyspace_),
-                              .start = {.store_id = manifest.store_id,
-                                        .timeline = facts_.place.timeline,
-                                        .next = facts_.place.lsn,
-                                        .high_us = facts_.place.us},
-                              .next_file = manifest.files_end};
-    auto engine =
-        std::make_unique<engine::Engine>(history_->files(), *clock, std::move(parts), options);
-    return std::make_unique<Past>(std::move(history_), std::move(clock), std::move(engine), facts_);
+    return make_past({.history = std::move(history_),
+                      .keyspace = std::move(keyspace_),
+                      .segments = std::move(*segments),
+                      .facts = facts_},
+                     options_.databases);
 }
 
 }  // namespace
@@ -191,23 +181,51 @@ Past::Past(std::unique_ptr<History> history, std::unique_ptr<io::Clock> clock,
 // The engine closes its files through the history.
 Past::~Past() { engine_.reset(); }
 
-Opening<Place> find_moment(io::Files& files, const Moment& moment, std::int64_t now_us) {
-    return with_history(files, [&](const std::unique_ptr<History>& history) {
-        return history->find(moment, now_us);
-    });
+std::unique_ptr<Past> make_past(PastParts parts, std::uint32_t databases) {
+    engine::EngineOptions options;
+    options.databases = std::max(databases, parts.keyspace->databases_end());
+    options.past = true;
+    const auto& manifest = parts.history->manifest();
+    const auto& place = parts.facts.place;
+    auto clock = std::make_unique<StoppedClock>(place.us);
+    engine::EngineParts engine_parts{.segments = std::move(parts.segments),
+                                     .keyspace = std::move(parts.keyspace),
+                                     .start = {.store_id = manifest.store_id,
+                                               .timeline = place.timeline,
+                                               .next = place.lsn,
+                                               .high_us = place.us},
+                                     .next_file = manifest.files_end};
+    auto engine = std::make_unique<engine::Engine>(parts.history->files(), *clock,
+                                                   std::move(engine_parts), options);
+    return std::make_unique<Past>(std::move(parts.history), std::move(clock), std::move(engine),
+                                  parts.facts);
+}
+
+Opening<Place> find_moment(io::Files& files, const Moment& moment, std::int64_t now_us,
+                           const std::optional<Serving>& serving) {
+    return with_history(
+        files,
+        [&](const std::unique_ptr<History>& history) { return history->find(moment, now_us); },
+        serving);
 }
 
 Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,
                                                          const PastOptions& options) {
-    return with_history(files, [&](std::unique_ptr<History> history) {
-        return PastOpener(std::move(history), options).index();
-    });
+    return with_history(
+        files,
+        [&](std::unique_ptr<History> history) {
+            return PastOpener(std::move(history), options).index();
+        },
+        options.serving);
 }
 
 Opening<std::unique_ptr<Past>> open_past(io::Files& files, const PastOptions& options) {
-    return with_history(files, [&](std::unique_ptr<History> history) {
-        return PastOpener(std::move(history), options).run();
-    });
+    return with_history(
+        files,
+        [&](std::unique_ptr<History> history) {
+            return PastOpener(std::move(history), options).run();
+        },
+        options.serving);
 }
 
 }  // namespace firnlog::recovery

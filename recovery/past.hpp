@@ -24,6 +24,7 @@ struct PastOptions {
     engine::FileNumber without = 0;              // a checkpoint that is not to be begun with
     std::function<void(const Progress&)> progress;
     std::function<bool()> give_up;
+    std::optional<Serving> serving = {};
 };
 
 class Past {
@@ -52,9 +53,19 @@ class Past {
     Facts facts_;
 };
 
+// The index of a history's moment, and the files that it leads into, as a store.
+struct PastParts {
+    std::unique_ptr<History> history;
+    std::unique_ptr<engine::Keyspace> keyspace;
+    std::unique_ptr<engine::Segments> segments;
+    Past::Facts facts;  // whose time is what expiry goes by
+};
+[[nodiscard]] std::unique_ptr<Past> make_past(PastParts parts, std::uint32_t databases);
+
 // Where the moment lies. Refused as by History.
 [[nodiscard]] Opening<Place> find_moment(io::Files& files, const Moment& moment,
-                                         std::int64_t now_us);
+                                         std::int64_t now_us,
+                                         const std::optional<Serving>& serving = {});
 
 // The index alone. Refused as by History.
 [[nodiscard]] Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,

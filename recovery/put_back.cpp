@@ -102,7 +102,8 @@ Expected<PutBack> put_back(Session& live, const OldKey& old, const TtlRule& ttl,
     // What is damaged now is written anew like anything else.
     if (!found && found.error() != Stop::corrupt) return tl::unexpected(found.error());
     const auto item = found ? *found : std::nullopt;
-    if (item && item->expires_ms == old.expires_ms &&
+    const auto left_alone_ms = ttl.of_all ? ttl.apply(old.expires_ms) : old.expires_ms;
+    if (item && item->expires_ms == left_alone_ms &&
         (whereabouts_of(*item) == old.whereabouts || same_value(live, *item, old)))
         return PutBack::unchanged;
     const auto expires_ms = ttl.apply(old.expires_ms);

@@ -18,6 +18,8 @@ struct TtlRule {
     Ttl ttl = Ttl::shift;
     std::int64_t then_us = 0;  // what expiry goes by at the moment
     std::int64_t now_us = 0;   // one for all keys
+    // What still has the expiry that it had then is to have the other one, too.
+    bool of_all = false;
 
     // Of a key that was live at the moment. < 0: never.
     [[nodiscard]] std::int64_t apply(std::int64_t expires_ms) const {

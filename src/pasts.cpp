@@ -6,6 +6,7 @@
 #include "src/connection.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
+#include "src/sidecar_job.hpp"
 
 namespace firnlog::server {
 namespace {
@@ -82,7 +83,9 @@ tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open(
         const std::lock_guard guard(mutex_);
         if (auto past = find(options.moment)) return use(std::move(past));
     }
-    const auto place = recovery::find_moment(files, options.moment, options.now_us);
+    auto live = options;
+    live.serving.emplace(server_.sidecars().serving());
+    const auto place = recovery::find_moment(files, options.moment, options.now_us, live.serving);
     if (!place) return tl::unexpected(text_of_refusal(place.error()));
     bool room = false;
     {
@@ -92,7 +95,7 @@ tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open(
         room = make_room(closing);
     }
     if (!room && stay == Stay::lasting) return tl::unexpected(std::string(kTooMany));
-    auto opened = recovery::open_past(files, options);
+    auto opened = recovery::open_past(files, live);
     if (!opened) return tl::unexpected(text_of_refusal(opened.error()));
     auto past = std::make_shared<OpenPast>(server_, std::move(*opened), options.moment);
     if (room) {
@@ -100,6 +103,21 @@ tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open(
         open_.push_back(past);
     }
     return past;
+}
+
+tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open_for_key(
+    io::Files& files, recovery::PastOptions options, const recovery::KeyWish& wish) {
+    {
+        const std::lock_guard guard(mutex_);
+        if (auto past = find(options.moment)) {
+            past->used_us.store(server_.clock().mono().us, std::memory_order_relaxed);
+            return past;
+        }
+    }
+    options.serving.emplace(server_.sidecars().serving());
+    auto opened = recovery::open_past_of_key(files, options, wish);
+    if (!opened) return open(files, options, Stay::passing);
+    return std::make_shared<OpenPast>(server_, std::move(*opened), options.moment);
 }
 
 void Pasts::tend() {

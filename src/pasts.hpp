@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "engine/session.hpp"
-#include "recovery/past.hpp"
+#include "recovery/past_of_key.hpp"
 
 namespace firnlog::server {
 
@@ -71,6 +71,9 @@ class Pasts {
     // The error is a reply.
     [[nodiscard]] tl::expected<std::shared_ptr<OpenPast>, std::string> open(
         io::Files& files, const recovery::PastOptions& options, Stay stay);
+    // The same for one key alone, by sidecars; the moment is opened where that does not do.
+    [[nodiscard]] tl::expected<std::shared_ptr<OpenPast>, std::string> open_for_key(
+        io::Files& files, recovery::PastOptions options, const recovery::KeyWish& wish);
     // Closes what nobody needs, and puts connections out where that is due. Now and then, while
     // any() says that something is open.
     void tend();

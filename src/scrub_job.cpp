@@ -97,6 +97,7 @@ bool ScrubJob::wait_for_pass(Guard& guard) {
 }
 
 void ScrubJob::work() {
+    give_way();
     Guard guard(mutex_);
     while (wait_for_pass(guard)) {
         began_us_ = server_.clock().mono().us;

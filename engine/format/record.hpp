@@ -40,6 +40,15 @@ enum class Kind : std::uint8_t {
 };
 inline constexpr std::uint8_t kKindMax = 12;
 
+// It says something about its key in its keyspace; or about an element of its object.
+[[nodiscard]] constexpr bool is_of_a_key(Kind kind) {
+    return kind == Kind::string || kind == Kind::tombstone || kind == Kind::expiry ||
+           kind == Kind::bind || kind == Kind::unbind;
+}
+[[nodiscard]] constexpr bool is_of_an_element(Kind kind) {
+    return kind == Kind::element || kind == Kind::element_gone || kind == Kind::patch;
+}
+
 struct RecordFlags {
     static constexpr std::uint8_t last_of_batch = 1;
     static constexpr std::uint8_t has_expiry = 2;

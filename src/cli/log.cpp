@@ -30,7 +30,8 @@ The lsn of a line names the moment just before it: firnlog restore --lsn takes i
   --until MOMENT   this one: a time as firnlog restore takes it (2026-11-26T04:10:00Z, @1795666200,
                    -5m), "lsn 2:4711", "before -5m" or "mark NAME"
   --match PATTERN  keys that match, as in KEYS; or marks
-  --kind KIND      set del expired expire persist bind unbind field fielddel part flush swap mark
+  --kind KIND      set del expired expire persist bind unbind field fielddel part flush
+                   unflush swap mark
   --count N        the newest N of what fits (1000)
 
 Exit codes: 0 done, 1 could not, 3 damaged.
@@ -124,9 +125,7 @@ void print(const recovery::Line& line) {
         out += line.database ? " db" + std::to_string(*line.database) : " db?";
     out += " ";
     out += recovery::name_of(line.event);
-    const bool names_key =
-        line.event != recovery::Event::flush && line.event != recovery::Event::swap;
-    if (names_key) {
+    if (!recovery::is_of_database(line.event)) {
         out += " ";
         if (line.key.empty() && line.event == recovery::Event::field)
             out += "?";

@@ -1,4 +1,5 @@
 #include "src/commands/info_section.hpp"
+#include "src/sidecar_job.hpp"
 
 // INFO's section of the past: from where on every moment can be opened, which older ones are kept,
 // what that takes, and by which rules. The names and rules are those of docs/operations.md.
@@ -22,6 +23,14 @@ void history_section(const InfoFacts& facts, InfoLines& lines) {
                        static_cast<double>(std::max(span_us, kHourUs));
     lines.add("history_log_bytes_a_day", span_us < kHourUs ? 0 : static_cast<std::uint64_t>(a_day));
     lines.add("history_bases", walk.bases);
+    const auto sidecars = facts.server.sidecars().status();
+    lines.add("sidecar_files", sidecars.told.files);
+    lines.add("sidecar_bytes", sidecars.told.bytes);
+    lines.add("sidecar_missing", sidecars.told.missing);
+    lines.add("sidecar_made", sidecars.told.made);
+    lines.add("sidecar_unfit", sidecars.told.unfit);
+    lines.add("sidecar_shed", sidecars.shed ? 1 : 0);
+    lines.add("sidecar_error", sidecars.error);
     lines.add("kept_moments", walk.kept.size());
     for (std::size_t i = 0; i < walk.kept.size(); ++i)
         lines.add("kept" + std::to_string(i),

@@ -13,6 +13,7 @@
 #include "src/pasts.hpp"
 #include "src/recall.hpp"
 #include "src/server.hpp"
+#include "src/sidecar_job.hpp"
 #include "src/text/fold.hpp"
 #include "src/text/glob.hpp"
 #include "src/text/numbers.hpp"
@@ -48,7 +49,7 @@ void write_line(resp::Writer& out, const recovery::Line& line) {
             out.null();
     };
     const bool of_field = line.event == Event::field || line.event == Event::fielddel;
-    const bool of_all = line.event == Event::flush || line.event == Event::swap;
+    const bool of_all = recovery::is_of_database(line.event);
     out.map(9);
     text("lsn", true, text_of_lsn(line.timeline, line.lsn));
     text("after", line.after.value != 0, text_of_lsn(line.timeline, line.after));
@@ -67,15 +68,26 @@ void write_line(resp::Writer& out, const recovery::Line& line) {
     text("expires", line.expires_ms >= 0, recovery::text_of_time(line.expires_ms * 1000));
 }
 
+recovery::Opening<recovery::Listed> list_now(io::Files& files, recovery::ListOptions options,
+                                             SidecarJob& sidecars) {
+    options.serving.emplace(sidecars.serving());
+    if (options.only) {
+        auto listed = recovery::list_key(files, options);
+        // What cannot be read one by one is looked for in all of the log.
+        if (listed || listed.error().error.code == Code::busy) return listed;
+    }
+    return recovery::list_log(files, options);
+}
+
 Flow list(Call& call, recovery::ListOptions options) {
     auto& recall = call.server.recall();
     options.bytes_max = kListedBytesMax;
     options.now_us = call.server.clock().wall().us;
     options.give_up = [&recall] { return recall.stopping(); };
     return recall.ask(call,
-                      [options = std::move(options)](
+                      [options = std::move(options), &sidecars = call.server.sidecars()](
                           io::Files& files, resp::Writer& out) -> tl::expected<void, std::string> {
-                          const auto listed = recovery::list_log(files, options);
+                          const auto listed = list_now(files, options, sidecars);
                           if (!listed) return tl::unexpected(text_of_refusal(listed.error()));
                           out.map(2);
                           out.bulk("left_out");
@@ -95,11 +107,6 @@ tl::unexpected<std::string> text_of_stop(engine::Stop why) {
     return tl::unexpected(
         std::string(why == engine::Stop::wrong_type ? kWrongType : kCorruptValue));
 }
-
-struct Wanted {
-    recovery::KeyOf key;
-    std::optional<std::string> field;  // of a hash
-};
 
 Written write_field(engine::Session& session, const std::string& key, const std::string& field,
                     resp::Writer& out) {
@@ -136,13 +143,13 @@ Written write_value(engine::Session& session, const std::string& key, resp::Writ
     return {};
 }
 
-Written write_wanted(engine::Engine& engine, const Wanted& wanted, resp::Writer& out) {
+Written write_wanted(engine::Engine& engine, const recovery::KeyWish& wanted, resp::Writer& out) {
     engine::Session session(engine);
     session.may_wait(true);
-    const std::string_view key = wanted.key.key;
-    session.begin({&key, 1}, wanted.key.database);
-    auto written = wanted.field ? write_field(session, wanted.key.key, *wanted.field, out)
-                                : write_value(session, wanted.key.key, out);
+    const std::string_view key = wanted.key;
+    session.begin({&key, 1}, wanted.database);
+    auto written = wanted.field ? write_field(session, wanted.key, *wanted.field, out)
+                                : write_value(session, wanted.key, out);
     (void)session.end();
     return written;
 }
@@ -191,7 +198,7 @@ Flow firn_log(Call& call) {
             if (!options.event)
                 return call.error(
                     "ERR KIND is one of set del expired expire persist bind unbind field fielddel "
-                    "part flush swap mark");
+                    "part flush unflush swap mark");
         } else if (equal_folded(option, "count")) {
             const auto count = parse_count(call.arg(at++));
             if (!count) return call.error(count.error());
@@ -220,8 +227,8 @@ Flow firn_history(Call& call) {
 Flow firn_get(Call& call) {
     constexpr std::size_t kWithField = 6;
     if (call.argc() > kWithField) return call.syntax_error();
-    Wanted wanted{.key = {.database = call.client.who.database, .key = std::string(call.arg(2))},
-                  .field = {}};
+    recovery::KeyWish wanted{
+        .database = call.client.who.database, .key = std::string(call.arg(2)), .field = {}};
     std::size_t at = 3;
     if (call.argc() == kWithField) wanted.field = std::string(call.arg(at++));
     auto& recall = call.server.recall();
@@ -237,7 +244,7 @@ Flow firn_get(Call& call) {
     return recall.ask(call,
                       [&pasts = call.server.pasts(), options = std::move(options),
                        wanted = std::move(wanted)](io::Files& files, resp::Writer& out) -> Written {
-                          const auto past = pasts.open(files, options, Pasts::Stay::passing);
+                          const auto past = pasts.open_for_key(files, options, wanted);
                           if (!past) return tl::unexpected(past.error());
                           return write_wanted((*past)->past().engine(), wanted, out);
                       });

@@ -113,7 +113,8 @@ Flow restore_key(Call& call, UndoWish wish) {
         call,
         [&undo, &pasts = call.server.pasts(), home = &call.reactor, wish = std::move(wish)](
             io::Files& files, resp::Writer& out) -> tl::expected<void, std::string> {
-            const auto past = pasts.open(files, wish.past, Pasts::Stay::passing);
+            const auto past = pasts.open_for_key(
+                files, wish.past, {.database = wish.database, .key = *wish.key, .field = {}});
             if (!past) return tl::unexpected(past.error());
             auto told = undo.run((*past)->past(), *home, wish);
             if (!told) return tl::unexpected(std::move(told.error()));

@@ -19,6 +19,7 @@
 #include "engine/format/packed.hpp"
 #include "engine/format/record.hpp"
 #include "engine/format/segment.hpp"
+#include "engine/format/sidecar.hpp"
 #include "io/base/crc32c.hpp"
 #include "io/base/ensure.hpp"
 
@@ -105,7 +106,7 @@ void segment(Memory bytes, bool mended) {
     const auto other = decode_segment_header(again, kStore);
     ensure(other.fault == HeaderFault::none && other.header.number == read.header.number &&
            other.header.timeline == read.header.timeline && other.header.base == read.header.base &&
-           other.header.bytes == read.header.bytes);
+           other.header.bytes == read.header.bytes && other.header.stale == read.header.stale);
 }
 
 void packed(Memory bytes, bool mended) {
@@ -117,6 +118,34 @@ void packed(Memory bytes, bool mended) {
     const auto other = decode_packed_header(again);
     ensure(other && other->store_id == header->store_id && other->number == header->number &&
            other->records == header->records && other->end == header->end);
+}
+
+void sidecar_header(Memory bytes, bool mended) {
+    if (mended) mend_block(bytes, kSidecarHeaderBytes);
+    const auto header = decode_sidecar_header(bytes);
+    if (!header) return;
+    ensure(header->end >= header->base && header->end - header->base <= kFileBytesMax);
+    Memory again(kSidecarHeaderBytes);
+    encode_sidecar_header(*header, again.data());
+    ensure(decode_sidecar_header(again) == header);
+}
+
+// The bytes are entries, and are a block.
+void sidecar_block(const Memory& bytes) {
+    const SidecarHeader header{.store_id = kStore, .number = kNumber, .base = kLsn};
+    std::array<SidecarEntry, kSidecarBlockEntries> read{};
+    (void)decode_sidecar_block(bytes, header, 0, read);
+    std::vector<SidecarEntry> entries(
+        std::min(bytes.size() / sizeof(SidecarEntry), kSidecarBlockEntries));
+    for (std::size_t i = 0; i < entries.size(); ++i)
+        entries[i] = firnlog::load<SidecarEntry>(bytes.data() + i * sizeof(SidecarEntry));
+    const bool ascending = std::ranges::is_sorted(entries);
+    Memory block(kSidecarBlockBytes);
+    encode_sidecar_block(entries, header, 1, block.data());
+    const auto count = decode_sidecar_block(block, header, 1, read);
+    ensure(count.has_value() == ascending);
+    ensure(!count || std::ranges::equal(entries, std::span(read).first(*count)));
+    ensure(!decode_sidecar_block(block, header, 2, read), "it is valid at one place alone");
 }
 
 void checkpoint_header(Memory bytes, bool mended) {
@@ -177,7 +206,8 @@ void backup(Memory bytes, bool mended) {
 }
 
 void name(std::string_view text) {
-    for (const auto suffix : {names::kLogSuffix, names::kCheckpointSuffix, names::kPackedSuffix}) {
+    for (const auto suffix : {names::kLogSuffix, names::kCheckpointSuffix, names::kPackedSuffix,
+                              names::kSidecarSuffix}) {
         const auto number = names::number_of(text, suffix);
         if (number) ensure(names::numbered(*number, suffix) == text, "a number has one name");
     }
@@ -195,7 +225,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     const auto rest =
         firnlog::as_bytes(std::string_view(reinterpret_cast<const char*>(input), size).substr(1));
     Memory bytes(rest.begin(), rest.end());
-    const bool block = choice >= 2 && choice <= 4;
+    const bool block = (choice >= 2 && choice <= 4) || choice == 10;
     if (block && bytes.size() > 2) bytes.resize(kSegmentHeaderBytes);
     switch (choice) {
         case 0:
@@ -227,6 +257,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
             break;
         case 9:
             name({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+            break;
+        case 10:
+            sidecar_header(std::move(bytes), mended);
+            break;
+        case 11:
+            sidecar_block(bytes);
             break;
         default:
             break;
