@@ -496,16 +496,27 @@ void Session::touch_key(std::string_view name) {
     engine_.keyspace().touch(database_, key.tag, key.stripe);
 }
 
-void Session::point(std::span<const Keyspace::Pointing> pointings) {
+Expected<void> Session::point(std::span<const Keyspace::Pointing> pointings) {
     ensure(all_, "the catalog changes under all locks");
+    if (pointings.empty()) return {};
+    // So many fit into the key of one record with room to spare.
+    constexpr std::size_t kARecord = 4096;
+    if (auto room = reserve(pointings.size_bytes(), pointings.size() / kARecord + 1, true); !room)
+        return room;
     auto& keyspace = engine_.keyspace();
     for (const auto& pointing : pointings)
-        keyspace.touch_all(pointing.database, keyspace.space_of(pointing.database),
-                           keyspace.space_of_kid(pointing.kid));
-    emit({.kind = Kind::catalog,
-          .key = {reinterpret_cast<const char*>(pointings.data()), pointings.size_bytes()}},
-         {}, database_);
+        if (pointing.database < kParkedFirst)
+            keyspace.touch_all(pointing.database, keyspace.space_of(pointing.database),
+                               keyspace.space_of_kid(pointing.kid));
+    for (auto left = pointings; !left.empty();) {
+        const auto some = left.first(std::min(kARecord, left.size()));
+        emit({.kind = Kind::catalog,
+              .key = {reinterpret_cast<const char*>(some.data()), some.size_bytes()}},
+             {}, database_);
+        left = left.subspan(some.size());
+    }
     select(database_);
+    return {};
 }
 
 void Session::mark(std::string_view name) {

@@ -202,8 +202,8 @@ class Session {
                        std::string_view bytes);
     // An element of the key's object changed: whoever WATCHes the key is to know.
     void touch_key(std::string_view key);
-    // Databases point elsewhere from here on; begin_all() only.
-    void point(std::span<const Keyspace::Pointing> pointings);
+    // Databases point elsewhere from here on; begin_all() only. Reserves the room itself.
+    Expected<void> point(std::span<const Keyspace::Pointing> pointings);
     void mark(std::string_view name);
 
     [[nodiscard]] bool has_effects() const { return effects_ != 0; }

@@ -304,7 +304,8 @@ void Loader::note(const Row& row, std::string_view name, Words words, const Plac
         return;
     }
     config_.notices.push_back(
-        {place.text(), shown(row, name, words) + " has no effect: " + std::string(row.why)});
+        {.where = place.text(),
+         .text = shown(row, name, words) + " has no effect: " + std::string(row.why)});
 }
 
 tl::expected<Config, ConfigError> Loader::finish() {
@@ -319,7 +320,8 @@ tl::expected<Config, ConfigError> Loader::finish() {
     if (!idle_.empty()) {
         std::string names = "accepted without effect, at their defaults:";
         for (const auto name : idle_) names += ' ' + std::string(name);
-        config_.notices.push_back({"configuration", std::move(names)});
+        config_.notices.push_back(
+            {.where = "configuration", .text = std::move(names), .asked_for_more = false});
     }
     return std::move(config_);
 }

@@ -87,6 +87,7 @@ struct Rename {
 struct Notice {
     std::string where;
     std::string text;
+    bool asked_for_more = true;  // than is done: a warning
 };
 
 // One reactor on one or two cores, else one for every two cores, at most eight: the client, the
@@ -125,11 +126,13 @@ struct Config {
     std::uint64_t checkpoint_log_bytes = std::uint64_t{256}
                                          << 20;  // of log since the last; 0: never
     std::int64_t retain_s = 24 * 60 * 60;        // any moment so far back can be opened; 0: none
-    std::string keep;                            // moments that outlive that, as "hourly:24"
-    std::uint64_t maxmemory = 0;                 // bytes; 0: no bound
-    std::uint64_t retain_bytes = 0;              // what only history takes; 0: by what is live
-    std::uint64_t disk_low_water = 0;   // free bytes below which history is cut; 0: by the store
-    std::uint64_t disk_high_water = 0;  // until so many are free; 0: twice the other
+    std::int64_t flush_undo_s = 5 * 60;  // what a flush took is parked so long; 0: not at all
+    std::string keep;                    // moments that outlive that, as "hourly:24"
+    std::uint64_t maxmemory = 0;         // bytes; 0: no bound
+    std::uint64_t retain_bytes = 0;      // what only history takes; 0: by what is live
+    std::uint64_t disk_low_water = 0;    // free bytes below which history is cut; 0: by the store
+    std::uint64_t disk_high_water = 0;   // until so many are free; 0: twice the other
+    std::uint64_t sidecar_rate = 32ULL << 20;      // bytes a second; 0: none are made
     std::uint64_t scrub_rate = 4ULL << 20;         // bytes a second; 0: nothing is scrubbed
     std::int64_t scrub_interval_s = 24 * 60 * 60;  // from the beginning of a pass to the next
     BackupPolicy backup_policy = BackupPolicy::none;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/index/keyspace.hpp"
 #include "engine/keep.hpp"
 #include "src/text/fold.hpp"
 
@@ -238,7 +239,7 @@ constexpr Row kRows[] = {
 
     // The store.
     word("dir").in(&Config::dir).honoured().never_later().once_loaded(),
-    number("databases", "16", 1, 65536).in(&Config::databases).honoured().at_start(),
+    number("databases", "16", 1, engine::kParkedFirst).in(&Config::databases).honoured().at_start(),
     choice("appendfsync", "always", "everysec, always, no").in(&Config::appendfsync).honoured(),
     boolean("appendonly", "yes")
         .accepted("the log is always on: appendfsync alone sets what a crash can take")
@@ -264,10 +265,12 @@ constexpr Row kRows[] = {
         .in(&Config::backup_policy)
         .honoured(),
     duration("retain", "24h", kInt).in(&Config::retain_s).honoured(),
+    duration("flush-undo", "5m", kInt).in(&Config::flush_undo_s).honoured(),
     special("keep", Kind::keep, "").checked(keep_rules).in(&Config::keep).honoured().or_none(),
     memory("retain-bytes", "0", 0, 1LL << 50).no_sign().in(&Config::retain_bytes).honoured(),
     memory("disk-low-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_low_water).honoured(),
     memory("disk-high-water", "0", 0, 1LL << 50).no_sign().in(&Config::disk_high_water).honoured(),
+    memory("sidecar-rate", "33554432", 0, 1LL << 40).no_sign().in(&Config::sidecar_rate).honoured(),
     memory("scrub-rate", "4194304", 0, 1LL << 40).no_sign().in(&Config::scrub_rate).honoured(),
     duration("scrub-interval", "24h", kInt).in(&Config::scrub_interval_s).honoured(),
     word("backup-dir").in(&Config::backup_dir).honoured().at_start().or_none(),

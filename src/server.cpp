@@ -5,11 +5,13 @@
 #include "src/archive_job.hpp"
 #include "src/backup_job.hpp"
 #include "src/latency.hpp"
+#include "src/parked.hpp"
 #include "src/pasts.hpp"
 #include "src/pubsub.hpp"
 #include "src/recall.hpp"
 #include "src/saving.hpp"
 #include "src/scrub_job.hpp"
+#include "src/sidecar_job.hpp"
 #include "src/slowlog.hpp"
 #include "src/undo.hpp"
 
@@ -39,12 +41,14 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       slowlog_(std::make_unique<SlowLog>()),
       latency_(std::make_unique<LatencyMonitor>(clock)),
       saving_(std::make_unique<Saving>(*this)),
+      parked_(std::make_unique<Parked>(engine)),
+      sidecars_(std::make_unique<SidecarJob>(*this)),
       undo_(std::make_unique<Undo>(*this)),
       pasts_(std::make_unique<Pasts>(*this)),
       recall_(std::make_unique<Recall>(*this)),
+      archive_(std::make_unique<ArchiveJob>(*this)),
       backups_(std::make_unique<BackupJob>(*this)),
-      scrub_(std::make_unique<ScrubJob>(*this)),
-      archive_(std::make_unique<ArchiveJob>(*this)) {
+      scrub_(std::make_unique<ScrubJob>(*this)) {
     publish(std::move(config));
 }
 

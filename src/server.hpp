@@ -28,7 +28,9 @@ class Saving;
 class Recall;
 class BackupJob;
 class ScrubJob;
+class SidecarJob;
 class ArchiveJob;
+class Parked;
 class Undo;
 class Pasts;
 
@@ -88,8 +90,10 @@ class Server {
     Recall& recall() { return *recall_; }
     BackupJob& backups() { return *backups_; }
     ScrubJob& scrub() { return *scrub_; }
+    SidecarJob& sidecars() { return *sidecars_; }
     ArchiveJob& archive() { return *archive_; }
     Undo& undo() { return *undo_; }
+    Parked& parked() { return *parked_; }
     Pasts& pasts() { return *pasts_; }
 
     // Connections that MONITOR; read before each command.
@@ -120,12 +124,14 @@ class Server {
     std::unique_ptr<SlowLog> slowlog_;
     std::unique_ptr<LatencyMonitor> latency_;
     std::unique_ptr<Saving> saving_;
-    std::unique_ptr<Undo> undo_;  // the jobs of the last work on these two
+    std::unique_ptr<Parked> parked_;
+    std::unique_ptr<SidecarJob> sidecars_;  // open moments and their readers use its files
+    std::unique_ptr<Undo> undo_;            // the jobs of the last work on these two
     std::unique_ptr<Pasts> pasts_;
     std::unique_ptr<Recall> recall_;
-    std::unique_ptr<BackupJob> backups_;
-    std::unique_ptr<ScrubJob> scrub_;
     std::unique_ptr<ArchiveJob> archive_;
+    std::unique_ptr<BackupJob> backups_;  // tries the archive
+    std::unique_ptr<ScrubJob> scrub_;
 };
 
 }  // namespace firnlog::server

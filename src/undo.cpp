@@ -8,8 +8,10 @@
 #include "src/pasts.hpp"
 #include "src/recall.hpp"
 #include "src/server.hpp"
+#include "src/sidecar_job.hpp"
 #include "src/sliced_work.hpp"
 #include "src/text/glob.hpp"
+#include "src/unflush.hpp"
 
 namespace firnlog::server {
 namespace {
@@ -23,6 +25,8 @@ using recovery::PutBack;
 // Of a piece: as many keys as are worth the way to a reactor and back, and not much memory.
 constexpr std::size_t kPieceKeys = 256;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+
+constexpr std::string_view kCancelled = "ERR the restore was cancelled";
 
 using Outcome = tl::expected<void, std::string>;
 
@@ -137,7 +141,8 @@ class Restoring {
         told_.place = past.facts().place;
         rule_ = {.ttl = wish.ttl,
                  .then_us = past.facts().place.us,
-                 .now_us = home.server().clock().wall().us};
+                 .now_us = home.server().clock().wall().us,
+                 .of_all = wish.taken_back};
     }
 
     Outcome run();
@@ -204,7 +209,7 @@ void add(UndoCounts& to, const UndoCounts& more) {
 
 Outcome Restoring::wait_for(SlicedWork& work) {
     const auto done = work.wait(give_up_);
-    if (!done) return tl::unexpected(std::string("ERR the restore was cancelled"));
+    if (!done) return tl::unexpected(std::string(kCancelled));
     if (!*done) return tl::unexpected(text_of_stop(done->error()));
     return {};
 }
@@ -268,7 +273,7 @@ Outcome Restoring::restore_database(std::uint32_t database) {
     auto& engine = past_.engine();
     std::uint64_t cursor = 0;
     do {
-        if (give_up_()) return tl::unexpected(std::string("ERR the restore was cancelled"));
+        if (give_up_()) return tl::unexpected(std::string(kCancelled));
         reader_.begin({}, database);
         auto scanned = engine::keys::scan(engine, reader_, database, cursor, kPieceKeys);
         (void)reader_.end();
@@ -373,8 +378,11 @@ tl::expected<UndoTold, std::string> Undo::run(recovery::Past& past, Reactor& hom
     UndoTold told;
     if (many) told = this->told();
     told.state = UndoTold::State::running;
-    told.undo_timeline = tail.timeline();
-    told.undo = tail.batch_end();
+    // What was taken back before has said where it began.
+    if (told.undo_timeline == 0) {
+        told.undo_timeline = tail.timeline();
+        told.undo = tail.batch_end();
+    }
     auto& recall = server_.recall();
     Restoring restoring(
         past, home, wish, std::move(told),
@@ -399,6 +407,61 @@ void Undo::begin(const UndoWish& wish) {
              .began_us = server_.clock().mono().us};
 }
 
+// What a flush took comes back all at once, if it is parked still.
+tl::expected<Undo::TakenBack, std::string> Undo::take_back(io::Files& files, Reactor& home,
+                                                           const UndoWish& wish) {
+    if (wish.pattern != "*" || wish.dry_run) return TakenBack::nothing;
+    const auto unflush = std::make_shared<Unflush>(server_.parked(), wish.past.moment,
+                                                   Parked::Wish{.place = {},
+                                                                .database = wish.database,
+                                                                .all = wish.all_databases,
+                                                                .delete_new = wish.delete_new,
+                                                                .ttl = wish.ttl});
+    const auto run = [&]() -> Outcome {
+        const auto work =
+            SlicedWork::start(home, [unflush](Session& live, std::vector<KeyspaceEvent>&) {
+                return unflush->run(live).map([] { return false; });
+            });
+        const auto done = work->wait(wish.past.give_up);
+        if (!done) return tl::unexpected(std::string(kCancelled));
+        if (!*done) return tl::unexpected(text_of_stop(done->error()));
+        return {};
+    };
+    if (auto done = run(); !done) return tl::unexpected(done.error());
+    if (!unflush->is_placed()) {
+        const auto place = recovery::find_moment(files, wish.past.moment, wish.past.now_us,
+                                                 server_.sidecars().serving());
+        // Opening it says why.
+        if (!place) return TakenBack::nothing;
+        unflush->found_at(*place);
+        if (auto done = run(); !done) return tl::unexpected(done.error());
+    }
+    if (!unflush->done()) return TakenBack::nothing;
+    auto told = this->told();
+    told.state = UndoTold::State::running;
+    told.place = unflush->place();
+    told.undo_timeline = server_.engine().log.tail.timeline();
+    told.undo = unflush->undo();
+    if (unflush->exact()) told.keys_all = told.keys_seen = told.counts.restored = unflush->keys();
+    tell(told);
+    return unflush->exact() ? TakenBack::all_of_it : TakenBack::most_of_it;
+}
+
+tl::expected<UndoTold, std::string> Undo::restore_many(io::Files& files, Reactor& home,
+                                                       const UndoWish& wish) {
+    const auto taken = take_back(files, home, wish);
+    if (!taken) return tl::unexpected(taken.error());
+    if (*taken == TakenBack::all_of_it) return told();
+    const auto past = server_.pasts().open(files, wish.past, Pasts::Stay::passing);
+    if (!past) return tl::unexpected(past.error());
+    auto rest = wish;
+    rest.taken_back = *taken == TakenBack::most_of_it;
+    auto done = run((*past)->past(), home, rest);
+    // What came back all at once is left alone then, and was restored nevertheless.
+    if (done && rest.taken_back) done->counts.restored += std::exchange(done->counts.unchanged, 0);
+    return done;
+}
+
 tl::expected<UndoTold, std::string> Undo::run_many(io::Files& files, Reactor& home, UndoWish wish) {
     begin(wish);
     auto& recall = server_.recall();
@@ -407,10 +470,7 @@ tl::expected<UndoTold, std::string> Undo::run_many(io::Files& files, Reactor& ho
     };
     tl::expected<UndoTold, std::string> done = UndoTold{};
     try {
-        if (auto past = server_.pasts().open(files, wish.past, Pasts::Stay::passing))
-            done = run((*past)->past(), home, wish);
-        else
-            done = tl::unexpected(std::move(past.error()));
+        done = restore_many(files, home, wish);
     } catch (const std::bad_alloc&) {
         // It is told as any that failed.
         done = tl::unexpected(std::string("OOM there is no memory to restore"));

@@ -4,6 +4,8 @@
 //   past ──a piece of keys──> SlicedWork: key by key, compared, put back ──> counts
 //     ╰──the next piece is read meanwhile
 //
+// What a flush took and is parked still comes back before that, by one effect (src/parked.hpp).
+//
 // What it writes are new effects like any client's: gated, told to watchers, atomic key by key, and
 // undone by restoring the lsn at which it began. Restores of many keys run one after the other,
 // each on when the client that asked for it has gone, until it is cancelled or the server ends.
@@ -37,6 +39,7 @@ struct UndoWish {
     bool delete_new = false;  // what was not there then goes
     bool dry_run = false;     // only counted
     recovery::Ttl ttl = recovery::Ttl::shift;
+    bool taken_back = false;  // what a flush took, with the expiry that it had
 };
 
 struct UndoCounts {
@@ -87,6 +90,15 @@ class Undo {
 
   private:
     void begin(const UndoWish& wish);
+    enum class TakenBack : std::uint8_t {
+        nothing,
+        most_of_it,  // each key is to be looked at still
+        all_of_it,
+    };
+    [[nodiscard]] tl::expected<TakenBack, std::string> take_back(io::Files& files, Reactor& home,
+                                                                 const UndoWish& wish);
+    [[nodiscard]] tl::expected<UndoTold, std::string> restore_many(io::Files& files, Reactor& home,
+                                                                   const UndoWish& wish);
     void tell(const UndoTold& told);
 
     Server& server_;

@@ -125,6 +125,19 @@ void Keyspace::drop_stripe(Stripe number) {
     stripes_[number].objects.reset();
 }
 
+// Of clients', and where something is parked.
+template <class Visit>
+void Keyspace::for_each_database(Visit&& visit) const {
+    const auto end = databases_end();
+    for (std::uint32_t database = 0; database < end; ++database) visit(database);
+    for (auto database = kParkedFirst; database < kDatabasesMax; ++database) visit(database);
+}
+
+void Keyspace::end_behind(std::uint32_t database) {
+    if (database < kParkedFirst && databases_end() <= database)
+        databases_end_.store(database + 1, std::memory_order_release);
+}
+
 Space& Keyspace::space_of(std::uint32_t database) {
     ensure(database < kDatabasesMax, "a database number is in range");
     auto* space = databases_[database].load(std::memory_order_acquire);
@@ -150,7 +163,7 @@ Space& Keyspace::space_of_kid(Kid kid) {
     if (space != nullptr) return *space;
     space = std::make_unique<Space>(kid);
     if (kid < kDatabasesMax) {
-        if (databases_end() <= kid) databases_end_.store(kid + 1, std::memory_order_release);
+        end_behind(kid);
         // Unless the database points elsewhere already, and that stands.
         Space* nowhere = nullptr;
         databases_[kid].compare_exchange_strong(nowhere, space.get(), std::memory_order_acq_rel);
@@ -344,8 +357,10 @@ void Keyspace::point_database(const Record& record, Lsn lsn) {
 
 // No database points at it any more: its memory goes, its records are garbage.
 void Keyspace::retire_if_unused(Space& space) {
-    for (std::uint32_t i = 0; i < databases_end(); ++i)
-        if (find_space(i) == &space) return;
+    bool used = false;
+    for_each_database(
+        [&](std::uint32_t database) { used = used || find_space(database) == &space; });
+    if (used) return;
     const std::lock_guard guard(spaces_mutex_);
     const auto found = spaces_.find(space.kid);
     if (found == spaces_.end()) return;
@@ -384,6 +399,27 @@ std::optional<Spot> Keyspace::spot_of(const Record& record) const {
         default:
             return std::nullopt;
     }
+}
+
+void Keyspace::fetch_ahead(std::span<const Spot> spots) const {
+    // What each step fetches the next one reads.
+    for (const auto& spot : spots) {
+        __builtin_prefetch(&stripes_[spot.stripe], 1);
+        if (const auto* space = find_space_of(spot.kid))
+            __builtin_prefetch(space->stripes + spot.stripe);
+    }
+    const auto each = [&](auto&& step) {
+        for (const auto& spot : spots) {
+            if (spot.kind != Kind::string && spot.kind != Kind::bind) continue;
+            auto& lock = stripes_[spot.stripe].lock;
+            if (!lock.try_lock()) continue;
+            if (const auto* space = find_space_of(spot.kid))
+                step(space->stripes[spot.stripe], spot.tag);
+            lock.unlock();
+        }
+    };
+    each([](const TagMap& map, Tag tag) { map.prefetch_page(tag); });
+    each([](const TagMap& map, Tag tag) { map.prefetch_slot(tag); });
 }
 
 bool Keyspace::move(const Spot& spot, Address from, Address to) {
@@ -465,17 +501,17 @@ Space* Keyspace::find_space_of(Kid kid) const {
 
 std::vector<Keyspace::Pointing> Keyspace::pointings() const {
     std::vector<Pointing> found;
-    for (std::uint32_t database = 0; database < databases_end(); ++database)
+    for_each_database([&](std::uint32_t database) {
         if (const auto* space = find_space(database))
             found.push_back({.database = database, .kid = space->kid});
+    });
     return found;
 }
 
 void Keyspace::load_catalog(std::span<const Pointing> pointings, Kid next_kid) {
     for (const auto& pointing : pointings) {
         databases_[pointing.database].store(&space_of_kid(pointing.kid), std::memory_order_release);
-        if (databases_end() <= pointing.database)
-            databases_end_.store(pointing.database + 1, std::memory_order_release);
+        end_behind(pointing.database);
     }
     next_kid_.store(std::max(next_kid, next_kid_.load()));
 }
@@ -576,8 +612,9 @@ std::size_t Keyspace::memory_bytes() const {
     for (std::uint32_t i = 0; i < kStripes; ++i) {
         const std::lock_guard guard(stripes_[i].lock);
         // Under a stripe's lock no database is pointed elsewhere.
-        for (std::uint32_t database = 0; database < databases_end(); ++database)
+        for_each_database([&](std::uint32_t database) {
             if (const auto* space = find_space(database)) bytes += space->stripes[i].memory_bytes();
+        });
         if (stripes_[i].objects == nullptr) continue;
         bytes += stripes_[i].objects->memory_bytes();
         stripes_[i].objects->for_each([&](const Object& object) {

@@ -35,6 +35,9 @@
 namespace firnlog::engine {
 
 inline constexpr std::uint32_t kDatabasesMax = 65536;
+// Numbers from here on are no client's: what a flush took from a database waits at one of them to
+// be taken back (src/parked.hpp).
+inline constexpr std::uint32_t kParkedFirst = kDatabasesMax - 64;
 // A database points at the kid of its own number until a catalog record says otherwise.
 inline constexpr Kid kFirstFreshKid = kDatabasesMax;
 // Keys are few in the common small map: an array up to here.
@@ -135,7 +138,7 @@ class Keyspace {
     [[nodiscard]] Space* find_space(std::uint32_t database) const {
         return databases_[database].load(std::memory_order_acquire);
     }
-    // No database from here on has a space.
+    // No client's database from here on has a space.
     [[nodiscard]] std::uint32_t databases_end() const {
         return databases_end_.load(std::memory_order_acquire);
     }
@@ -183,6 +186,9 @@ class Keyspace {
 
     // Nothing for a record that no entry ever leads to.
     [[nodiscard]] std::optional<Spot> spot_of(const Record& record) const;
+    // Whoever moves several of them waits for memory once instead of for each. A stripe that
+    // somebody else holds is left out.
+    void fetch_ahead(std::span<const Spot> spots) const;
     // Whether the entry leads to `from`; from then on it leads to `to`, where the same bytes are.
     bool move(const Spot& spot, Address from, Address to);
 
@@ -226,6 +232,9 @@ class Keyspace {
     [[nodiscard]] std::size_t memory_bytes() const;  // walks everything; takes the locks one by one
 
   private:
+    template <class Visit>
+    void for_each_database(Visit&& visit) const;
+    void end_behind(std::uint32_t database);
     bool fetch_slowly(Stripe number);
     void drop_stripe(Stripe number);
     std::size_t sweep_unbound(Stripe number);

@@ -3,6 +3,7 @@
 
 #include "engine/engine.hpp"
 #include "src/commands/keys.hpp"
+#include "src/parked.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
 #include "src/text/numbers.hpp"
@@ -15,19 +16,18 @@ namespace {
 
 using Pointing = engine::Keyspace::Pointing;
 
-// So many fit into the key of one record with room to spare.
-constexpr std::size_t kPointingsARecord = 4096;
-
-Flow point(Call& call, std::span<const Pointing> pointings) {
-    auto& session = call.session;
+// What is in them is parked for a while, unless the server needs its room.
+Flow empty(Call& call, std::span<const std::uint32_t> databases, bool all) {
+    auto& server = call.server;
+    const auto keep_s = server.memory_bound.refusal().empty() ? server.config().flush_undo_s : 0;
+    auto plan = server.parked().empty(
+        call.session, databases,
+        {.all = all,
+         .until_us = keep_s == 0 ? 0 : server.clock().mono().after(keep_s * 1'000'000).us});
     // What changed before may not be durable yet, and the reply rests on that too.
-    session.saw_everything();
-    if (pointings.empty()) return call.ok();
-    const auto records = pointings.size() / kPointingsARecord + 1;
-    if (auto room = session.reserve(pointings.size_bytes(), records, true); !room)
-        return call.stop(room.error());
-    for (std::size_t at = 0; at < pointings.size(); at += kPointingsARecord)
-        session.point(pointings.subspan(at, std::min(kPointingsARecord, pointings.size() - at)));
+    call.session.saw_everything();
+    if (auto done = server.parked().carry_out(call.session, std::move(plan)); !done)
+        return call.stop(done.error());
     return call.ok();
 }
 
@@ -58,21 +58,18 @@ Flow dbsize(Call& call) {
 
 Flow flushdb(Call& call) {
     if (!flush_options_fit(call)) return call.syntax_error();
-    auto& keyspace = call.server.engine().keyspace();
     const auto database = call.session.database();
-    if (keyspace.counts_of(database).keys == 0) return point(call, {});
-    const Pointing fresh{.database = database, .kid = keyspace.fresh_kid()};
-    return point(call, {&fresh, 1});
+    const bool has_keys = call.server.engine().keyspace().counts_of(database).keys != 0;
+    return empty(call, {&database, has_keys ? 1U : 0U}, false);
 }
 
 Flow flushall(Call& call) {
     if (!flush_options_fit(call)) return call.syntax_error();
-    auto& keyspace = call.server.engine().keyspace();
-    std::vector<Pointing> pointings;
+    const auto& keyspace = call.server.engine().keyspace();
+    std::vector<std::uint32_t> databases;
     for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database)
-        if (keyspace.counts_of(database).keys != 0)
-            pointings.push_back({.database = database, .kid = keyspace.fresh_kid()});
-    return point(call, pointings);
+        if (keyspace.counts_of(database).keys != 0) databases.push_back(database);
+    return empty(call, databases, true);
 }
 
 Flow swapdb(Call& call) {
@@ -89,7 +86,9 @@ Flow swapdb(Call& call) {
     const auto right = static_cast<std::uint32_t>(*other);
     const Pointing swapped[] = {{.database = left, .kid = keyspace.space_of(right).kid},
                                 {.database = right, .kid = keyspace.space_of(left).kid}};
-    return point(call, swapped);
+    call.session.saw_everything();
+    if (auto done = call.session.point(swapped); !done) return call.stop(done.error());
+    return call.ok();
 }
 
 }  // namespace firnlog::server::keys

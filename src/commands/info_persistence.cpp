@@ -1,5 +1,6 @@
 #include "src/backup_job.hpp"
 #include "src/commands/info_section.hpp"
+#include "src/parked.hpp"
 #include "src/pasts.hpp"
 #include "src/saving.hpp"
 #include "src/scrub_job.hpp"
@@ -39,7 +40,12 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("log_flushes", counts.flushes);
     lines.add("log_syncs", counts.syncs);
     lines.add("log_flushed_bytes", counts.bytes);
-    lines.add("log_zeroed_bytes", engine.supply.zeroed_bytes());
+    const auto made = engine.supply.made();
+    lines.add("log_zeroed_bytes", made.zeroed_bytes);
+    lines.add("log_recycled_segments", made.recycled);
+    lines.add("log_recycled_bytes", made.recycled_bytes);
+    lines.add("log_spare_bytes", made.spare_bytes);
+    lines.add("file_numbers_left", engine.supply.numbers_left());
     lines.add("log_segments", segments.size());
     lines.add("log_segment_bytes", bytes);
     lines.add("log_segments_mapped", mapped);
@@ -143,6 +149,7 @@ void restore_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("restore_keys_all", told.keys_all);
     lines.add("restore_keys_seen", told.keys_seen);
     lines.add("restore_keys_restored", told.counts.restored);
+    lines.add("parked_keys", facts.server.parked().keys());
     const auto pasts = facts.server.pasts().told();
     lines.add("pasts_open", pasts.open);
     lines.add("pasts_connections", pasts.connections);

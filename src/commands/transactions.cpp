@@ -173,8 +173,11 @@ class RoomNeeded {
         const auto brought = 2 * (queued.kept.bytes() + args.size() * kBytesAnArgument);
         grow(brought);
         largest_ += brought;
+        // Each database points elsewhere, and a slot where it did; others are let go.
         if ((command.flags & kAllStripes) != 0)
-            grow(session_.engine().options.databases * sizeof(engine::Keyspace::Pointing));
+            grow((2 * session_.engine().options.databases + engine::kDatabasesMax -
+                  engine::kParkedFirst) *
+                 sizeof(engine::Keyspace::Pointing));
         if ((command.flags & kRewritesValue) != 0) {
             grow(kRewrittenMax);
             largest_ += kRewrittenMax + reach(command, args);

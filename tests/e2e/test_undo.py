@@ -276,7 +276,8 @@ class Match(unittest.TestCase):
                 self.assertEqual(content(client, (0, 1)), then, (seed, lsn))
 
     def test_a_large_one_goes_on_without_its_client_and_can_be_cancelled(self):
-        with harness.firnlog("--threads", 2) as server, server.connect() as client:
+        with harness.firnlog("--threads", 2, "--flush-undo", 0) as server, \
+                server.connect() as client:
             for begin in range(0, 200_000, 5000):
                 client.pipeline([("SET", "k%d" % i, "v%d" % i) for i in range(begin, begin + 5000)])
             client.ask("FIRN", "MARK", "m")
@@ -313,7 +314,7 @@ class Match(unittest.TestCase):
             self.assertEqual(client.value("GET", "k77777"), b"v77777")
 
     def test_a_server_that_stops_meanwhile_stops(self):
-        with harness.firnlog() as server, server.connect() as client:
+        with harness.firnlog("--flush-undo", 0) as server, server.connect() as client:
             for begin in range(0, 100_000, 5000):
                 client.pipeline([("SET", "k%d" % i, "v%d" % i) for i in range(begin, begin + 5000)])
             client.ask("FIRN", "MARK", "m")
@@ -343,6 +344,165 @@ class Match(unittest.TestCase):
             self.assertEqual(client.value("GET", "k"), b"new")
             client.ask("CLIENT", "UNPAUSE")
             self.assertEqual(maps(harness.parse(asker.reply()))[b"result"], b"restored")
+
+
+class Flush(unittest.TestCase):
+    """What a flush took is parked for a while, and to take it back is one effect."""
+
+    def setUp(self):
+        self.server = harness.firnlog("--save", "", "--threads", 2,
+                                      "--enable-debug-command", "yes")
+        self.addCleanup(self.server.close)
+        self.client = self.server.connect()
+        self.addCleanup(lambda: self.client.close())
+        for database, prefix in ((0, "a"), (1, "b"), (7, "c")):
+            self.client.ask("SELECT", database)
+            fill(self.client)
+            self.client.pipeline([("SET", "%s%d" % (prefix, i), i) for i in range(3000)])
+        self.client.ask("SELECT", 0)
+        self.keys = 3 * 3006
+        self.before = self.all()
+
+    def all(self):
+        return content(self.client, (0, 1, 2, 7))
+
+    def parked(self):
+        return int(harness.info(self.client)["parked_keys"])
+
+    def tail(self):
+        return int(at_lsn(self.client).split(":")[1])
+
+    def flush(self, *command):
+        """The lsn that the log tells of it: of its first line."""
+        self.assertEqual(self.client.ask(*command), b"+OK\r\n")
+        return lines(self.client, "LOG", "KIND", "flush")[-1][b"lsn"].decode()
+
+    def take_back(self, lsn, *options):
+        began = self.tail()
+        told = restore(self.client, "MATCH", "*", "LSN", lsn, *options)
+        return told, self.tail() - began
+
+    def test_it_is_taken_back_whole_by_a_few_bytes_of_log_and_undone_likewise(self):
+        self.client.ask("FIRN", "MARK", "m")
+        self.flush("FLUSHALL")
+        self.assertEqual((self.all(), self.parked()), ({}, self.keys))
+        moment = lines(self.client, "LOG", "KIND", "flush")[0][b"lsn"].decode()
+        told, log = self.take_back(moment, "ALLDBS", "TTL", "keep")
+        self.assertEqual([told[name] for name in RESULTS], [self.keys, 0, 0, 0, 0, 0])
+        self.assertLess(log, 1000)
+        self.assertEqual((self.all(), self.parked()), (self.before, 0))
+        self.assertEqual([line[b"kind"] for line in lines(self.client, "LOG", "KIND", "unflush")],
+                         [b"unflush"] * 3)
+        # That was the accident.
+        told, log = self.take_back(told[b"undo"].decode(), "ALLDBS", "DELETE-NEW")
+        self.assertEqual(self.all(), {})
+        # A mark says the same moment.
+        told = restore(self.client, "MATCH", "*", "MARK", "m", "ALLDBS", "TTL", "keep")
+        self.assertEqual(self.all(), self.before)
+        for _ in range(2):
+            self.client.close()
+            self.server.kill()
+            self.server.start()
+            self.client = self.server.connect()
+            self.assertEqual(self.all(), self.before)
+            self.assertEqual(self.client.ask("SAVE"), b"+OK\r\n")
+
+    def test_what_was_written_since_stays_where_it_is_not_in_the_way(self):
+        moment = self.flush("FLUSHALL")
+        self.client.pipeline([("SET", "a1", "new"), ("SET", "new", "1", "EX", 5000),
+                              ("HSET", "new hash", "f", "v")])
+        self.client.ask("SELECT", 2)
+        self.client.ask("SET", "elsewhere", "1")
+        self.client.ask("SELECT", 0)
+        since = self.all()
+        told, log = self.take_back(moment, "ALLDBS", "TTL", "keep")
+        self.assertLess(log, 2000)
+        self.assertEqual(told[b"restored"], self.keys)
+        kept = {name: what for name, what in since.items() if name[1] != b"a1"}
+        self.assertEqual(len(kept), 3)
+        self.assertEqual(self.all(), {**kept, **self.before})
+        # The moment before that has the other one.
+        told, log = self.take_back(told[b"undo"].decode(), "ALLDBS", "DELETE-NEW", "TTL", "keep")
+        self.assertEqual(self.all(), since)
+        told, log = self.take_back(moment, "ALLDBS", "DELETE-NEW", "TTL", "keep")
+        self.assertEqual(self.all(), self.before)
+
+    def test_so_it_is_when_that_is_more_than_can_be_copied_at_once(self):
+        moment = self.flush("FLUSHALL")
+        self.client.pipeline([("SET", "new%d" % i, "1") for i in range(6000)])
+        since = self.all()
+        told, log = self.take_back(moment, "ALLDBS", "TTL", "keep")
+        self.assertEqual(told[b"restored"], self.keys)
+        self.assertEqual(self.all(), {**since, **self.before})
+
+    def test_a_moment_before_the_flush_is_not_taken_for_the_flush(self):
+        moment = at_lsn(self.client)
+        self.client.pipeline([("DEL", "a1"), ("SET", "a2", "later"), ("SET", "late", "1")])
+        self.flush("FLUSHALL")
+        told, log = self.take_back(moment, "ALLDBS", "TTL", "keep", "DELETE-NEW")
+        self.assertEqual(self.all(), self.before)
+
+    def test_nor_is_what_the_same_transaction_wrote_before_it(self):
+        moment = at_lsn(self.client)
+        self.client.pipeline([("MULTI",), ("SET", "a1", "later"), ("FLUSHALL",), ("EXEC",)])
+        told, log = self.take_back(moment, "ALLDBS", "TTL", "keep", "DELETE-NEW")
+        self.assertEqual(self.all(), self.before)
+
+    def test_a_key_has_as_long_to_live_as_it_had(self):
+        then = self.client.value("PEXPIRETIME", "brief")
+        moment = self.flush("FLUSHALL")
+        time.sleep(0.5)
+        told, log = self.take_back(moment, "ALLDBS")
+        self.assertGreaterEqual(self.client.value("PEXPIRETIME", "brief"), then + 500)
+        self.assertEqual({name: what[:2] for name, what in self.all().items()},
+                         {name: what[:2] for name, what in self.before.items()})
+
+    def test_one_database_of_a_flush_alone(self):
+        moment = self.flush("FLUSHALL")
+        self.take_back(moment, "TTL", "keep")
+        self.assertEqual(self.all(), {name: what for name, what in self.before.items()
+                                      if name[0] == 0})
+        self.client.ask("FLUSHDB")
+        self.take_back(moment, "ALLDBS", "TTL", "keep")
+        self.assertEqual(self.all(), self.before)
+
+    def test_databases_that_were_swapped_since(self):
+        moment = self.flush("FLUSHDB")
+        self.client.ask("SWAPDB", 0, 1)
+        told, log = self.take_back(moment, "ALLDBS", "DELETE-NEW", "TTL", "keep")
+        self.assertEqual(self.all(), self.before)
+
+    def test_it_goes_with_its_time_and_with_a_start_and_the_log_has_it_still(self):
+        moment = self.flush("FLUSHALL")
+        self.client.ask("CONFIG", "SET", "flush-undo", 1)
+        self.client.ask("SET", "k", "v")
+        self.client.ask("FLUSHALL")
+        self.assertEqual(self.parked(), self.keys + 1)
+        self.assertTrue(harness.eventually(lambda: self.parked() == self.keys))
+        self.client.close()
+        self.server.kill()
+        self.server.start()
+        self.client = self.server.connect()
+        self.assertTrue(harness.eventually(lambda: self.parked() == 0))
+        told, log = self.take_back(moment, "ALLDBS", "TTL", "keep")
+        self.assertEqual(told[b"restored"], self.keys)
+        self.assertGreater(log, 50_000)
+        self.assertEqual(self.all(), self.before)
+        # Where it is not wanted, nothing is parked.
+        self.client.ask("CONFIG", "SET", "flush-undo", 0)
+        self.client.ask("FLUSHALL")
+        self.assertEqual(self.parked(), 0)
+
+    def test_no_client_sees_what_is_parked(self):
+        digest = self.client.value("FIRN", "DIGEST")
+        moment = self.flush("FLUSHALL")
+        self.assertEqual(self.client.ask("SELECT", 65472)[:1], b"-")
+        self.assertEqual(self.client.value("DBSIZE"), 0)
+        self.assertNotIn(b"keys=", self.client.value("INFO", "keyspace"))
+        self.assertEqual(self.client.value("DEBUG", "DIGEST"), b"0" * 40)
+        self.assertEqual(self.client.ask("SAVE"), b"+OK\r\n")
+        self.take_back(moment, "ALLDBS", "TTL", "keep")
+        self.assertEqual(self.client.value("FIRN", "DIGEST"), digest)
 
 
 @unittest.skipIf(redis is None, "python3-redis is not installed")
@@ -426,6 +586,19 @@ class Accident(unittest.TestCase):
             "FIRN", "RESTORE", "MATCH", "user:*", "LSN", maps(flush)[b"lsn"]))
         stop()
         self.assertEqual((told[b"restored"], told[b"damaged"]), (self.KEYS, 0))
+        self.assertTrue(self.state() == self.before)
+
+    def test_so_it_is_with_all_that_is_parked(self):
+        stop = self.clients_go_on()
+        time.sleep(0.1)
+        self.client.flushall()
+        time.sleep(0.1)
+        (flush,) = maps(self.client.execute_command("FIRN", "LOG", "KIND", "flush"))[b"lines"]
+        told = maps(self.client.execute_command(
+            "FIRN", "RESTORE", "MATCH", "*", "LSN", maps(flush)[b"lsn"], "TTL", "keep"))
+        time.sleep(0.1)
+        stop()
+        self.assertGreaterEqual(told[b"restored"], self.KEYS)
         self.assertTrue(self.state() == self.before)
 
     def test_a_script_that_deleted_half_of_the_keys_is_undone_by_one_command(self):

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "engine/format/layouts.hpp"
+#include "engine/format/names.hpp"
 #include "recovery/survey.hpp"
 #include "tests/environment.hpp"
 #include "tests/recovery/subject.hpp"
@@ -30,6 +32,8 @@ struct Campaign {
     std::uint64_t torn = 0;
     std::uint64_t freed = 0;             // bytes given back
     std::uint64_t relocated = 0;         // records
+    std::uint64_t recycled = 0;          // segments made of others
+    std::uint64_t stale = 0;             // crashes that left such ones in the log
     std::uint64_t archives = 0;          // compared over the crash, and
     std::uint64_t archived_records = 0;  // what they held
     std::map<std::string, std::uint64_t> by_mode;
@@ -53,6 +57,12 @@ struct Campaign {
             "restarted: %llu, torn tails cut: %llu\n",
             static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(nested),
             static_cast<unsigned long long>(resumed), static_cast<unsigned long long>(torn));
+        std::printf(
+            "report:   bytes given back: %llu, records moved: %llu, segments used again: %llu, "
+            "crashes "
+            "with such ones in the log: %llu\n",
+            static_cast<unsigned long long>(freed), static_cast<unsigned long long>(relocated),
+            static_cast<unsigned long long>(recycled), static_cast<unsigned long long>(stale));
         std::printf("report:   archives held against what follows: %llu, records in them: %llu;",
                     static_cast<unsigned long long>(archives),
                     static_cast<unsigned long long>(archived_records));
@@ -111,9 +121,23 @@ void hold_against(const Archive& archive, const Archive& now, Campaign& campaign
     }
 }
 
+// A segment in use has bytes behind its frames that were log before.
+bool has_stale(World& world) {
+    for (const auto& name : world.disk().names()) {
+        if (!engine::names::log_number(name)) continue;
+        const auto content = world.disk().content(name);
+        if (content.size() < engine::kSegmentHeaderBytes) continue;
+        const auto bytes = as_bytes(content);
+        const auto header = load<engine::layouts::Segment>(bytes.data());
+        if (header.base.value != 0 && header.stale.value != 0) return true;
+    }
+    return false;
+}
+
 // Opens what a crash left and holds it against the versions [oldest, newest].
 void check_image(World& after, const std::vector<Version>& versions, std::size_t oldest,
                  std::uint64_t seed, Campaign& campaign, const Archive* archive) {
+    const bool had_stale = has_stale(after);
     auto opened = open(after.files(), after.clock(), small_options());
     // A crash inside recovery was looked at on the way; what follows is another story.
     after.on_operation({});
@@ -121,6 +145,7 @@ void check_image(World& after, const std::vector<Version>& versions, std::size_t
                                                   << (opened ? "" : opened.error().text) << " seed "
                                                   << seed);
     if ((*opened)->report().torn_bytes != 0) ++campaign.torn;
+    if (had_stale) ++campaign.stale;
     // A power cut on a real disk found a tail written anew that was taken to be as long as the file
     // it came from: a read of its last records went past the end of the map, and the server died.
     for (const auto* segment : (*opened)->engine().segments().all())
@@ -218,6 +243,9 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
     const auto relocated = under_test.engine().walk.status().relocated.records;
     BOOST_TEST((relocated == 0) == keeps);
     campaign.relocated += relocated;
+    const auto recycled = under_test.engine().supply.made().recycled;
+    BOOST_TEST((recycled == 0) == keeps);
+    campaign.recycled += recycled;
     world.on_operation({});
 }
 
@@ -256,6 +284,8 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
                    "no crash while files are given back, at " << sim::text(kind));
     BOOST_TEST(campaign.freed > 0);
     BOOST_TEST(campaign.relocated > 0);
+    BOOST_TEST(campaign.recycled > 0);
+    BOOST_TEST(campaign.stale > 0);
     // Of a checkpoint: its file begun, written and synced, its name made durable, the manifest
     // switched, the one before the last let go.
     for (const auto kind : {sim::Kind::create, sim::Kind::write, sim::Kind::sync,

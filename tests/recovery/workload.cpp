@@ -88,8 +88,11 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
     subject.select(2);
     if (!subject.set("gone soon", text(40)) || !subject.flush()) return false;
     if (!subject.set("back again", text(40))) return false;
+    // Parked, as a flush does, and taken back for what came meanwhile.
+    if (!subject.sync() || !subject.swap(0, engine::kParkedFirst)) return false;
     subject.select(0);
-    if (!subject.sync()) return false;
+    if (!subject.set("meanwhile", text(40)) || !subject.sync()) return false;
+    if (!subject.swap(0, engine::kParkedFirst) || !subject.sync()) return false;
     world.phase("big");
     if (!subject.set("big", text(66'000))) return false;
     if (!subject.sync()) return false;
@@ -113,7 +116,8 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
             const bool flushed = !rng.chance(20) || subject.flush();
             const bool set = subject.set("in two", text(9)) && subject.patch("big", 100, text(5));
             subject.select(0);
-            return flushed && set && change() && (!rng.chance(20) || subject.swap(0, 1));
+            const auto other = rng.chance(30) ? engine::kParkedFirst : 1U;
+            return flushed && set && change() && (!rng.chance(20) || subject.swap(0, other));
         }))
         return false;
     world.phase("rotate");

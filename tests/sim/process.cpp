@@ -296,6 +296,14 @@ Result<std::unique_ptr<io::Mapping>> Files::map(int fd) {
     return std::make_unique<Mapping>(call.world(), call.descriptor().file);
 }
 
+// No operation: it changes nothing, and what it tells is told by the operations around it.
+bool Files::is_sole(int fd) {
+    const auto hold = process_.world().guard();
+    const auto* const descriptor = process_.world().descriptor(fd, process_);
+    return descriptor != nullptr && descriptor->file != nullptr && descriptor->writable &&
+           descriptor->file->links == 1 && descriptor->file->opens == 1;
+}
+
 Result<void> Files::rename(std::string_view from, std::string_view to) {
     Call call{process_, Kind::rename, "rename a file", from};
     if (call.error() == 0) call.error(call.world().disk().rename(from, to));

@@ -57,8 +57,7 @@ class Bench : public BareEngine {
     }
     Lsn point(std::vector<Keyspace::Pointing> pointings) {
         session.begin_all(0);
-        BOOST_REQUIRE(session.reserve(pointings.size() * sizeof(pointings[0]), 1).has_value());
-        session.point(pointings);
+        BOOST_REQUIRE(session.point(pointings).has_value());
         return session.end();
     }
     std::map<std::string, int> scan_all(std::uint32_t database, std::size_t count) {
