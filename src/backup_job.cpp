@@ -5,6 +5,7 @@
 #include "src/logger.hpp"
 #include "src/reactor.hpp"
 #include "src/server.hpp"
+#include "src/text/fold.hpp"
 
 namespace firnlog::server {
 namespace {
@@ -16,11 +17,20 @@ constexpr auto kReading = Recall::Lane::brief;
 constexpr std::string_view kNoDirectory =
     "ERR there is no backup-dir: it is set in the configuration file or on the command line";
 
+constexpr std::string_view kNothingToTry =
+    "ERR there is no backup-dir and no archive-dir: they are set in the configuration file or on "
+    "the command line";
+
 }  // namespace
 
 void BackupJob::writes(io::Files& store, std::unique_ptr<io::Files> dir) {
     dir_ = std::move(dir);
     jobs_.reads(store);
+    tries(store, archive_);
+}
+
+void BackupJob::tries(io::Files& store, io::Files* archive) {
+    archive_ = archive;
     trials_.reads(store);
     watched_us_ = server_.clock().mono().us;
 }
@@ -98,35 +108,50 @@ Flow BackupJob::ask(Call& call, Does what, Job job) {
         {.lane = what == Does::changes ? kChanging : kReading, .pins = false});
 }
 
-recovery::Opening<Trial> BackupJob::trial_of(const std::string& name) {
+template <class Try>
+recovery::Opening<Trial> BackupJob::trial_of(Try&& attempt) {
     try {
-        return try_backup(
-            *dir_, name, server_.clock(),
-            {.progress = [this](std::uint64_t, std::uint64_t) { return !trials_.stopping(); },
-             .give_up = [this] { return trials_.stopping(); }});
+        return attempt(TrialOptions{
+            .progress = [this](std::uint64_t, std::uint64_t) { return !trials_.stopping(); },
+            .give_up = [this] { return trials_.stopping(); }});
     } catch (const std::bad_alloc&) {
         return recovery::refuse({.code = Code::busy, .doing = "try a backup"},
                                 "no memory for the index of the backup");
     }
 }
 
-tl::expected<Trial, std::string> BackupJob::try_one(const std::string& name) {
+// `told`: what it was.
+recovery::Opening<Trial> BackupJob::try_named(const std::string& name, std::string& told) {
+    const auto try_it = [&](const std::string& its_name) {
+        return trial_of([&](const TrialOptions& options) {
+            return try_backup(*dir_, its_name, server_.clock(), options);
+        });
+    };
+    told = name;
+    auto named = recovery::find_backup(*dir_, name);
+    if (!named) return tl::unexpected(named.error());
+    told = named->name;
+    auto tried = try_it(named->name);
+    if (tried) return tried;
+    // It may have been deleted meanwhile; then there is another newest one.
+    named = recovery::find_backup(*dir_, named->name);
+    if (!named && name.empty()) named = recovery::find_backup(*dir_, {});
+    if (!named) return tl::unexpected(named.error());
+    told = named->name;
+    return name.empty() ? try_it(named->name) : std::move(tried);
+}
+
+tl::expected<Trial, std::string> BackupJob::try_one(Tried what, const std::string& name) {
     {
         const std::lock_guard guard(mutex_);
         status_.trying = true;
     }
-    auto named = recovery::find_backup(*dir_, name);
-    auto tried = named ? trial_of(named->name) : tl::unexpected(named.error());
-    if (!tried && named) {
-        // It may have been deleted meanwhile; then there is another newest one.
-        named = recovery::find_backup(*dir_, named->name);
-        if (!named && name.empty()) named = recovery::find_backup(*dir_, {});
-        if (!named)
-            tried = tl::unexpected(named.error());
-        else if (name.empty())
-            tried = trial_of(named->name);
-    }
-    const auto told = named ? named->name : name;
+    std::string told(kArchiveName);
+    auto tried = what == Tried::backup
+                     ? try_named(name, told)
+                     : trial_of([this](const TrialOptions& options) {
+                           return try_archive(*archive_, server_.clock(), options);
+                       });
     if (tried)
         logger::notice("backup: tried " + told + " at " + recovery::text_of(tried->plan.place) +
                        ", keys=" + std::to_string(tried->state.keys) + " digest=" +
@@ -149,11 +174,14 @@ tl::expected<Trial, std::string> BackupJob::try_one(const std::string& name) {
 }
 
 Flow BackupJob::trial(Call& call, const std::string& name) {
-    if (!dir_) return call.error(kNoDirectory);
+    if (!dir_ && archive_ == nullptr) return call.error(kNothingToTry);
+    const bool named_archive = archive_ != nullptr && text::equal_folded(name, kArchiveName);
+    if (!dir_ && !named_archive && !name.empty()) return call.error(kNoDirectory);
+    const auto what = !dir_ || named_archive ? Tried::archive : Tried::backup;
     return trials_.ask(
         call,
-        [this, name](io::Files&, resp::Writer& out) -> tl::expected<void, std::string> {
-            const auto tried = try_one(name);
+        [this, what, name](io::Files&, resp::Writer& out) -> tl::expected<void, std::string> {
+            const auto tried = try_one(what, name);
             if (!tried) return tl::unexpected(tried.error());
             const auto& place = tried->plan.place;
             out.map(6);
@@ -166,7 +194,7 @@ Flow BackupJob::trial(Call& call, const std::string& name) {
             out.bulk("keys");
             out.integer(tried->state.keys);
             out.bulk("bytes");
-            out.integer(static_cast<std::int64_t>(tried->read.bytes));
+            out.integer(static_cast<std::int64_t>(tried->bytes));
             out.bulk("digest");
             out.bulk(text::hex(*tried->state.digest));
             return {};
@@ -177,14 +205,19 @@ Flow BackupJob::trial(Call& call, const std::string& name) {
 void BackupJob::watch(Reactor& reactor) {
     const auto interval_s = server_.config().backup_trial_interval_s;
     const auto now_us = server_.clock().mono().us;
-    if (!dir_ || interval_s == 0 || now_us - watched_us_ < interval_s * 1'000'000) return;
+    if ((!dir_ && archive_ == nullptr) || interval_s == 0 ||
+        now_us - watched_us_ < interval_s * 1'000'000)
+        return;
     watched_us_ = now_us;
     {
         const std::lock_guard guard(mutex_);
         if (status_.trying) return;
     }
-    if (!trials_.begin(
-            reactor, [this](io::Files&) { (void)try_one({}); }, kReading, Recall::Pins::no))
+    const auto all = [this](io::Files&) {
+        if (dir_) (void)try_one(Tried::backup, {});
+        if (archive_ != nullptr) (void)try_one(Tried::archive, {});
+    };
+    if (!trials_.begin(reactor, all, kReading, Recall::Pins::no))
         logger::warning(std::string("backup: trial: ").append(Recall::kNoThread));
 }
 

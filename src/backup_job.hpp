@@ -28,6 +28,8 @@ class BackupJob {
 
     // Where the store lies and where backups go; before the first turn. Without it there are none.
     void writes(io::Files& store, std::unique_ptr<io::Files> dir);
+    // The archive's directory, which outlives this: for trials.
+    void tries(io::Files& store, io::Files* archive);
 
     // The last that a restore would have made a whole store of, since the start.
     struct Verified {
@@ -66,7 +68,8 @@ class BackupJob {
     enum class Does : std::uint8_t { reads, changes };
     Flow ask(Call& call, Does what, Job job);
 
-    // Parks the client until the backup of that name, or the newest, has been tried.
+    // Parks the client until the backup of that name, or the newest, has been tried; or the
+    // archive, which `archive` means where there is one, and no name where there are no backups.
     Flow trial(Call& call, const std::string& name);
     // Begins the trial that is due, on reactor 0, now and then.
     void watch(Reactor& reactor);
@@ -82,11 +85,15 @@ class BackupJob {
         io::Files& store, const std::string& name);
     void take(io::Files& store, const std::string& name);
     // On the thread of trials.
-    [[nodiscard]] tl::expected<Trial, std::string> try_one(const std::string& name);
-    [[nodiscard]] recovery::Opening<Trial> trial_of(const std::string& name);
+    enum class Tried : std::uint8_t { backup, archive };
+    [[nodiscard]] tl::expected<Trial, std::string> try_one(Tried what, const std::string& name);
+    [[nodiscard]] recovery::Opening<Trial> try_named(const std::string& name, std::string& told);
+    template <class Try>
+    [[nodiscard]] recovery::Opening<Trial> trial_of(Try&& attempt);
 
     Server& server_;
     std::unique_ptr<io::Files> dir_;
+    io::Files* archive_ = nullptr;
     Recall jobs_;
     Recall trials_;
     std::int64_t watched_us_ = 0;  // monotonic, on reactor 0: when the last due trial began

@@ -1,5 +1,6 @@
 #include "src/trial.hpp"
 
+#include "recovery/archive_files.hpp"
 #include "recovery/past.hpp"
 #include "src/digest.hpp"
 
@@ -34,6 +35,23 @@ recovery::Opening<StateOfMoment> state_of_moment(io::Files& files, io::Clock& cl
     return state;
 }
 
+namespace {
+
+// All of a restore but for writing.
+recovery::Opening<void> restore_in_mind(io::Files& files, io::Clock& clock,
+                                        const TrialOptions& options, Trial& trial) {
+    auto plan = recovery::plan_restore(files, clock, {});
+    if (!plan) return tl::unexpected(plan.error());
+    trial.plan = std::move(*plan);
+    const auto state =
+        state_of_moment(files, clock, trial.plan.place, {.give_up = options.give_up});
+    if (!state) return tl::unexpected(state.error());
+    trial.state = *state;
+    return {};
+}
+
+}  // namespace
+
 recovery::Opening<Trial> try_backup(io::Files& dir, const std::string& name, io::Clock& clock,
                                     const TrialOptions& options) {
     const auto began = clock.mono();
@@ -42,22 +60,40 @@ recovery::Opening<Trial> try_backup(io::Files& dir, const std::string& name, io:
     Trial trial;
     trial.name = backup->name;
     // First, as a restore does: one that is damaged is told with its place.
-    auto read = recovery::verify_backup(dir, *backup, options.progress);
+    const auto read = recovery::verify_backup(dir, *backup, options.progress);
     if (!read) return tl::unexpected(read.error());
     if (!read->faults.empty())
         return recovery::refuse({.code = Code::damaged, .doing = "read a backup"},
                                 "damaged: " + read->faults.front());
-    trial.read = std::move(*read);
+    trial.files = read->files;
+    trial.bytes = read->bytes;
     const auto files = recovery::open_backup(dir, *backup);
-    auto plan = recovery::plan_restore(*files, clock, {});
-    if (!plan) return tl::unexpected(plan.error());
-    trial.plan = std::move(*plan);
-    const auto state =
-        state_of_moment(*files, clock, trial.plan.place, {.give_up = options.give_up});
-    if (!state) return tl::unexpected(state.error());
-    trial.state = *state;
+    if (auto done = restore_in_mind(*files, clock, options, trial); !done)
+        return tl::unexpected(done.error());
     trial.took_us = clock.mono().us - began.us;
     return trial;
+}
+
+recovery::Opening<Trial> try_archive(io::Files& dir, io::Clock& clock,
+                                     const TrialOptions& options) {
+    // Small pieces go when they were put together.
+    constexpr int kTries = 4;
+    const auto began = clock.mono();
+    for (int left = kTries;;) {
+        const auto files = recovery::ArchiveFiles::open(dir, {});
+        if (!files) return tl::unexpected(files.error());
+        Trial trial;
+        trial.name = kArchiveName;
+        const auto done = restore_in_mind(**files, clock, options, trial);
+        if (!done && done.error().error.code == Code::missing && --left != 0) continue;
+        if (!done) return tl::unexpected(done.error());
+        const auto& plan = trial.plan;
+        trial.files =
+            plan.whole.size() + plan.packed.size() + plan.checkpoints.size() + (plan.cut ? 1 : 0);
+        trial.bytes = plan.bytes;
+        trial.took_us = clock.mono().us - began.us;
+        return trial;
+    }
 }
 
 }  // namespace firnlog::server

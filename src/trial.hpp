@@ -1,11 +1,13 @@
 #pragma once
-// Trial: a backup opened as a restore would open it, and nothing written: every byte is compared
-// with its checksums, the log is replayed, every value is read. What it tells of keys and digest is
-// what a restore of it would tell.
+// Trial: a backup or an archive opened as a restore would open it, and nothing written: every byte
+// is compared with its checksums, the log is replayed, every value is read. What it tells of keys
+// and digest is what a restore of it would tell. Of an archive it is the newest moment, and what
+// that needs.
 
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "io/clock.hpp"
 #include "io/files.hpp"
@@ -33,10 +35,14 @@ struct StateWish {
                                                                const recovery::Place& place,
                                                                const StateWish& wish);
 
+inline constexpr std::string_view kArchiveName = "archive";
+
 struct Trial {
-    std::string name;
+    std::string name;  // of the backup, or kArchiveName
     recovery::RestorePlan plan;
-    recovery::VerifiedBackup read;
+    // What was read.
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;
     StateOfMoment state;
     std::int64_t took_us = 0;
 };
@@ -49,5 +55,9 @@ struct TrialOptions {
 // Of the backup of that name in `dir`; no name: the newest. Errors as those of a restore.
 [[nodiscard]] recovery::Opening<Trial> try_backup(io::Files& dir, const std::string& name,
                                                   io::Clock& clock, const TrialOptions& options);
+
+// A server may add to it meanwhile.
+[[nodiscard]] recovery::Opening<Trial> try_archive(io::Files& dir, io::Clock& clock,
+                                                   const TrialOptions& options);
 
 }  // namespace firnlog::server

@@ -10,6 +10,7 @@
 #include "io/guarded_copy.hpp"
 #include "io/posix_files.hpp"
 #include "io/system_clock.hpp"
+#include "recovery/archive_files.hpp"
 #include "src/bench/link.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/text/numbers.hpp"
@@ -43,7 +44,8 @@ for the end of it. The password is in $REDISCLI_AUTH, as for redis-cli.
 
 verify reads every byte of one backup, or of all of them, and tells what is not what was written.
 trial does more with one, or the newest: what a restore of it would, without writing. It replays the
-log, reads every value, and prints keys and digest, which FIRN DIGEST told at that moment.
+log, reads every value, and prints keys and digest, which FIRN DIGEST told at that moment. It does
+so with the directory of an archive, too, of which it tries the newest moment.
 firnlog restore, log, history and serve --from take DEST/NAME, or DEST for the newest.
 
 Exit codes: 0 done, 1 could not, 3 damaged.
@@ -304,7 +306,10 @@ int trial(const std::string& at, const std::string& name) {
     auto files = io::open_posix_files(at, false);
     if (!files) return could_not(at + ": " + files.error().text());
     io::SystemClock clock;
+    const auto archived = recovery::list_archive(**files);
+    const bool is_archive = name.empty() && archived && !archived->empty();
     const auto tried = [&] {
+        if (is_archive) return try_archive(**files, clock, {});
         const Percents percents("reading");
         return try_backup(**files, name, clock,
                           {.progress =
@@ -315,11 +320,11 @@ int trial(const std::string& at, const std::string& name) {
                            .give_up = {}});
     }();
     if (!tried) return failed(tried.error());
-    tell("backup", at + "/" + tried->name);
+    tell(is_archive ? "archive" : "backup", is_archive ? at : at + "/" + tried->name);
     tell("oldest", recovery::text_of(tried->plan.oldest));
     tell("moment", recovery::text_of(tried->plan.place));
-    tell("read", std::to_string(tried->read.files) + " files, " +
-                     std::to_string(tried->read.bytes) + " bytes");
+    tell("read",
+         std::to_string(tried->files) + " files, " + std::to_string(tried->bytes) + " bytes");
     tell("keys", std::to_string(tried->state.keys) + ", " + std::to_string(tried->state.expires) +
                      " of them expire");
     tell("digest", text::hex(*tried->state.digest));

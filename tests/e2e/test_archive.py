@@ -31,6 +31,12 @@ def lsns(client):
     return {told[i].decode(): told[i + 1] for i in range(0, len(told), 2)}
 
 
+def fields(reply):
+    """A map's reply as a dict of texts and numbers."""
+    texts = [item.decode() if isinstance(item, bytes) else item for item in reply]
+    return dict(zip(texts[::2], texts[1::2]))
+
+
 def told(client):
     return harness.info(client, "archive")
 
@@ -196,6 +202,47 @@ class Directory(Archive):
             for every in ("all", "everything"):
                 self.assertIn("archive_lag_bytes", harness.info(client, every))
 
+    def test_a_trial_tells_whether_a_restore_of_it_would_be_whole(self):
+        backups = os.path.join(self.folder, "backups")
+        os.mkdir(backups)
+        with harness.firnlog("--segment-bytes-max", "4mb", "--archive-dir", self.archive) as server, \
+                server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(5000)])
+            client.ask("SAVE")
+            client.pipeline([("SET", "k%d" % i, "y" * 1000) for i in range(3000)])
+            digest = client.value("FIRN", "DIGEST").decode()
+            self.caught_up(client)
+            asked = fields(client.value("FIRN", "BACKUP", "TRIAL"))
+            self.assertEqual((asked["name"], asked["digest"], asked["keys"]), ("archive", digest, 5000))
+            self.assertGreater(asked["bytes"], 8_000_000)
+            self.assertEqual(harness.info(client, "persistence")["backup_verified_name"], "archive")
+            self.assertEqual(harness.info(client, "persistence")["backup_verified_digest"], digest)
+            self.assertTrue(client.ask("FIRN", "BACKUP", "TRIAL", "monday").startswith(
+                b"-ERR there is no backup-dir"))
+            tried = run("backup", "trial", self.archive)
+            self.assertEqual((tried.returncode, line(tried, "digest")), (0, digest), tried)
+            # While clients go on, too.
+            with Load(server):
+                for _ in range(5):
+                    self.assertEqual(fields(client.value("FIRN", "BACKUP", "TRIAL", "archive"))["name"],
+                                     "archive")
+            # What is archived and damaged is found, where it is of use still.
+            damaged = max((path for path in pathlib.Path(self.archive).glob("segment-*")),
+                          key=lambda path: path.name.split("-")[2])
+            content = bytearray(damaged.read_bytes())
+            for at in range(8192, len(content), 700):
+                content[at] ^= 1
+            damaged.write_bytes(content)
+            reply = client.ask("FIRN", "BACKUP", "TRIAL")
+            self.assertTrue(reply.startswith(b"-CORRUPT "), (reply, damaged))
+            self.assertEqual(run("backup", "trial", self.archive).returncode, 3)
+            self.assertNotEqual(harness.info(client, "persistence")["backup_trial_error"], "")
+        shutil.rmtree(self.archive)
+        with harness.firnlog("--archive-dir", self.archive, "--backup-dir", backups,
+                             "--backup-trial-interval", "1s") as server, server.connect() as client:
+            client.ask("SET", "k", "v")
+            self.wait(lambda: harness.info(client, "persistence")["backup_verified_name"] == "archive")
+
     def test_files_of_others_are_left_alone_and_other_archives_are_refused(self):
         os.mkdir(self.archive)
         for name in ("notes.txt", "log-of-mine", "archive.tar"):
@@ -220,10 +267,12 @@ class Directory(Archive):
 
     def test_a_stores_own_directory_is_refused_at_the_start(self):
         os.mkdir(self.archive)
-        refused = run("serve", "--port", harness.free_port(), "--dir", self.archive,
-                      "--archive-dir", os.path.join(self.folder, ".", "archive"))
-        self.assertEqual(refused.returncode, 1, refused)
-        self.assertIn("own directory", refused.stdout + refused.stderr)
+        for directive in ("archive-dir", "backup-dir"):
+            refused = run("serve", "--port", harness.free_port(), "--dir", self.archive,
+                          "--" + directive, os.path.join(self.folder, ".", "archive"))
+            self.assertEqual(refused.returncode, 1, refused)
+            self.assertIn(directive + " is the store's own directory",
+                          refused.stdout + refused.stderr)
 
     def test_there_is_one_archive_and_clients_cannot_say_where(self):
         with harness.firnlog("--archive-dir", self.archive, "--archive-command", "true",
