@@ -427,10 +427,8 @@ void Dispatcher::finish(Connection& client, std::optional<engine::Durability> po
         replies_wait_ = true;
         return;
     }
-    auto& log = server_.engine().log;
-    const auto durability =
-        policy ? *policy : client.durability.value_or(server_.default_durability());
-    client.out.end_reply(log, gate, durability);
+    client.reactor.end_reply(
+        client, gate, policy ? *policy : client.durability.value_or(server_.default_durability()));
 }
 
 void Dispatcher::line_up_expired() {

@@ -12,6 +12,7 @@
 #include "src/commands/client.hpp"
 #include "src/commands/command_table.hpp"
 #include "src/commands/transactions.hpp"
+#include "src/parked.hpp"
 #include "src/pubsub.hpp"
 #include "src/saving.hpp"
 #include "src/server.hpp"
@@ -298,10 +299,15 @@ void Reactor::note_ready(Connection& connection) {
     }
 }
 
+void Reactor::end_reply(Connection& connection, engine::Lsn gate, engine::Durability durability) {
+    connection.out.end_reply(server_.engine().log, gate, durability);
+    if (durability == engine::Durability::everysec) soon_ = std::max(soon_, gate);
+}
+
 void Reactor::end_push(Connection& connection) {
     auto& engine = server_.engine();
-    connection.out.end_reply(engine.log, engine.log.tail.batch_end(),
-                             connection.durability.value_or(server_.default_durability()));
+    end_reply(connection, engine.log.tail.batch_end(),
+              connection.durability.value_or(server_.default_durability()));
     note_ready(connection);
     check_output_limit(connection);
 }
@@ -537,6 +543,7 @@ void Reactor::every_tick() {
     });
     for (auto* connection : idle) close_now(*connection);
     if (number == 0) expire_keys();
+    if (number == 0) server_.parked().tend(server_, dispatcher_.session());
 }
 
 void Reactor::expire_keys() {
@@ -573,7 +580,8 @@ void Reactor::end_of_turn() {
     // turns behind it, as long as these have something to do already. Who has a reply sends more.
     if ((!io_.ready() && released_.empty()) || ++held_turns_ == kHeldTurnsMax) {
         held_turns_ = 0;
-        const bool lazy = server_.default_durability() == engine::Durability::no;
+        const bool lazy = server_.default_durability() == engine::Durability::no &&
+                          soon_ <= server_.engine().log.durable();
         flusher_.kick(lazy ? kLazySyncAgeUs : kSyncAgeUs);
     }
     for (const auto id : ready) {

@@ -55,6 +55,9 @@ class Reactor {
     void close_after_replies(Connection& connection);
     void close_now(Connection& connection);
 
+    // The reply in connection.out is whole, and sent when everything before `gate` is as safe as
+    // that.
+    void end_reply(Connection& connection, engine::Lsn gate, engine::Durability durability);
     // A push, or a reply that comes late, was written to connection.out.buffer(): it is one reply,
     // held until everything appended so far is as safe as the connection wants it.
     void end_push(Connection& connection);
@@ -128,6 +131,9 @@ class Reactor {
     Acceptor acceptor_;
     Dispatcher dispatcher_;
     engine::Flusher flusher_;
+    // Everything before is to be synced within a second, whatever the default says: somebody in
+    // `everysec` was told of it, or waits to be.
+    engine::Lsn soon_;
     Statistics statistics_;
 
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;

@@ -145,6 +145,39 @@ BOOST_AUTO_TEST_CASE(a_reader_and_a_writer_in_no_go_on_while_a_sync_hangs) {
     BOOST_TEST(at.counter_after(sim::Cut::kill) >= at.last);
 }
 
+// A server's default, of half a minute, was once all that counted.
+BOOST_AUTO_TEST_CASE(who_asks_for_it_where_the_rule_is_no_loses_no_more_than_two_seconds) {
+    sim::World world{{.seed = 3}};
+    const sim::PrintOnFailure print{world};
+    world.pace().slow_percent = 0;
+    SecondServer server(world, {.appendfsync = Fsync::no, .segment_bytes = std::uint64_t{1} << 20});
+    auto lazy = server.connect();
+    auto strict = server.connect();
+    auto& log = server.log();
+    const auto pass = [&](std::int64_t us) { (void)server.until([] { return false; }, us); };
+    BOOST_REQUIRE(lazy.ask("SET other 1") == "+OK\r\n");
+    pass(3 * kSecondUs);
+    BOOST_TEST((log.durable() < log.tail.batch_end()));
+    // What is long unsynced does not hold it up either.
+    const auto before = world.clock().mono().us;
+    BOOST_REQUIRE(strict.ask("FIRN DURABLE everysec SET one 1") == "+OK\r\n");
+    BOOST_TEST(world.clock().mono().us - before < kSecondUs);
+    pass(kAckAgeUsMax);
+    BOOST_TEST((log.durable() >= log.tail.batch_end()));
+    // What it is told of others' writes is as safe.
+    BOOST_REQUIRE(lazy.ask("SET other 2") == "+OK\r\n");
+    BOOST_REQUIRE(strict.ask("FIRN DURABILITY everysec") == "+OK\r\n");
+    BOOST_REQUIRE(strict.ask("GET other") == "$1\r\n2\r\n");
+    pass(kAckAgeUsMax);
+    BOOST_TEST((log.durable() >= log.tail.batch_end()));
+    // Nor does a rule that is given up take back what was promised under it.
+    BOOST_REQUIRE(lazy.ask("CONFIG SET appendfsync everysec") == "+OK\r\n");
+    BOOST_REQUIRE(lazy.ask("SET other 3") == "+OK\r\n");
+    BOOST_REQUIRE(lazy.ask("CONFIG SET appendfsync no") == "+OK\r\n");
+    pass(kAckAgeUsMax);
+    BOOST_TEST((log.durable() >= log.tail.batch_end()));
+}
+
 // Syncs of every length, and segments that fill while one is in flight: then the next segment has
 // unsynced writes as old as the ones being synced. (The age of these was once counted from the end
 // of the older segment's sync, and an acknowledgement could be lost at four seconds.)
