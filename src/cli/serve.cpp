@@ -39,6 +39,7 @@
 #include "src/saving.hpp"
 #include "src/scrub_job.hpp"
 #include "src/server.hpp"
+#include "src/sidecar_job.hpp"
 #include "src/version.hpp"
 
 namespace firnlog::server::cli {
@@ -122,9 +123,12 @@ void tell_systemd(const Config& config, const std::string& state) {
     // A supervisor that does not listen may not hold up a start, nor a stop.
     const timeval patience{.tv_sec = 1, .tv_usec = 0};
     (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
-                   reinterpret_cast<sockaddr*>(&address),
-                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
+    // What the ring has to tell this thread interrupts the wait as a signal does.
+    while (::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
+                    reinterpret_cast<sockaddr*>(&address),
+                    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length)) < 0 &&
+           errno == EINTR && signals.load() == 0) {
+    }
     ::close(fd);
 }
 
@@ -282,6 +286,30 @@ void tell_index(const engine::Engine& engine, const Config& config,
     }
 }
 
+// Each time that half of those are gone that were left; the first time at a quarter of all.
+void tell_file_numbers(const engine::Engine& engine, std::uint32_t& told) {
+    const auto left = engine.supply.numbers_left();
+    if (left > told / 2) return;
+    told = left;
+    logger::warning("store: file numbers left=" + std::to_string(left) + " of " +
+                    std::to_string(engine::kFileNumberMax) +
+                    ": behind the last one nothing can be written; docs/operations.md, Limits, "
+                    "tells how a store is numbered anew");
+}
+
+// A directory for what is copied out of the store; the error is for a person.
+tl::expected<std::unique_ptr<io::Files>, std::string> open_beside(const Config& config,
+                                                                  const std::string& directive,
+                                                                  const std::string& path) {
+    auto dir = io::open_posix_files(config.path(path), true);
+    if (!dir) return tl::unexpected(path + ": " + dir.error().text());
+    std::error_code unknown;
+    if (std::filesystem::equivalent(config.path(path), config.dir, unknown))
+        return tl::unexpected(directive +
+                              " is the store's own directory, which is no place for it");
+    return std::move(*dir);
+}
+
 // A reactor and the ring it owns, made and used on one thread.
 struct Seat {
     std::unique_ptr<io::Io> io;
@@ -391,18 +419,20 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     Server server(engine, clock, config);
     server.connection_ids_begin_behind(early.last_id);
     if (files != nullptr) server.recall().reads(*files);
+    if (files != nullptr)
+        if (auto started = server.sidecars().reads(*files); !started)
+            logger::warning("sidecars: " + started.error().text());
     if (files != nullptr && !config.backup_dir.empty()) {
-        auto dir = io::open_posix_files(config.path(config.backup_dir), true);
-        if (!dir) return could_not(config.backup_dir + ": " + dir.error().text());
+        auto dir = open_beside(config, "backup-dir", config.backup_dir);
+        if (!dir) return could_not(dir.error());
         server.backups().writes(*files, std::move(*dir));
     }
     if (files != nullptr && !config.archive_dir.empty()) {
-        auto dir = io::open_posix_files(config.path(config.archive_dir), true);
-        if (!dir) return could_not(config.archive_dir + ": " + dir.error().text());
-        std::error_code unknown;
-        if (std::filesystem::equivalent(config.path(config.archive_dir), config.dir, unknown))
-            return could_not("archive-dir is the store's own directory, which is no place for it");
+        auto dir = open_beside(config, "archive-dir", config.archive_dir);
+        if (!dir) return could_not(dir.error());
+        auto& archive = **dir;
         server.archive().archives(*files, std::move(*dir));
+        server.backups().tries(*files, &archive);
     } else if (files != nullptr && !config.archive_command.empty()) {
         server.archive().archives(*files, config.archive_command);
     }
@@ -433,7 +463,12 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     engine.supply.on_change = [&server] {
         for (auto* reactor : server.reactors()) reactor->post([](Reactor& it) { it.resume(); });
     };
-    engine.walk.on_finished = [&server](bool good) { server.saving().finished(good); };
+    auto numbers_told = engine::kFileNumberMax / 2;
+    tell_file_numbers(engine, numbers_told);
+    engine.walk.on_finished = [&server, &engine, &numbers_told](bool good) {
+        server.saving().finished(good);
+        tell_file_numbers(engine, numbers_told);
+    };
     if (engine.options.past) {
         // Nothing ends there, and there is nothing to take a checkpoint of.
         server.active_expire.store(false);
@@ -472,6 +507,7 @@ int run(engine::Engine& engine, io::Files* files, const recovery::Report& report
     server.recall().stop();
     server.backups().stop();
     server.scrub().stop();
+    server.sidecars().stop();
     server.archive().let_go_of_reactors();
     crew.leave();
     finish(server, *first->reactor);
@@ -491,7 +527,9 @@ std::optional<int> set_up(Config& config) {
         return 1;
     }
     logger::notice("firnlog " + std::string(kVersion) + " pid " + std::to_string(::getpid()));
-    for (const auto& notice : config.notices) logger::notice(notice.where + ": " + notice.text);
+    for (const auto& notice : config.notices)
+        (notice.asked_for_more ? logger::warning
+                               : logger::notice)(notice.where + ": " + notice.text);
     std::vector<CommandTable::Renaming> renamings;
     renamings.reserve(config.renames.size());
     for (const auto& rename : config.renames) renamings.push_back({rename.from, rename.to});

@@ -76,7 +76,7 @@ Flow set(Call& call) {
     auto set = config_set(call.server.config(), call.args.subspan(2), {.local = call.client.local});
     if (!set) return call.error(set.error());
     if (const auto applied = apply(*set); !applied) return call.error(applied.error());
-    for (const auto& notice : set->notices) logger::notice(notice);
+    for (const auto& notice : set->notices) logger::warning(notice);
     call.server.publish(set->config);
     tell_connections(call, *set);
     return call.ok();

@@ -17,6 +17,9 @@ import unittest
 import harness
 
 
+FILE_NUMBERS = (1 << 22) - 1
+
+
 def program(*words, env=None, seconds=60):
     """firnlog with these words until it ends: (exit code, everything it printed)."""
     done = subprocess.run([harness.FIRNLOG, *map(str, words)], stdin=subprocess.DEVNULL,
@@ -176,6 +179,39 @@ class Files(Folder):
         server.ask("SET", "k", "v")
         for path in glob.glob(self.path("*.log")) + [self.path("manifest")]:
             self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600, path)
+
+    def test_a_store_without_file_numbers_says_so_and_repair_numbers_it_anew(self):
+        old, new = self.path("old"), self.path("new")
+        server = self.serve(folder=old)
+        server.ask("SET", "k", "v")
+        self.assertEqual(server.stop(), 0)
+        # As one that was made ready and never used.
+        with open(os.path.join(old, "%010d.log" % (FILE_NUMBERS - 7)), "wb") as unused:
+            unused.truncate(4 << 20)
+        server = self.serve("--save", "", folder=old)
+        self.assertRegex(server.log(), r"file numbers left=[1-7] of %d" % FILE_NUMBERS)
+        with server.connect() as client:
+            self.assertLessEqual(int(harness.info(client)["file_numbers_left"]), 7)
+            written = 0
+            while (reply := client.ask("SET", "k%d" % written, b"x" * 500_000)) == b"+OK\r\n":
+                written += 1
+                self.assertLess(written, 1000)
+            self.assertTrue(reply.startswith(b"-NOSPACE "), reply)
+            told = harness.info(client)
+            self.assertEqual((told["log_supply_status"], told["file_numbers_left"]), ("no_space", "0"))
+            self.assertGreater(written, 5)
+            self.assertEqual(client.ask("GET", "k"), b"$1\r\nv\r\n")
+            self.assertEqual(client.ask("DEL", "k0"), b":1\r\n")
+        self.assertEqual(server.stop(), 0)
+        code, output = program("repair", old, "--to", new)
+        self.assertEqual(code, 0, output)
+        server = self.serve(folder=new)
+        with server.connect() as client:
+            told = harness.info(client)
+            self.assertEqual(told["db0"].split(",")[0], "keys=%d" % written)
+            self.assertGreater(int(told["file_numbers_left"]), FILE_NUMBERS - 100)
+            self.assertEqual(client.ask("SET", "more", "v"), b"+OK\r\n")
+            self.assertEqual(client.ask("GET", "k"), b"$1\r\nv\r\n")
 
     def test_systemd_is_told_when_it_is_ready_and_when_it_stops(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
