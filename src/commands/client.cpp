@@ -318,14 +318,6 @@ Flow client_unpause(Call& call) {
     return call.ok();
 }
 
-// What was asked of another connection may be waiting for all reactors, too: only commands that
-// wait by their nature are meant.
-bool waits_by_nature(const Connection& client) {
-    if (!client.blocked || client.last_command == nullptr) return false;
-    return (client.last_command->flags & kBlocking) != 0 || client.last_command->name == "wait" ||
-           client.last_command->name == "waitaof";
-}
-
 // As if its time were over.
 void answer_in_vain(const Connection& client, resp::Writer& out) {
     if (client.last_command->name == "wait") {

@@ -19,7 +19,7 @@ std::string flags_of(const Connection& client) {
     if (client.monitor) flags += 'O';
     if (is_subscribed(client)) flags += 'P';
     if (client.transaction.open) flags += 'x';
-    if (client.blocked) flags += 'b';
+    if (waits_by_nature(client)) flags += 'b';
     if (client.transaction.touched.load(std::memory_order_relaxed)) flags += 'd';
     if (client.closing) flags += 'c';
     if (client.unix_socket) flags += 'U';
@@ -28,6 +28,12 @@ std::string flags_of(const Connection& client) {
 }
 
 }  // namespace
+
+bool waits_by_nature(const Connection& client) {
+    if (!client.blocked || client.last_command == nullptr) return false;
+    return (client.last_command->flags & kBlocking) != 0 || client.last_command->name == "wait" ||
+           client.last_command->name == "waitaof";
+}
 
 std::optional<ClientType> parse_client_type(std::string_view name) {
     using text::equal_folded;

@@ -18,4 +18,8 @@ enum class ClientType : std::uint8_t { normal, replica, pubsub, master };
 // "id=3 addr=127.0.0.1:52555 …", without an end of line. On the connection's thread.
 [[nodiscard]] std::string line_of(const Connection& client, std::int64_t now_us);
 
+// What was asked of another connection may be waiting for all reactors, too: only commands that
+// wait by their nature are meant.
+[[nodiscard]] bool waits_by_nature(const Connection& client);
+
 }  // namespace firnlog::server

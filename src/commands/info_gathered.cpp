@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "src/commands/command_table.hpp"
+#include "src/commands/client_line.hpp"
 #include "src/reactor.hpp"
 #include "src/text/numbers.hpp"
 
@@ -13,9 +13,7 @@ std::string gathered_text(Reactor& reactor) {
     Gathered own;
     reactor.for_each_connection([&own](const Connection& client) {
         ++own.connections;
-        if (client.blocked && client.last_command != nullptr &&
-            (client.last_command->flags & kAdmin) == 0)
-            ++own.blocked;
+        if (waits_by_nature(client)) ++own.blocked;
         if (client.subscriptions.count() != 0) ++own.pubsub;
         if (!client.transaction.watched_keys.empty()) ++own.watching;
         const std::uint64_t input = client.in.capacity();

@@ -278,8 +278,8 @@ class PubSub(harness.PairTest):
                 self.same("FLUSHALL")
                 self.same("MSET", "a", "1", "b", "1", "c", "1", "d", "1")
                 for key in "bc":
-                    self.same("PEXPIRE", key, "1")
-                time.sleep(0.01)
+                    self.same("PEXPIRE", key, "30")
+                time.sleep(0.06)
                 self.same("PUBLISH", "__keyevent", "begin")
                 for command in commands:
                     self.same(*command.split(" "))
