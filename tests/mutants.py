@@ -55,6 +55,8 @@ class Harness(NamedTuple):
 HARNESSES = {
     "groups": Harness("engine/engine_tests", "groups"),
     "keyspace": Harness("engine/engine_tests", "keyspace"),
+    "supply": Harness("engine/engine_tests", "supply"),
+    "recycle": Harness("recovery/recovery_tests", "recycled"),
     "history": Harness("engine/engine_tests", "history"),
     "parser": Harness("src_tests", "resp_parser"),
     "expiry": Harness("recovery/recovery_tests", "expired_keys"),
@@ -65,6 +67,7 @@ HARNESSES = {
     "full_disk": Harness("recovery/recovery_tests", "full_disk"),
     "waiting": Harness("recovery/recovery_tests", "waiting"),
     "past": Harness("recovery/recovery_tests", "past"),
+    "sidecars": Harness("recovery/recovery_tests", "sidecars"),
     "restore": Harness("recovery/recovery_tests", "restore_"),
     "backup": Harness("recovery/recovery_tests", "backup_"),
     "archive": Harness("recovery/recovery_tests", "archive_"),
@@ -171,6 +174,13 @@ MUTANTS = {
     "image_counts_before_its_log": mutant(
         "switch", "an image counts before the log that it shows is durable", "crash faults",
         open=NOT_YET),
+    "recycles_what_is_shared": mutant(
+        "recycle", "a file that a backup has by another name is written again", "supply recycle"),
+    "stale_bytes_parse": mutant(
+        "recycle", "a frame counts wherever it stands", "recycle"),
+    "spare_gets_its_name_first": mutant(
+        "recycle", "a file is a segment's by name before it says so durably", "crash",
+        open=NOT_YET),
     "files_go_before_the_switch": mutant(
         "switch", "files are removed before the manifest says so durably", "corruption crash",
         open=NOT_YET),
@@ -226,6 +236,10 @@ MUTANTS = {
     "the_past_is_written_to": mutant(
         "past", "an opened past takes writes", "past",
         open=NOT_YET),
+    "sidecar_skips_a_record": mutant(
+        "past", "a record is not found by its sidecar", "sidecars"),
+    "sidecar_of_another_segment_believed": mutant(
+        "past", "the sidecar of another log file is believed", "sidecars"),
     "restore_goes_past_its_moment": mutant(
         "restore", "a restored store ends too late", "restore"),
     "restores_share_a_timeline": mutant(

@@ -12,14 +12,31 @@ namespace {
 #if defined(__x86_64__)
 [[gnu::target("avx")]] void let_go_of_upper_halves() noexcept { __builtin_ia32_vzeroupper(); }
 const bool has_upper_halves = __builtin_cpu_supports("avx") != 0;
+
+// isa-l's begins with some 10 ns of preparation, whatever the length: three times as much as the
+// whole checksum of an lsn takes by the processor's own instruction, eight bytes at a time.
+[[gnu::target("sse4.2")]] std::uint32_t short_crc(Bytes bytes, std::uint32_t crc) noexcept {
+    for (; bytes.size() >= 8; bytes = bytes.subspan(8))
+        crc = static_cast<std::uint32_t>(
+            __builtin_ia32_crc32di(crc, load<std::uint64_t>(bytes.data())));
+    for (; bytes.size() >= 4; bytes = bytes.subspan(4))
+        crc = __builtin_ia32_crc32si(crc, load<std::uint32_t>(bytes.data()));
+    for (const auto byte : bytes)
+        crc = __builtin_ia32_crc32qi(crc, static_cast<unsigned char>(byte));
+    return crc;
+}
+const std::size_t short_bytes = __builtin_cpu_supports("sse4.2") != 0 ? 64 : 0;
 #else
 void let_go_of_upper_halves() noexcept {}
 constexpr bool has_upper_halves = false;
+std::uint32_t short_crc(Bytes, std::uint32_t crc) noexcept { return crc; }
+constexpr std::size_t short_bytes = 0;
 #endif
 
 }  // namespace
 
 std::uint32_t crc32c(Bytes bytes, std::uint32_t seed) noexcept {
+    if (bytes.size() <= short_bytes) return ~short_crc(bytes, ~seed);
     // isa-l takes an int length and a pointer to bytes it does not change.
     constexpr std::size_t kPieceMax = std::size_t{1} << 30;
     std::uint32_t crc = ~seed;

@@ -3,6 +3,9 @@
 // a limit of tasks (pthread_create(3)): a Result where std::thread throws. What was set aside for
 // when memory runs out is given up before that.
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <system_error>
 #include <thread>
 
@@ -20,6 +23,12 @@ template <class Run>
             if (!give_up_aside()) return fail_errno("start a thread", error.code().value());
         }
     }
+}
+
+// From here on the calling thread takes a tenth of a core that another one wants as well: for work
+// that nobody waits for. sched(7), "The nice value", which on Linux each thread has for itself.
+inline void give_way() noexcept {
+    (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
 }
 
 }  // namespace firnlog
