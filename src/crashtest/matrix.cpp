@@ -28,26 +28,51 @@ std::optional<std::string> text_of(const toml::node& node) {
     return std::nullopt;
 }
 
+// What a row says to all servers, and to one of them, by its name.
+struct Row {
+    Settings all;
+    std::map<std::string, Settings, std::less<>> to;
+};
+
+std::optional<std::string> read_setting(const std::string& name, const toml::node& node,
+                                        Settings& settings) {
+    std::vector<std::string> values;
+    if (const auto* const list = node.as_array()) {
+        if (name != "mode" && name != "fs") return name + " cannot be a list";
+        for (const auto& item : *list)
+            if (auto text = text_of(item)) values.push_back(std::move(*text));
+        if (values.size() != list->size() || values.empty())
+            return name + " must be a list of names";
+    } else if (auto text = text_of(node)) {
+        values.push_back(std::move(*text));
+    } else {
+        return name + " must be a text or a number";
+    }
+    constexpr std::string_view kOurs[] = {"dir", "json", "html", "matrix", "markdown"};
+    if (std::ranges::find(kOurs, name) != std::end(kOurs))
+        return name + " is not for a cell: the matrix says where its reports go";
+    settings[name] = std::move(values);
+    return std::nullopt;
+}
+
 // Over what `settings` has already.
 std::optional<std::string> read_settings(const toml::table& table, Settings& settings) {
+    for (const auto& [key, node] : table)
+        if (auto wrong = read_setting(std::string(key.str()), node, settings)) return wrong;
+    return std::nullopt;
+}
+
+std::optional<std::string> read_row(const toml::table& table, const std::set<std::string>& servers,
+                                    Row& row) {
     for (const auto& [key, node] : table) {
         const std::string name(key.str());
-        std::vector<std::string> values;
-        if (const auto* const list = node.as_array()) {
-            if (name != "mode" && name != "fs") return name + " cannot be a list";
-            for (const auto& item : *list)
-                if (auto text = text_of(item)) values.push_back(std::move(*text));
-            if (values.size() != list->size() || values.empty())
-                return name + " must be a list of names";
-        } else if (auto text = text_of(node)) {
-            values.push_back(std::move(*text));
-        } else {
-            return name + " must be a text or a number";
-        }
-        constexpr std::string_view kOurs[] = {"dir", "json", "html", "matrix", "markdown"};
-        if (std::ranges::find(kOurs, name) != std::end(kOurs))
-            return name + " is not for a cell: the matrix says where its reports go";
-        settings[name] = std::move(values);
+        const auto* const own = node.as_table();
+        if (own != nullptr && !servers.contains(name))
+            return name + " is neither a setting nor a server";
+        if (auto wrong = own != nullptr ? read_settings(*own, row.to[name])
+                                        : read_setting(name, node, row.all))
+            return wrong;
+        if (own != nullptr && own->contains("name")) return "the name of " + name + " is given";
     }
     return std::nullopt;
 }
@@ -103,9 +128,11 @@ std::vector<std::string> either(const Settings& settings, std::string_view name,
     return found == settings.end() ? otherwise : found->second;
 }
 
-std::optional<std::string> add_cells(const Settings& server, const Settings& row, Matrix& matrix) {
+std::optional<std::string> add_cells(const Settings& server, const Row& row, Matrix& matrix) {
     Settings all = server;
-    for (const auto& [name, values] : row) all[name] = values;
+    for (const auto& [name, values] : row.all) all[name] = values;
+    if (const auto own = row.to.find(server.at("name").front()); own != row.to.end())
+        for (const auto& [name, values] : own->second) all[name] = values;
     const auto kill = either(all, "kill", {"sigkill"}).front();
     const bool has_disk = kill == "power" || all.contains("fault");
     auto file_systems = either(all, "fs", {"ext4"});
@@ -114,7 +141,7 @@ std::optional<std::string> add_cells(const Settings& server, const Settings& row
     for (const auto& mode : either(all, "mode", {"always"}))
         for (const auto& fs : file_systems)
             if (auto wrong = add_cell({.server = server.at("name").front(),
-                                       .row = row.at("name").front(),
+                                       .row = row.all.at("name").front(),
                                        .mode = mode,
                                        .fs = fs},
                                       all, matrix))
@@ -122,17 +149,17 @@ std::optional<std::string> add_cells(const Settings& server, const Settings& row
     return std::nullopt;
 }
 
-// The tables of that name, on top of the defaults.
+// The tables of that name, each read by `read`, which returns its settings.
+template <typename Read>
 std::optional<std::string> read_tables(const toml::table& root, std::string_view name,
-                                       const Settings& defaults, std::vector<Settings>& out) {
+                                       const Read& read) {
     const auto* const tables = root[name].as_array();
     if (tables == nullptr || tables->empty()) return "no [[" + std::string(name) + "]]";
     for (const auto& node : *tables) {
         const auto* const table = node.as_table();
         if (table == nullptr) return std::string(name) + " is not a list of tables";
-        out.push_back(defaults);
-        if (auto wrong = read_settings(*table, out.back())) return wrong;
-        if (!out.back().contains("name")) return "a [[" + std::string(name) + "]] has no name";
+        if (!table->contains("name")) return "a [[" + std::string(name) + "]] has no name";
+        if (auto wrong = read(*table)) return wrong;
     }
     return std::nullopt;
 }
@@ -158,10 +185,20 @@ std::optional<std::string> read_matrix(std::string_view text, std::optional<std:
     Settings defaults;
     if (const auto* const table = root["defaults"].as_table())
         if (auto wrong = read_settings(*table, defaults)) return wrong;
-    std::vector<Settings> servers, rows;
-    if (auto wrong = read_tables(root, "server", defaults, servers)) return wrong;
+    std::vector<Settings> servers;
+    std::set<std::string> names;
+    if (auto wrong = read_tables(root, "server", [&](const toml::table& table) {
+            auto unread = read_settings(table, servers.emplace_back(defaults));
+            if (!unread) names.insert(servers.back().at("name").front());
+            return unread;
+        }))
+        return wrong;
     // On top of nothing: what a row does not say, the server may.
-    if (auto wrong = read_tables(root, "row", {}, rows)) return wrong;
+    std::vector<Row> rows;
+    if (auto wrong = read_tables(root, "row", [&](const toml::table& table) {
+            return read_row(table, names, rows.emplace_back());
+        }))
+        return wrong;
     for (auto& server : servers) {
         // Without a seed every cell would draw one, and nothing could be gone on with.
         if (seed) server["seed"] = {std::to_string(*seed)};

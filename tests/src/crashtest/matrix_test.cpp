@@ -29,6 +29,7 @@ kill = "power"
 mode = "always"
 fs = ["ext4", "xfs"]
 cycles = 9
+Two.cycles = 10
 )";
 
 Matrix read(std::string_view text) {
@@ -57,11 +58,12 @@ BOOST_AUTO_TEST_CASE(a_cell_is_a_server_in_a_row_a_mode_and_a_file_system) {
     BOOST_TEST(matrix.cells[1].options.loss_ms_max == -1);
 }
 
-BOOST_AUTO_TEST_CASE(a_row_says_more_than_a_server_and_a_server_more_than_the_defaults) {
+BOOST_AUTO_TEST_CASE(what_is_said_more_nearly_counts_more) {
     const auto matrix = read(kText);
     BOOST_TEST(matrix.cells[0].options.cycles == 7U);
     BOOST_TEST(matrix.cells[2].options.cycles == 8U);
-    BOOST_TEST(matrix.cells[6].options.cycles == 9U);
+    BOOST_TEST(matrix.cells[4].options.cycles == 9U);
+    BOOST_TEST(matrix.cells[6].options.cycles == 10U);
     for (const auto& cell : matrix.cells) BOOST_TEST(cell.options.seed == 5U);
     Matrix other;
     BOOST_TEST(!read_matrix(kText, 77, other).has_value());
@@ -71,6 +73,7 @@ BOOST_AUTO_TEST_CASE(a_row_says_more_than_a_server_and_a_server_more_than_the_de
 BOOST_AUTO_TEST_CASE(what_is_wrong_with_a_matrix_is_told) {
     const std::string server = "[[server]]\nname = 'a'\nstart = 'a {port} {dir}'\n";
     const std::string row = "[[row]]\nname = 'r'\n", whole = server + row;
+    const std::string of_nobody = server + "a.cycles = 3\n";
     for (const auto& [text, word] : std::vector<std::pair<std::string, std::string>>{
              {"[[server", "line 1"},
              {row, "[[server]]"},
@@ -81,6 +84,11 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_with_a_matrix_is_told) {
              {whole + "json = 'x'", "json"},
              {whole + "cycles = [1, 2]", "list"},
              {whole + row, "two cells"},
+             {whole + "b.cycles = 3", "b is neither"},
+             {whole + "a.name = 'b'", "name of a"},
+             {whole + "a.cycles = [3]", "list"},
+             {of_nobody + row, "a must be"},
+             {"[defaults]\na.cycles = 3\n" + whole, "a must be"},
              {"speed = 1\n" + whole, "speed"}}) {
         Matrix matrix;
         const auto wrong = read_matrix(text, std::nullopt, matrix);
