@@ -106,7 +106,7 @@ void append(benchmark::State& state) {
         if (!files) return state.SkipWithError("no directory for the log");
         io::SystemClock clock;
         engine::Segments segments;
-        engine::Supply supply(**files, clock, segments, 1,
+        engine::Supply supply(**files, clock, segments, {.store_id = {}, .next_file = 1},
                               {.bytes_first = 256U << 20, .bytes_max = 256U << 20, .ready = 1},
                               [](const std::function<void()>& done) { done(); });
         while (supply.work()) {

@@ -19,6 +19,7 @@ The exit code is 0 when everything asked for was measured, whatever the verdicts
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -100,4 +101,6 @@ def main():
 
 
 if __name__ == "__main__":
+    # Ended from outside it ends its servers all the same.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())
