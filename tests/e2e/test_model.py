@@ -123,7 +123,7 @@ class Model(unittest.TestCase):
         asked = self.rows_to_ask()
         self.rng = random.Random(SEED)
         self.coverage = Coverage(asked)
-        self.least = max(1, min(LEAST, LEAST * COMMANDS // 400_000))
+        self.least = max(1, min(LEAST, LEAST * COMMANDS // 200_000))
         self.generator = generate.Generator(self.rng, asked)
         self.ours, self.theirs = Side(self.firnlog), Side(self.redis)
         self.addCleanup(self.ours.close)
