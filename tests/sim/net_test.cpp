@@ -7,13 +7,15 @@
 #include <thread>
 #include <vector>
 
+#include "io/base/ensure.hpp"
 #include "tests/sim/fixture.hpp"
 #include "tests/sim/world.hpp"
 
 namespace firnlog::sim {
 namespace {
 
-// Sends back what it receives, one send at a time.
+// Sends back what it receives, one send at a time. Threads of the test run it, and Boost.Test's own
+// checks are for one thread alone.
 class Echo {
   public:
     Echo(Process& process, std::size_t index, int listener) : io_(process.io(index)) {
@@ -43,7 +45,7 @@ class Echo {
 
     void accepted(std::int32_t fd) {
         if (fd < 0) return;
-        BOOST_REQUIRE(fd_ < 0);
+        ensure(fd_ < 0, "one accept, one connection");
         fd_ = fd;
         receiving_ = true;
         io_.recv(fd_, recv_);
@@ -53,7 +55,8 @@ class Echo {
         receiving_ = more;
         if (result > 0) {
             ++pieces;
-            BOOST_REQUIRE(io_.received().size() == static_cast<std::size_t>(result));
+            ensure(io_.received().size() == static_cast<std::size_t>(result),
+                   "recv tells its bytes");
             waiting_ += as_text(io_.received());
             flush();
         } else if (result == -ENOBUFS) {

@@ -205,7 +205,8 @@ ERRORS = {
     "client|setname": {ARITY: None,
                        "ERR Client names cannot contain spaces, newlines or special characters.": None},
     "client|unblock": _named("CLIENT") | {
-        ARITY: None, INT: None, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR": None},
+        ARITY: None, INT: None,
+        "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR": ask("CLIENT UNBLOCK 1 NOW")},
     # ---- Publish/subscribe.
     "publish": {ARITY: None}, "spublish": {ARITY: None},
     "pubsub|help": {ARITY: None}, "pubsub|numpat": {ARITY: None}, "pubsub|numsub": {},
