@@ -142,7 +142,8 @@ ERRORS = {
                      "ERR hash value is not a float":
                          ask("DEL e:h", "HSET e:h f x", "HINCRBYFLOAT e:h f 1"),
                      INFINITE: ask("DEL e:h", "HSET e:h f inf", "HINCRBYFLOAT e:h f 1")},
-    "hrandfield": {ARITY: None, INT: None, SYNTAX: None, TYPE: on_string("HRANDFIELD", "e:s"),
+    "hrandfield": {ARITY: None, INT: None, SYNTAX: ask("HRANDFIELD e:h 1 NOW"),
+                   TYPE: on_string("HRANDFIELD", "e:s"),
                    "ERR value is out of range, value must between -9223372036854775807 and "
                    "9223372036854775807": ask(["HRANDFIELD", "e:h", LEAST]),
                    "ERR value is out of range": ask(["HRANDFIELD", "e:h", MOST, "WITHVALUES"])},
@@ -174,8 +175,8 @@ ERRORS = {
     "memory|usage": {ARITY: None, INT: on_string("MEMORY", "USAGE", "e:s", "SAMPLES", "x"), SYNTAX: None},
     # ---- Databases.
     "select": {ARITY: None, INT: None, RANGE: ask("SELECT 3000000000"), DATABASE: ask("SELECT 16")},
-    "swapdb": {ARITY: None, "ERR invalid first DB index": None, "ERR invalid second DB index": None,
-               DATABASE: ask("SWAPDB 0 16")},
+    "swapdb": {ARITY: None, "ERR invalid first DB index": ask("SWAPDB x 0"),
+               "ERR invalid second DB index": ask("SWAPDB 0 x"), DATABASE: ask("SWAPDB 0 16")},
     "flushdb": {SYNTAX: None}, "flushall": {SYNTAX: None},
     # ---- Transactions.
     "multi": {ARITY: None, "ERR MULTI calls can not be nested": ask("MULTI", "MULTI")},
@@ -193,14 +194,15 @@ ERRORS = {
              "ERR AUTH <password> called without any password configured for the default user. Are you "
              "sure your configuration is correct?": None},
     "hello": {WRONGPASS: None, "ERR Protocol version is not an integer or out of range": None,
-              "ERR Syntax error in HELLO option '...'": None,
+              "ERR Syntax error in HELLO option '...'": ask("HELLO 2 NOW"),
               "NOPROTO unsupported protocol version": ask("HELLO 4"),
               "ERR Client names cannot contain spaces, newlines or special characters.":
                   ask(["HELLO", "2", "SETNAME", "a b"])},
     "client|getname": {ARITY: None}, "client|getredir": {ARITY: None}, "client|help": {ARITY: None},
     "client|id": {ARITY: None}, "client|info": {ARITY: None}, "client|trackinginfo": {ARITY: None},
     "client|unpause": {ARITY: None},
-    "client|list": {SYNTAX: None, "ERR Invalid client ID": None, "ERR Unknown client type '...'": None},
+    "client|list": {SYNTAX: None, "ERR Invalid client ID": None,
+                    "ERR Unknown client type '...'": ask("CLIENT LIST TYPE x")},
     "client|no-evict": {ARITY: None, SYNTAX: None},
     "client|setname": {ARITY: None,
                        "ERR Client names cannot contain spaces, newlines or special characters.": None},
@@ -216,7 +218,7 @@ ERRORS = {
     "acl|genpass": _named("ACL") | {
         INT: None,
         "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number "
-        "up to 4096": None},
+        "up to 4096": ask("ACL GENPASS 0")},
     "acl|getuser": {ARITY: None}, "acl|help": {ARITY: None}, "acl|list": {ARITY: None},
     "acl|users": {ARITY: None}, "acl|whoami": {ARITY: None},
     "command": {"ERR unknown subcommand '...'. Try COMMAND HELP.": ask("COMMAND NOSUCH")},
