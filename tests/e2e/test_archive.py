@@ -1,5 +1,7 @@
 """The continuous archive: of a server under load, over kills of it and of the command, and back."""
 
+# e2e: measures no time
+
 import os
 import pathlib
 import re

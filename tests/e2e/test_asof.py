@@ -1,5 +1,7 @@
 """FIRN ASOF: a connection goes into the past, and every read answers as of then."""
 
+# e2e: measures no time
+
 import os
 import random
 import time

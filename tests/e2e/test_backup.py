@@ -1,5 +1,7 @@
 """firnlog backup: of a live server under load, over kills of it and of the server, and back again."""
 
+# e2e: measures no time
+
 import os
 import pathlib
 import random

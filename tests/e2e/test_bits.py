@@ -1,5 +1,7 @@
 """Bits and bitfields, as Redis answers to the byte."""
 
+# e2e: measures no time
+
 import os
 import random
 import unittest
