@@ -1,11 +1,18 @@
 """G15: stores of every format version that ever was are read, and what is newer is refused by name."""
 
+# e2e: measures no time
+
 import pathlib
+import re
+import shutil
+import struct
 import subprocess
+import tarfile
 import tempfile
 import unittest
 
 import harness
+from test_online_past import maps
 
 GOLDEN = harness.ROOT / "tests" / "golden"
 
@@ -23,12 +30,19 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-class Golden(unittest.TestCase):
+class Kept(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="firnlog-golden-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
+    def verb(self, *args):
+        done = subprocess.run([harness.FIRNLOG, *map(str, args)], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+
+class Golden(Kept):
     def restore(self, golden):
         target = self.folder / golden.name
         target.mkdir()
@@ -42,11 +56,6 @@ class Golden(unittest.TestCase):
         found = sorted(path.parent for path in GOLDEN.glob("*/digest"))
         self.assertGreaterEqual(len(found), 2)
         return found
-
-    def verb(self, *args):
-        done = subprocess.run([harness.FIRNLOG, *map(str, args)], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=60)
-        return done.returncode, done.stdout + done.stderr
 
     def test_each_golden_store_is_sound_and_gives_its_digest(self):
         for golden in self.stores():
@@ -114,6 +123,170 @@ class Golden(unittest.TestCase):
         with harness.firnlog(folder=folder) as server:
             self.assertEqual(server.value("FIRN", "DIGEST"),
                              (self.stores()[0] / "digest").read_bytes())
+
+
+class Lived(Kept):
+    """Stores that have lived, backups and archives: all that lies in them, and their past."""
+
+    # As old as they are: nothing of their past is to fall out of the window. (Moments that are kept
+    # beyond it go with the next checkpoint, whatever `keep` may say.)
+    FOR_EVER = ("--retain", 2_000_000_000, "--save", "")
+
+    def all_of(self, what):
+        """Of each format version: unpacked, with its moments."""
+        found = sorted(GOLDEN.glob("v*-" + what))
+        self.assertNotEqual(found, [])
+        for golden in found:
+            moments = [re.fullmatch(r"(lsn|mark) (.*) (\w{40})", line).groups()
+                       for line in (golden / "moments").read_text().splitlines()]
+            yield self.unpacked(golden), moments
+
+    def unpacked(self, golden):
+        target = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        with tarfile.open(golden / "content.tar.xz") as tar:
+            tar.extractall(target)
+        return target
+
+    def ok(self, *args):
+        code, text = self.verb(*args)
+        self.assertEqual(code, 0, text)
+        return text
+
+    def digest(self, *args):
+        return re.search(r"^digest +(\w+)$", self.ok(*args), re.M)[1]
+
+    def opens_at(self, source, moments):
+        for what, name, digest in moments:
+            with self.subTest(moment=name):
+                self.assertEqual(self.digest("restore", "--from", source, "--dry-run", "--" + what, name),
+                                 digest)
+
+    def restored(self, source, moments):
+        """Restored to each, and served."""
+        for number, (what, name, digest) in enumerate(moments):
+            target = self.folder / ("restored-%d" % number)
+            self.assertEqual(self.digest("restore", "--from", source, "--to", target, "--ttl", "keep",
+                                         "--" + what, name), digest)
+            with harness.firnlog(folder=target) as server:
+                self.assertEqual(server.value("FIRN", "DIGEST").decode(), digest)
+            self.ok("check", target)
+            shutil.rmtree(target)
+
+    def test_they_hold_what_they_are_kept_for(self):
+        for folder, _ in self.all_of("lived"):
+            manifest = (folder / "manifest").read_bytes()
+            incompatible, = struct.unpack_from("<Q", manifest, 16)
+            self.assertEqual(incompatible & 31, 31)
+            sections, at = {}, 40
+            while at < len(manifest):
+                tag, size = struct.unpack_from("<II", manifest, at)
+                sections[tag] = size
+                at += 8 + (size + 7 & ~7)
+            for tag, least in ((3, 3 * 32), (6, 4), (7, 1), (8, 1), (11, 8), (0x8000000C, 8)):
+                self.assertGreaterEqual(sections.get(tag, 0), least, tag)
+            self.assertNotEqual(list(folder.glob("*.side")), [])
+        for folder, _ in self.all_of("recycled"):
+            # The segment that was written last has a stale lsn, and stale bytes behind its frames.
+            last = max((struct.unpack_from("<Q", path.read_bytes(), 40), path)
+                       for path in folder.glob("*.log"))[1].read_bytes()
+            self.assertNotEqual(struct.unpack_from("<Q", last, 56), (0,))
+            self.assertIn(b"\0FRN1", last[1 << 20:])
+
+    def test_stale_bytes_behind_the_end_are_none_of_it(self):
+        for folder, moments in self.all_of("recycled"):
+            newest = moments[-1][2]
+            self.ok("check", folder)
+            self.opens_at(folder, moments)
+            self.restored(folder, moments)
+            for _ in range(2):
+                with harness.firnlog(*self.FOR_EVER, folder=folder) as server:
+                    self.assertEqual(server.value("FIRN", "DIGEST").decode(), newest)
+                    self.assertEqual(server.value("GET", "behind it:19"), b"stale bytes")
+                    server.ask("SET", "later", "1" * 100)
+                    server.ask("DEL", "later")
+                    server.kill()
+                self.ok("check", folder)
+
+    def test_a_store_that_has_lived_is_sound_and_opens_at_each_of_its_moments(self):
+        for folder, moments in self.all_of("lived"):
+            self.ok("check", folder)
+            told = self.ok("history", folder)
+            self.assertRegex(told, r"(?m)^kept +\d+: lsn ")
+            self.assertRegex(told, r"(?m)^timeline +3: lsn ")
+            self.assertRegex(self.ok("log", folder, "--kind", "flush"), r"db0 flush")
+            self.opens_at(folder, moments)
+            self.restored(folder, moments[1::3])
+            repaired = folder.with_suffix(".repaired")
+            self.ok("repair", folder, "--to", repaired)
+            newest = moments[-1][2]
+            with harness.firnlog(folder=repaired) as server:
+                self.assertEqual(server.value("FIRN", "DIGEST").decode(), newest)
+
+    def test_a_store_that_has_lived_lives_on(self):
+        for folder, moments in self.all_of("lived"):
+            newest = moments[-1][2]
+            with harness.firnlog(*self.FOR_EVER, folder=folder) as server:
+                self.assertEqual(server.value("FIRN", "DIGEST").decode(), newest)
+                with server.connect() as client:
+                    self.assertEqual(client.value("GET", "last"), b"written")
+                    self.assertGreater(client.value("HSTRLEN", "long hash", "field"), 100_000)
+                    self.assertEqual(client.value("HGET", "wide", "f0"), b"0")
+                for there in (moments, moments[1:]):
+                    for what, name, digest in there:
+                        with server.connect() as past:
+                            maps(past.value("FIRN", "ASOF", what, name))
+                            self.assertEqual(past.value("FIRN", "DIGEST").decode(), digest, name)
+                    # And once more, by what this build has written beside it.
+                    self.assertTrue(harness.eventually(lambda: server.ask("SAVE") == b"+OK\r\n"))
+                    server.ask("SET", "later", "1")
+                    server.ask("DEL", "later")
+                    server.kill()
+                    self.ok("check", folder)
+                    server.start()
+                    self.assertEqual(server.value("FIRN", "DIGEST").decode(), newest)
+                # Its past is over, and nothing else.
+                server.ask("CONFIG", "SET", "retain", "0", "keep", "")
+                for _ in range(3):
+                    self.assertTrue(harness.eventually(lambda: server.ask("SAVE") == b"+OK\r\n"))
+                    server.ask("SET", "later", "1")
+                    server.ask("DEL", "later")
+                self.assertEqual(server.value("FIRN", "DIGEST").decode(), newest)
+                self.assertEqual(server.stop(), 0)
+                self.ok("check", folder)
+
+    def test_backups_are_whole_and_can_be_restored_to_each_moment(self):
+        for folder, moments in self.all_of("backup"):
+            self.assertEqual(re.findall(r"(?m)^(\w+) +sound", self.ok("backup", "verify", folder)),
+                             ["one", "two"])
+            names = [name for _, name, _ in moments]
+            for name, last in (("one", "second timeline"), ("two", "taken back")):
+                there = moments[:names.index(last) + 1]
+                self.assertEqual(self.digest("backup", "trial", folder, name), there[-1][2])
+                self.opens_at(folder / name, there)
+                self.restored(folder / name, there[1::4])
+            # This build adds to them.
+            with harness.firnlog() as server:
+                server.ask("SET", "k", "v")
+                self.ok("backup", "--from", server.folder, "--to", folder, "--name", "three")
+            self.ok("backup", "delete", folder, "one")
+            self.assertEqual(re.findall(r"(?m)^(\w+) +sound", self.ok("backup", "verify", folder)),
+                             ["two", "three"])
+
+    def test_archives_are_whole_and_can_be_restored_to_each_moment(self):
+        for folder, moments in self.all_of("archive"):
+            self.ok("check", folder)
+            self.assertEqual(self.digest("backup", "trial", folder), moments[-1][2])
+            self.opens_at(folder, moments)
+            self.restored(folder, moments[::4])
+            # The store that was lost goes on in it.
+            store = self.folder / "goes on"
+            self.ok("restore", "--from", folder, "--to", store, "--ttl", "keep")
+            with harness.firnlog("--archive-dir", folder, folder=store) as server:
+                server.ask("SET", "beyond", "1")
+                digest = server.value("FIRN", "DIGEST").decode()
+                self.assertEqual(server.stop(), 0)
+            self.assertEqual(self.digest("restore", "--from", folder, "--dry-run"), digest)
+            self.opens_at(folder, moments)
 
 
 if __name__ == "__main__":
