@@ -167,7 +167,7 @@ class Killed(unittest.TestCase):
                     second.ask("FLUSHALL")
                 shutil.rmtree(target)
                 self.assertEqual(files_of(holder), before)
-            self.report("restore of a " + name, amid, tries)
+            self.report("restore, from the " + name, amid, tries)
 
     def test_a_restore_does_not_mind_that_its_server_is_killed(self):
         server = self.server()
