@@ -107,7 +107,9 @@ void Walk::pin() {
 void Walk::unpin() {
     const std::lock_guard guard(mutex_);
     ensure(pins_ > 0, "what is unpinned was pinned");
-    --pins_;
+    if (--pins_ != 0 || !status_.held_up) return;
+    status_.held_up = false;
+    try_again_at_once();
 }
 
 Walk::Status Walk::status() const {
@@ -131,8 +133,8 @@ bool Walk::due() const {
     if (supply_.failure()) return false;
     // After an emergency there is one base: a second one, as soon as the disk has room for it.
     if (status_.bases < kBasesMin && status_.checkpoints != 0) return true;
-    if (status_.free_bytes < status_.marks.low && status_.history_bytes != 0 &&
-        window_.keeps_any() && now_us >= cut_us_)
+    if (is_low() && status_.history_bytes != 0 && window_.keeps_any() && !status_.held_up &&
+        now_us >= cut_us_)
         return true;
     const auto tail = log_.tail.batch_end();
     const auto log_bytes = tail > status_.hi ? tail - status_.hi : 0;
@@ -176,6 +178,7 @@ bool Walk::step() {
         const std::lock_guard guard(mutex_);
         hopeful = hope();
         if (!is_full()) fruitless_ = 0;
+        if (!is_full() && !is_low()) status_.held_up = false;
         status_.full = is_full();
     }
     supply_.hope(hopeful);
@@ -192,7 +195,7 @@ bool Walk::step() {
             if (!keyspace_.whole() && !impossible) return false;
             const auto tail = log_.tail.batch_end();
             hurry_ = asked_hurry_ || is_full() || pressed(tail - std::min(status_.hi, tail));
-            asked_ = false;
+            unasked_ = !std::exchange(asked_, false);
             asked_hurry_ = false;
             // Told of in the same breath: whoever asks sees it asked for, or under way.
             ++status_.begun;
@@ -237,12 +240,14 @@ void Walk::begin() {
         window = window_;
         freed_at_begin_ = status_.freed_bytes;
         // Below the mark, so much of history goes that the other one is reached.
-        if (status_.free_bytes < status_.marks.low) {
+        if (is_low()) {
             const auto lacks = status_.marks.high - status_.free_bytes;
             window.room_bytes = status_.history_bytes - std::min(status_.history_bytes, lacks);
         }
         emergency_ = is_full();
         had_victims_ = has_victims_;
+        pinned_ = false;
+        waiting_us_ = 0;
         status_.last_cut_bytes = 0;
         if (emergency_) ++status_.emergencies;
     }
@@ -308,6 +313,7 @@ Result<bool> Walk::wait_for_log() {
         log_.want_durable(hi_);
         return false;
     }
+    if (waits_for_pins()) return false;
     if (auto switched = switch_over(); !switched) return fail(switched);
     finish({});
     return true;
@@ -332,7 +338,6 @@ Result<void> Walk::switch_over() {
         return true;
     });
     next.checkpoints.push_back(std::move(entry));
-    bool pinned = false;
     auto window = window_now_;
     {
         const std::lock_guard guard(mutex_);
@@ -341,13 +346,13 @@ Result<void> Walk::switch_over() {
             window.room_bytes = window_now_.room_bytes;
             window.unarchived = {unarchived_.load(std::memory_order_acquire)};
         }
-        pinned = pins_ != 0;
+        pinned_ = pins_ != 0;
     }
     log_between_walks_ = log_.tail.batch_end() - std::min(status_.hi, log_.tail.batch_end());
     bound_supply();
     const auto files = full_files();
     std::uint64_t cut = 0;
-    if (!pinned) {
+    if (!pinned_) {
         // A clock that jumped ages nothing.
         const auto now_us = now_.suspended() ? 0 : clock_.wall().us;
         const auto asked_for = kept_bytes(next, files, now_us);

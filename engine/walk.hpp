@@ -15,6 +15,10 @@
 // history is kept, and of the two checkpoints the older one goes as well, once the new one was read
 // back. When there is little space left, history goes before it comes to that (WaterMarks).
 //
+// While somebody reads the past a switch lets nothing go. The walk of a full disk waits for that
+// before its own, so that it does not spend the reserve for nothing; and says so (`held_up`), so
+// that who reads for long is put out.
+//
 // A checkpoint is not a moment: its pages have stamps of their own, lo is the log's end when the
 // walk began, hi the largest stamp. Stamps are ends of batches, so hi is one too. The catalog is
 // taken last: a keyspace id that it does not name is gone for good.
@@ -128,7 +132,8 @@ class Walk {
     void unarchived(Lsn from) { unarchived_.store(from.value, std::memory_order_release); }
     // So much of what the past may take lies beside the log already, see Window.
     void beside(std::uint64_t bytes);
-    // While somebody reads the past nothing of it goes. Counted.
+    // While somebody reads the past nothing of it goes. Counted. A disk that was short of space
+    // meanwhile is helped at once when the last one has gone.
     void pin();
     void unpin();
 
@@ -178,6 +183,7 @@ class Walk {
         std::uint64_t free_bytes = 0;
         WaterMarks marks;                  // as they are, none of them 0
         bool full = false;                 // the next segment could not be made, or the last walk
+        bool held_up = false;              // space is short, and pins keep what could go
         std::size_t bases = 0;             // that a start or a moment may begin with
         std::uint64_t emergencies = 0;     // walks that wrote into the reserve
         std::uint64_t cut_bytes = 0;       // of history, for the disk's sake, since the start
@@ -196,6 +202,8 @@ class Walk {
     void bound_supply();
     bool gave_spares_up();
     [[nodiscard]] bool is_full() const;
+    [[nodiscard]] bool is_low() const;
+    void try_again_at_once();
     [[nodiscard]] bool emergency_due(std::int64_t now_us) const;
     [[nodiscard]] bool hope() const;
     [[nodiscard]] std::uint64_t keys() const;
@@ -210,6 +218,7 @@ class Walk {
     Result<bool> end_image();
     Result<bool> read_back();
     Result<bool> wait_for_log();
+    [[nodiscard]] bool waits_for_pins();
     Result<void> switch_over();
     [[nodiscard]] std::vector<FullFile> full_files() const;
     [[nodiscard]] std::uint64_t kept_bytes(Manifest manifest, const std::vector<FullFile>& files,
@@ -260,6 +269,9 @@ class Walk {
     io::MonoTime next_;                       // not before
     io::MonoTime began_;
     bool hurry_ = false;
+    bool unasked_ = false;           // the walk under way began by itself
+    bool pinned_ = false;            // nothing went at its switch
+    std::int64_t waiting_us_ = 0;    // when it began to wait for pins, if it did
     bool emergency_ = false;         // of the walk under way: the disk is full
     bool met_full_disk_ = false;     // the last walk failed for lack of space
     unsigned fruitless_ = 0;         // emergencies in a row that freed nothing

@@ -37,16 +37,36 @@ bool Walk::is_full() const {
     return met_full_disk_ || (failure && failure->code == Code::no_space);
 }
 
+// Under mutex_.
+bool Walk::is_low() const { return status_.free_bytes < status_.marks.low; }
+
+// Under mutex_. What kept the walks before from freeing anything is gone.
+void Walk::try_again_at_once() {
+    fruitless_ = 0;
+    emergency_us_ = 0;
+    cut_us_ = 0;
+}
+
+// Whether the walk is to switch later. One that was asked for, or that another one is asked for
+// behind, does not wait: somebody may wait for it.
+bool Walk::waits_for_pins() {
+    const std::lock_guard guard(mutex_);
+    const bool waits = emergency_ && is_full() && pins_ != 0 && unasked_ && !asked_;
+    if (waits && waiting_us_ == 0) waiting_us_ = clock_.mono().us;
+    status_.held_up = waits;
+    return waits;
+}
+
 // Under mutex_. After one that freed nothing another one makes no sense before something was
 // written, deletions that is; nor at once.
 bool Walk::emergency_due(std::int64_t now_us) const {
-    if (now_us < emergency_us_) return false;
+    if (now_us < emergency_us_ || status_.held_up) return false;
     return fruitless_ == 0 || has_victims_ || met_full_disk_ || log_.tail.batch_end() > status_.hi;
 }
 
 // Whether a walk may free what growth waits for. Under mutex_.
 bool Walk::hope() const {
-    return !paused_ && log_.failed() == 0 &&
+    return !paused_ && !status_.held_up && log_.failed() == 0 &&
            (fruitless_ == 0 || (has_victims_ && fruitless_ < kFruitlessMax));
 }
 
@@ -86,7 +106,7 @@ bool Walk::gave_spares_up() {
 void Walk::bound_supply() {
     // As much as the log wrote from one walk to the next it will write again; if it goes on like
     // that, and as long as nobody else has more use of the room.
-    const bool is_short = is_full() || emergency_ || status_.free_bytes < status_.marks.low;
+    const bool is_short = is_full() || emergency_ || is_low();
     const bool idle = clock_.mono().us - checkpoint_mono_us_ > kIdleUs;
     const auto spares = std::max(options_.garbage_log_bytes, status_.live_bytes / 2);
     supply_.spare_bytes_max(is_short ? 0 : idle ? spares : std::max(spares, log_between_walks_));
@@ -162,6 +182,13 @@ void Walk::size_reserve(const std::vector<FullFile>& files) {
 
 // Whether it was of use, and when the next one may begin. Under mutex_.
 void Walk::judge_emergency(std::int64_t now_us, bool failed) {
+    if (!failed && pinned_ && (emergency_ || is_low())) {
+        // It was of none, whoever keeps it from that: until they have gone there is no other.
+        emergency_ = false;
+        status_.held_up = pins_ != 0;
+        if (!status_.held_up) try_again_at_once();
+        return;
+    }
     const auto freed = status_.freed_bytes - freed_at_begin_;
     const auto written = relocator_.counts().written_bytes - written_at_begin_;
     if (!emergency_) {
@@ -178,9 +205,10 @@ void Walk::judge_emergency(std::int64_t now_us, bool failed) {
         emergency_us_ = now_us;
         return;
     }
+    const auto worked_until_us = waiting_us_ != 0 ? waiting_us_ : now_us;
     const auto pause_us =
         failed ? kEmergencyRetryUs << std::min(fruitless_, kEmergencyRetryDoublings)
-               : std::max(kEmergencyRetryUs, kEmergencyPauses * (now_us - began_.us));
+               : std::max(kEmergencyRetryUs, kEmergencyPauses * (worked_until_us - began_.us));
     ++fruitless_;
     emergency_us_ = has_victims_ && fruitless_ < kFruitlessMax ? now_us : now_us + pause_us;
 }

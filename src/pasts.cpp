@@ -124,7 +124,10 @@ void Pasts::tend() {
     const auto now_us = server_.clock().mono().us;
     const auto& engine = server_.engine();
     const auto walk = engine.walk.status();
-    const bool over = walk.history_bytes > walk.window.bytes_max(walk.live_bytes);
+    // Space that is short outranks them, too, where they keep some of it.
+    const bool is_low = walk.free_bytes < walk.marks.low;
+    const bool over = walk.history_bytes > walk.window.bytes_max(walk.live_bytes) || walk.held_up ||
+                      (is_low && walk.history_bytes != 0);
     const bool look_for_cold = engine.reader.look_for_cold.load(std::memory_order_relaxed);
     std::vector<std::shared_ptr<OpenPast>> closing;
     {

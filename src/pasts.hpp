@@ -6,8 +6,8 @@
 //                                  ╰──tend──> closed, on a job's thread: it may hold gigabytes
 //
 // An open moment pins the past, so that nothing it leads into is given back. The bound on what the
-// past may take outranks that: connections are put out of the past then, and answered -ASOFGONE,
-// and so are those that ask for nothing for too long.
+// past may take outranks that, and so does a disk that is short of space: connections are put out
+// of the past then, and answered -ASOFGONE, and so are those that ask for nothing for too long.
 //
 // open() and tend() belong to the jobs' threads, `mutex_` guards the list. Whoever holds an
 // OpenPast holds it by shared_ptr: connections of several reactors do, and reads in flight.

@@ -84,6 +84,7 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("deletion_reserve_bytes", ready.kept_bytes);
     lines.add("emergency_walks", walk.emergencies);
     lines.add("history_cut_bytes", walk.cut_bytes);
+    lines.add("history_held_up", walk.held_up ? 1 : 0);
     lines.add("fall_backs", walk.bases == 0 ? 0 : walk.bases - 1);
     lines.add("packed_segments", walk.packed_files);
     lines.add("packed_bytes", walk.packed_bytes);

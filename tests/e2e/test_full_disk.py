@@ -124,6 +124,31 @@ class FullDisk(unittest.TestCase):
             self.assertEqual(client.value("DBSIZE"), len(acked))
         server.close()
 
+    def test_a_reader_of_the_past_is_put_out_and_nobody_is_refused_for_ever(self):
+        folder = os.path.join(self.disk, "store")
+        os.mkdir(folder)
+        # Nothing but a full disk puts anybody out here.
+        server = harness.firnlog("--appendfsync", "everysec", "--retain-bytes", "1000gb", folder=folder)
+        self.addCleanup(server.close)
+        with server.connect() as client, server.connect() as past:
+            self.assertEqual(client.ask("SET", "then", "v"), b"+OK\r\n")
+            past.value("FIRN", "ASOF", "AT", "-0s")
+            self.assertEqual(past.ask("GET", "then"), b"$1\r\nv\r\n")
+            # Three disks full, of a few keys: there is always something that may go.
+            written, refused, until = 0, 0, time.monotonic() + 120
+            while written < 3 * DISK_BYTES:
+                replies = client.pipeline([("SET", "k%d" % i, VALUE) for i in range(500)])
+                written += len(VALUE) * replies.count(b"+OK\r\n")
+                refused += len(replies) - replies.count(b"+OK\r\n")
+                self.assertLess(time.monotonic(), until, "%d were refused" % refused)
+                # It reads on and on.
+                self.assertIn(past.ask("GET", "then")[:9], (b"$1\r\nv\r\n", b"-ASOFGONE"))
+            self.assertTrue(past.ask("GET", "then").startswith(b"-ASOFGONE"))
+            self.assertEqual(self.number(client, "pasts_gone"), 1)
+            self.assertEqual(self.number(client, "pasts_open"), 0)
+            self.assertIn(b"history_held_up:0", client.ask("INFO", "persistence"))
+            self.assertEqual(client.value("GET", "k499"), VALUE)
+
     def number(self, client, field):
         return int(harness.info(client, "persistence")[field])
 

@@ -119,6 +119,111 @@ BOOST_AUTO_TEST_CASE(writes_are_back_within_a_second_of_space_returning) {
         BOOST_REQUIRE(world.clock().mono() < since.after(1'000'000) && full.work());
 }
 
+namespace {
+
+// A few keys written over and over while the past is pinned, until growth is refused: nearly all
+// that lies there could go.
+void fill_with_what_is_dead(Full& full) {
+    full.subject.engine().walk.pin();
+    int written = 0;
+    while (full.subject.set(key(written % 20),
+                            std::string(kValueBytes, static_cast<char>('a' + written % 26))))
+        BOOST_REQUIRE(++written < 1000 && full.work());
+    BOOST_REQUIRE(full.work(400));
+    BOOST_REQUIRE(full.subject.engine().walk.status().full);
+    BOOST_TEST(full.subject.engine().walk.status().held_up);
+}
+
+void is_back_within_a_second(Full& full) {
+    const auto since = full.world.clock().mono();
+    while (!full.subject.set("back", std::string(kValueBytes, 'z')))
+        BOOST_REQUIRE(full.world.clock().mono() < since.after(1'000'000) && full.work());
+    BOOST_TEST(!full.subject.engine().walk.status().held_up);
+    BOOST_TEST(full.subject.engine().walk.status().freed_bytes != 0U);
+    const auto expected = digest(full.subject.model());
+    BOOST_TEST(digest(read_all(full.subject.engine(), 4)) == expected);
+}
+
+}  // namespace
+
+// The walks that a pin kept from freeing anything counted as a reason to begin no other: growth was
+// refused long after the pin had gone, until somebody asked for a checkpoint.
+BOOST_AUTO_TEST_CASE(writes_are_back_within_a_second_of_the_last_pins_end) {
+    World world{{.seed = 9}};
+    Full full(world, false);
+    auto& walk = full.subject.engine().walk;
+    fill_with_what_is_dead(full);
+    // One walk waits there, and uses nothing up of what the next ones need.
+    const auto before = walk.status();
+    const auto reserve = full.subject.engine().reserve.bytes();
+    full.work(2000);
+    BOOST_TEST(walk.status().begun == before.begun);
+    BOOST_TEST(walk.status().checkpoints == before.checkpoints);
+    BOOST_TEST(full.subject.engine().reserve.bytes() == reserve);
+    // Another one that reads changes nothing.
+    walk.pin();
+    walk.unpin();
+    full.work(100);
+    BOOST_TEST(walk.status().held_up);
+    BOOST_TEST(!full.subject.set("still", std::string(kValueBytes, 'z')));
+    walk.unpin();
+    is_back_within_a_second(full);
+}
+
+BOOST_AUTO_TEST_CASE(who_asks_for_a_checkpoint_meanwhile_gets_it_and_it_heals_all_the_same) {
+    World world{{.seed = 10}};
+    Full full(world, false);
+    auto& walk = full.subject.engine().walk;
+    fill_with_what_is_dead(full);
+    const auto asked = walk.request(true, true);
+    for (int i = 0;
+         i < 2000 && (walk.status().begun < asked.walk || full.subject.engine().walk.busy()); ++i)
+        full.work();
+    BOOST_TEST(walk.status().begun == asked.walk);
+    BOOST_TEST((walk.status().phase == engine::WalkPhase::idle));
+    BOOST_TEST(!walk.status().error.has_value());
+    BOOST_TEST(walk.status().held_up);
+    // However long it lasts, no other begins: it would free nothing either.
+    full.work(2000);
+    BOOST_TEST(walk.status().begun == asked.walk);
+    walk.unpin();
+    is_back_within_a_second(full);
+}
+
+// Not full yet, but low: the walk that was to cut history back was kept from it.
+BOOST_AUTO_TEST_CASE(history_that_a_pin_kept_at_the_water_mark_goes_as_the_pin_does) {
+    World world{{.seed = 11}};
+    Full full(world, true);
+    auto& walk = full.subject.engine().walk;
+    walk.water_marks({.low = 1, .high = 1});
+    for (int i = 0; i < 80; ++i) {
+        BOOST_REQUIRE(full.subject.set(key(i % 20), std::string(kValueBytes, 'b')));
+        full.work();
+        // So that there are bases that may go.
+        if (i % 10 == 9) BOOST_REQUIRE(full.subject.checkpoint([] { return true; }));
+    }
+    full.work(400);
+    BOOST_REQUIRE(walk.status().history_bytes != 0U);
+    const auto free = walk.status().free_bytes;
+    walk.water_marks({.low = free / 2, .high = free * 3 / 4});
+    walk.pin();
+    for (int i = 0; i < 400 && !walk.status().held_up; ++i) {
+        BOOST_REQUIRE(full.subject.set(key(i % 20), std::string(kValueBytes, 'a')));
+        // It looks at the disk once a second.
+        full.work(40);
+    }
+    BOOST_REQUIRE(walk.status().held_up);
+    BOOST_REQUIRE(!walk.status().full);
+    BOOST_TEST(walk.status().cut_bytes == 0U);
+    const auto begun = walk.status().begun;
+    full.work(4000);
+    BOOST_TEST(walk.status().begun == begun);
+    walk.unpin();
+    full.work(200);
+    BOOST_TEST(walk.status().cut_bytes != 0U);
+    BOOST_TEST(!walk.status().held_up);
+}
+
 BOOST_AUTO_TEST_CASE(history_goes_before_anything_is_refused) {
     World world{{.seed = 7}};
     Full full(world, true);
