@@ -114,7 +114,7 @@ std::optional<Parked::Back> Parked::back(const engine::Session& session, const W
     for (const auto& part : found->parts) {
         if (!is_wished(part)) continue;
         const bool empty = keys_of(part.database) == 0;
-        if (!empty && !wish.delete_new) back.merged.push_back(part);
+        if (!empty) (wish.delete_new ? back.exchanged : back.merged).push_back(part);
         const auto expires = keyspace.counts_of(part.slot).expires;
         back.exact = back.exact && (wish.ttl == recovery::Ttl::keep || expires == 0);
         back.keys += keys_of(part.slot);

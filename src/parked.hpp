@@ -79,6 +79,8 @@ class Parked {
         Plan plan;
         // Where there are keys now that stay, if the flush did not take the same.
         std::vector<Flush::Part> merged;
+        // Where there are keys that go into the slot for those that come back.
+        std::vector<Flush::Part> exchanged;
         std::uint64_t keys = 0;  // that come back
         bool exact = false;      // all of the wish comes true with it
     };

@@ -417,15 +417,17 @@ tl::expected<Undo::TakenBack, std::string> Undo::take_back(io::Files& files, Rea
                                                                 .all = wish.all_databases,
                                                                 .delete_new = wish.delete_new,
                                                                 .ttl = wish.ttl});
-    const auto run = [&]() -> Outcome {
-        const auto work =
-            SlicedWork::start(home, [unflush](Session& live, std::vector<KeyspaceEvent>&) {
-                return unflush->run(live).map([] { return false; });
-            });
+    const auto wait_for = [&](SlicedWork::Unit unit) -> Outcome {
+        const auto work = SlicedWork::start(home, std::move(unit));
         const auto done = work->wait(wish.past.give_up);
         if (!done) return tl::unexpected(std::string(kCancelled));
         if (!*done) return tl::unexpected(text_of_stop(done->error()));
         return {};
+    };
+    const auto run = [&] {
+        return wait_for([unflush](Session& live, std::vector<KeyspaceEvent>&) {
+            return unflush->run(live).map([] { return false; });
+        });
     };
     if (auto done = run(); !done) return tl::unexpected(done.error());
     if (!unflush->is_placed()) {
@@ -443,6 +445,11 @@ tl::expected<Undo::TakenBack, std::string> Undo::take_back(io::Files& files, Rea
     told.undo_timeline = server_.engine().log.tail.timeline();
     told.undo = unflush->undo();
     if (unflush->exact()) told.keys_all = told.keys_seen = told.counts.restored = unflush->keys();
+    tell(told);
+    // It has come about, whether or not they can all be counted.
+    const auto counted = wait_for(
+        [unflush](Session& live, std::vector<KeyspaceEvent>&) { return unflush->count(live); });
+    if (counted) told.counts.deleted = unflush->deleted();
     tell(told);
     return unflush->exact() ? TakenBack::all_of_it : TakenBack::most_of_it;
 }

@@ -12,6 +12,8 @@ using engine::Session;
 // Nobody else is served while they are copied.
 constexpr std::uint64_t kNewKeysMax = 4096;
 constexpr std::size_t kNewBytesMax = std::size_t{1} << 20;
+// Counted in one turn.
+constexpr std::size_t kCountedKeys = 256;
 // Of log, for a record's head and frame, a field's, and for what is built twice.
 constexpr std::size_t kBytesAKey = 512;
 constexpr std::size_t kBytesAField = 64;
@@ -76,10 +78,37 @@ Expected<void> Unflush::run_locked(Session& live) {
         const auto put = recovery::put_back(live, item.key, {.ttl = recovery::Ttl::keep}, false);
         ensure(put.has_value(), "there is room for what was prepared");
     }
+    for (const auto& part : back->exchanged)
+        exchanged_.push_back(
+            {.part = part, .kid = live.engine().keyspace().space_of(part.slot).kid});
     done_ = true;
     exact_ = back->exact;
     keys_ = back->keys;
     return {};
+}
+
+// What the slot has and the database has not got any more.
+Expected<bool> Unflush::count(Session& live) {
+    if (exchanged_.empty()) return false;
+    auto& engine = live.engine();
+    const auto [part, kid] = exchanged_.back();
+    live.begin({}, part.database);
+    const auto scanned = engine::keys::scan(engine, live, part.slot, cursor_, kCountedKeys);
+    (void)live.end();
+    if (!scanned) return tl::unexpected(scanned.error());
+    bool there = true;
+    for (const auto& found : scanned->keys) {
+        const std::string_view key = found.key;
+        live.begin({&key, 1}, part.database);
+        // It is let go when space is short, and another flush may take its place.
+        there = engine.keyspace().space_of(part.slot).kid == kid;
+        if (there && !live.peek(key, part.database)) ++deleted_;
+        (void)live.end();
+        if (!there) break;
+    }
+    cursor_ = there ? scanned->cursor : 0;
+    if (cursor_ == 0) exchanged_.pop_back();
+    return !exchanged_.empty();
 }
 
 }  // namespace firnlog::server
