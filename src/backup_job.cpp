@@ -26,11 +26,14 @@ constexpr std::string_view kNothingToTry =
 void BackupJob::writes(io::Files& store, std::unique_ptr<io::Files> dir) {
     dir_ = std::move(dir);
     jobs_.reads(store);
+    if (auto known = read_verified(*dir_)) status_.backups.verified = std::move(*known);
     tries(store, archive_);
 }
 
 void BackupJob::tries(io::Files& store, io::Files* archive) {
     archive_ = archive;
+    if (archive != nullptr)
+        if (auto known = read_verified(*archive)) status_.archive.verified = std::move(*known);
     trials_.reads(store);
     watched_us_ = server_.clock().mono().us;
 }
@@ -141,35 +144,44 @@ recovery::Opening<Trial> BackupJob::try_named(const std::string& name, std::stri
     return name.empty() ? try_it(named->name) : std::move(tried);
 }
 
-tl::expected<Trial, std::string> BackupJob::try_one(Tried what, const std::string& name) {
+tl::expected<Trial, std::string> BackupJob::try_one(What what, const std::string& name) {
     {
         const std::lock_guard guard(mutex_);
         status_.trying = true;
     }
     std::string told(kArchiveName);
-    auto tried = what == Tried::backup
-                     ? try_named(name, told)
-                     : trial_of([this](const TrialOptions& options) {
-                           return try_archive(*archive_, server_.clock(), options);
-                       });
+    auto tried = what == What::backup ? try_named(name, told)
+                                      : trial_of([this](const TrialOptions& options) {
+                                            return try_archive(*archive_, server_.clock(), options);
+                                        });
     if (tried)
         logger::notice("backup: tried " + told + " at " + recovery::text_of(tried->plan.place) +
                        ", keys=" + std::to_string(tried->state.keys) + " digest=" +
                        text::hex(*tried->state.digest) + " usec=" + std::to_string(tried->took_us));
     else if (!trials_.stopping())
         logger::warning("backup: trial: " + told + (told.empty() ? "" : ": ") + tried.error().text);
+    std::optional<Verified> verified;
+    if (tried) {
+        verified = {.name = tried->name,
+                    .timeline = tried->plan.place.timeline,
+                    .lsn = tried->plan.place.lsn,
+                    .commit_us = tried->plan.place.commit_us,
+                    .keys = tried->state.keys,
+                    .digest = text::hex(*tried->state.digest),
+                    .took_us = tried->took_us,
+                    .us = server_.clock().wall().us};
+        auto& beside = what == What::backup ? *dir_ : *archive_;
+        if (auto noted = write_verified(beside, *verified); !noted)
+            logger::warning("backup: trial: it is not noted: " + noted.error().text());
+    }
     const std::lock_guard guard(mutex_);
     status_.trying = false;
-    status_.trial_error = tried ? std::string() : tried.error().text;
+    auto& found = what == What::backup ? status_.backups : status_.archive;
+    found.error = tried ? std::string() : tried.error().text;
     if (!tried)
         return tl::unexpected((tried.error().error.code == Code::damaged ? "CORRUPT " : "ERR ") +
                               tried.error().text);
-    status_.verified = {.name = tried->name,
-                        .place = tried->plan.place,
-                        .keys = tried->state.keys,
-                        .digest = text::hex(*tried->state.digest),
-                        .took_us = tried->took_us,
-                        .us = server_.clock().wall().us};
+    found.verified = std::move(*verified);
     return std::move(*tried);
 }
 
@@ -177,7 +189,7 @@ Flow BackupJob::trial(Call& call, const std::string& name) {
     if (!dir_ && archive_ == nullptr) return call.error(kNothingToTry);
     const bool named_archive = archive_ != nullptr && text::equal_folded(name, kArchiveName);
     if (!dir_ && !named_archive && !name.empty()) return call.error(kNoDirectory);
-    const auto what = !dir_ || named_archive ? Tried::archive : Tried::backup;
+    const auto what = !dir_ || named_archive ? What::archive : What::backup;
     return trials_.ask(
         call,
         [this, what, name](io::Files&, resp::Writer& out) -> tl::expected<void, std::string> {
@@ -214,8 +226,8 @@ void BackupJob::watch(Reactor& reactor) {
         if (status_.trying) return;
     }
     const auto all = [this](io::Files&) {
-        if (dir_) (void)try_one(Tried::backup, {});
-        if (archive_ != nullptr) (void)try_one(Tried::archive, {});
+        if (dir_) (void)try_one(What::backup, {});
+        if (archive_ != nullptr) (void)try_one(What::archive, {});
     };
     if (!trials_.begin(reactor, all, kReading, Recall::Pins::no))
         logger::warning(std::string("backup: trial: ").append(Recall::kNoThread));

@@ -19,6 +19,7 @@
 #include "recovery/backup.hpp"
 #include "src/recall.hpp"
 #include "src/trial.hpp"
+#include "src/verified.hpp"
 
 namespace firnlog::server {
 
@@ -31,14 +32,10 @@ class BackupJob {
     // The archive's directory, which outlives this: for trials.
     void tries(io::Files& store, io::Files* archive);
 
-    // The last that a restore would have made a whole store of, since the start.
-    struct Verified {
-        std::string name;
-        recovery::Place place;
-        std::int64_t keys = 0;
-        std::string digest;
-        std::int64_t took_us = 0;
-        std::int64_t us = 0;  // of the wall: when that was found out
+    // Of trials of backups, or of those of the archive: what one finds says nothing of the other.
+    struct Tried {
+        std::string error;  // of the last one; empty: a restore would have been whole
+        Verified verified;
     };
     struct Status {
         bool running = false;
@@ -54,10 +51,9 @@ class BackupJob {
         std::string done_name;
         recovery::BackupTaken taken;
         std::int64_t done_us = 0;  // of the wall
-        // Of trials.
         bool trying = false;
-        std::string trial_error;  // of the last one; empty: a restore would have been whole
-        Verified verified;
+        Tried backups;
+        Tried archive;
     };
     [[nodiscard]] Status status() const;
 
@@ -85,8 +81,8 @@ class BackupJob {
         io::Files& store, const std::string& name);
     void take(io::Files& store, const std::string& name);
     // On the thread of trials.
-    enum class Tried : std::uint8_t { backup, archive };
-    [[nodiscard]] tl::expected<Trial, std::string> try_one(Tried what, const std::string& name);
+    enum class What : std::uint8_t { backup, archive };
+    [[nodiscard]] tl::expected<Trial, std::string> try_one(What what, const std::string& name);
     [[nodiscard]] recovery::Opening<Trial> try_named(const std::string& name, std::string& told);
     template <class Try>
     [[nodiscard]] recovery::Opening<Trial> trial_of(Try&& attempt);

@@ -1,4 +1,5 @@
 #include "src/archive_job.hpp"
+#include "src/backup_job.hpp"
 #include "src/commands/info_section.hpp"
 
 // INFO's section of the archive: how much of what was acknowledged would be lost with this machine.
@@ -41,6 +42,9 @@ void archive_section(const InfoFacts& facts, InfoLines& lines) {
     lines.add("archive_gaps", archive.counts.gaps);
     lines.add("archive_gap_from_lsn", archive.gap ? archive.gap->from.value : 0);
     lines.add("archive_gap_to_lsn", archive.gap ? archive.gap->to.value : 0);
+    const auto tried = facts.server.backups().status().archive;
+    lines.add("archive_trial_error", tried.error);
+    add_verified(lines, "archive", tried.verified);
 }
 
 }  // namespace firnlog::server

@@ -116,17 +116,10 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("backup_last_time", backup.done_us / 1'000'000);
     lines.add("backup_last_usec", backup.taken.took_us);
     lines.add("backup_last_bytes_copied", backup.taken.bytes_copied);
-    const auto& verified = backup.verified;
     lines.add("backup_trial_in_progress", backup.trying ? 1 : 0);
-    lines.add("backup_trial_error", backup.trial_error);
-    lines.add("backup_verified_name", verified.name);
-    lines.add("backup_verified_lsn", std::to_string(verified.place.timeline) + ":" +
-                                         std::to_string(verified.place.lsn.value));
-    lines.add("backup_verified_moment", verified.place.commit_us / 1'000'000);
-    lines.add("backup_verified_time", verified.us / 1'000'000);
-    lines.add("backup_verified_usec", verified.took_us);
-    lines.add("backup_verified_keys", verified.keys);
-    lines.add("backup_verified_digest", verified.digest);
+    lines.add("backup_trial_error", backup.backups.error);
+    lines.add("backup_verified_name", backup.backups.verified.name);
+    add_verified(lines, "backup", backup.backups.verified);
     const auto& start = facts.server.recovery;
     lines.add("recovery_created", start.created ? 1 : 0);
     lines.add("recovery_clean", start.clean ? 1 : 0);
@@ -172,6 +165,16 @@ void scrub_fields(const InfoFacts& facts, InfoLines& lines) {
 }
 
 }  // namespace
+
+void add_verified(InfoLines& lines, const std::string& of, const Verified& verified) {
+    lines.add(of + "_verified_lsn",
+              std::to_string(verified.timeline) + ":" + std::to_string(verified.lsn.value));
+    lines.add(of + "_verified_moment", verified.commit_us / 1'000'000);
+    lines.add(of + "_verified_time", verified.us / 1'000'000);
+    lines.add(of + "_verified_usec", verified.took_us);
+    lines.add(of + "_verified_keys", verified.keys);
+    lines.add(of + "_verified_digest", verified.digest);
+}
 
 void persistence_section(const InfoFacts& facts, InfoLines& lines) {
     lines.section("Persistence");

@@ -25,6 +25,8 @@
 
 namespace firnlog::server {
 
+struct Verified;
+
 // "name:value" lines under a heading.
 class InfoLines {
   public:
@@ -74,6 +76,9 @@ void persistence_section(const InfoFacts& facts, InfoLines& lines);
 // Of the past: what can be opened, and what keeps it.
 void history_section(const InfoFacts& facts, InfoLines& lines);
 void archive_section(const InfoFacts& facts, InfoLines& lines);
+
+// What a trial found: lines that begin with "<of>_verified_".
+void add_verified(InfoLines& lines, const std::string& of, const Verified& verified);
 
 // Of those who are connected, and of what they asked for.
 void clients_section(const InfoFacts& facts, InfoLines& lines);

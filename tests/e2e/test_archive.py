@@ -217,8 +217,9 @@ class Directory(Archive):
             asked = fields(client.value("FIRN", "BACKUP", "TRIAL"))
             self.assertEqual((asked["name"], asked["digest"], asked["keys"]), ("archive", digest, 5000))
             self.assertGreater(asked["bytes"], 8_000_000)
-            self.assertEqual(harness.info(client, "persistence")["backup_verified_name"], "archive")
-            self.assertEqual(harness.info(client, "persistence")["backup_verified_digest"], digest)
+            self.assertEqual(told(client)["archive_verified_digest"], digest)
+            self.assertEqual(told(client)["archive_verified_lsn"], asked["lsn"])
+            self.assertEqual(harness.info(client, "persistence")["backup_verified_name"], "")
             self.assertTrue(client.ask("FIRN", "BACKUP", "TRIAL", "monday").startswith(
                 b"-ERR there is no backup-dir"))
             tried = run("backup", "trial", self.archive)
@@ -238,12 +239,70 @@ class Directory(Archive):
             reply = client.ask("FIRN", "BACKUP", "TRIAL")
             self.assertTrue(reply.startswith(b"-CORRUPT "), (reply, damaged))
             self.assertEqual(run("backup", "trial", self.archive).returncode, 3)
-            self.assertNotEqual(harness.info(client, "persistence")["backup_trial_error"], "")
+            self.assertNotEqual(told(client)["archive_trial_error"], "")
+            self.assertEqual(told(client)["archive_verified_digest"], digest)
+            self.assertEqual(harness.info(client, "persistence")["backup_trial_error"], "")
         shutil.rmtree(self.archive)
         with harness.firnlog("--archive-dir", self.archive, "--backup-dir", backups,
                              "--backup-trial-interval", "1s") as server, server.connect() as client:
             client.ask("SET", "k", "v")
-            self.wait(lambda: harness.info(client, "persistence")["backup_verified_name"] == "archive")
+            self.wait(lambda: told(client)["archive_verified_keys"] == "1")
+            # Each time behind that of the backups, of which there are none.
+            self.wait(lambda: "no backup" in harness.info(client, "persistence")["backup_trial_error"])
+            for _ in range(2):
+                tried = told(client)["archive_verified_time"]
+                self.wait(lambda: told(client)["archive_verified_time"] != tried)
+                self.assertIn("no backup", harness.info(client, "persistence")["backup_trial_error"])
+
+    def test_what_a_trial_found_of_the_one_says_nothing_of_the_other_and_outlives_the_server(self):
+        backups = os.path.join(self.folder, "backups")
+        os.mkdir(backups)
+        with harness.firnlog("--archive-dir", self.archive, "--backup-dir", backups) as server:
+            with server.connect() as client:
+                client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(1000)])
+                backed_up = client.value("FIRN", "DIGEST").decode()
+                client.ask("FIRN", "BACKUP", "START", "monday")
+                self.wait(lambda: harness.info(client, "persistence")["backups_done"] == "1")
+                client.ask("SET", "later", "1")
+                digest = client.value("FIRN", "DIGEST").decode()
+                self.caught_up(client)
+                for name in ("monday", "archive"):
+                    self.assertEqual(fields(client.value("FIRN", "BACKUP", "TRIAL", name))["name"], name)
+
+                def tried():
+                    info = {**harness.info(client, "persistence"), **told(client)}
+                    return {name: value for name, value in info.items()
+                            if "_verified_" in name and not name.endswith("_usec")}
+
+                before = tried()
+                self.assertEqual(before["backup_verified_name"], "monday")
+                self.assertEqual(before["backup_verified_digest"], backed_up)
+                self.assertEqual(before["archive_verified_digest"], digest)
+                victim = sorted(pathlib.Path(backups, "files").iterdir())[0]
+                content = victim.read_bytes()
+                os.unlink(victim)  # it may be the store's own file as well
+                victim.write_bytes(content[:5000] + b"rot" + content[5003:])
+                self.assertTrue(client.ask("FIRN", "BACKUP", "TRIAL", "monday").startswith(b"-CORRUPT "))
+                # The archive is whole, and the backup is not.
+                self.assertEqual(fields(client.value("FIRN", "BACKUP", "TRIAL", "archive"))["name"],
+                                 "archive")
+                self.assertIn("offset 0", harness.info(client, "persistence")["backup_trial_error"])
+                self.assertEqual(told(client)["archive_trial_error"], "")
+                before = tried()
+                self.assertEqual(before["backup_verified_name"], "monday")
+            server.kill()
+            server.start()
+            with server.connect() as client:
+                self.assertEqual(tried(), before)
+            server.kill()
+            for folder in (backups, self.archive):
+                with open(os.path.join(folder, "verified"), "r+b") as note:
+                    note.write(b"not this")
+            server.start()
+            with server.connect() as client:
+                told_now = tried()
+                self.assertEqual((told_now["backup_verified_name"], told_now["backup_verified_keys"],
+                                  told_now["archive_verified_keys"]), ("", "0", "0"))
 
     def test_files_of_others_are_left_alone_and_other_archives_are_refused(self):
         os.mkdir(self.archive)
