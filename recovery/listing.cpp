@@ -351,16 +351,35 @@ std::optional<Event> event_named(std::string_view name) {
     return found == kNames.end() ? std::nullopt : std::optional(found->event);
 }
 
+namespace {
+
+// The oldest moment, if that one is before it.
+std::optional<Place> oldest_behind(const History& history, const Moment& moment) {
+    auto oldest = history.oldest_place();
+    if (!oldest) return std::nullopt;
+    const auto newest = history.manifest().timelines.back().timeline;
+    const bool is_lsn =
+        moment.what == Moment::What::lsn && moment.timeline.value_or(newest) <= newest;
+    const bool is_time = moment.what == Moment::What::at || moment.what == Moment::What::before;
+    if ((is_lsn && moment.lsn < oldest->lsn) || (is_time && moment.us < oldest->commit_us))
+        return *oldest;
+    return std::nullopt;
+}
+
+}  // namespace
+
 Opening<Listed> list_log(io::Files& files, const ListOptions& options) {
     return with_history(
         files,
         [&](const std::unique_ptr<History>& history) -> Opening<Listed> {
             auto from = history->begin();
             auto to = history->end();
+            std::optional<Place> begins;
             if (options.since) {
                 const auto place = history->find(*options.since, options.now_us);
-                if (!place) return tl::unexpected(place.error());
-                from = place->lsn;
+                if (!place || place->lsn < from) begins = oldest_behind(*history, *options.since);
+                if (!place && !begins) return tl::unexpected(place.error());
+                if (!begins) from = place->lsn;
             }
             if (options.until) {
                 const auto place = history->find(*options.until, options.now_us);
@@ -377,7 +396,9 @@ Opening<Listed> list_log(io::Files& files, const ListOptions& options) {
                 });
             if (!visited) return tl::unexpected(visited.error());
             if (!going) return stopped();
-            return lister.take();
+            auto listed = lister.take();
+            listed.begins = begins;
+            return listed;
         },
         options.serving);
 }

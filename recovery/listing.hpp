@@ -74,7 +74,8 @@ struct KeyOf {
 };
 
 struct ListOptions {
-    std::optional<Moment> since;                        // what happened behind it
+    // What happened behind it; everything where it is older than the log that is left.
+    std::optional<Moment> since;
     std::optional<Moment> until;                        // and up to this one
     std::function<bool(std::string_view key)> matches;  // none: all
     // What happened to it, and what its database was emptied or swapped by. Where no record that is
@@ -91,6 +92,8 @@ struct ListOptions {
 struct Listed {
     std::vector<Line> lines;     // in the order of the log
     std::uint64_t left_out = 0;  // older ones that fit as well
+    // The oldest moment, where `since` is before it.
+    std::optional<Place> begins;
 };
 
 [[nodiscard]] Opening<Listed> list_log(io::Files& files, const ListOptions& options);

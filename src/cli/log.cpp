@@ -26,7 +26,7 @@ no lock: a server may run on it.
 
 The lsn of a line names the moment just before it: firnlog restore --lsn takes it as it stands.
 
-  --since MOMENT   what happened behind it, and up to
+  --since MOMENT   what happened behind it, all that is left where it is older than that, and up to
   --until MOMENT   this one: a time as firnlog restore takes it (2026-11-26T04:10:00Z, @1795666200,
                    -5m), "lsn 2:4711", "before -5m" or "mark NAME"
   --match PATTERN  keys that match, as in KEYS; or marks
@@ -199,6 +199,9 @@ int log(Arguments arguments) {
     if (!listed) return failed("log", listed.error());
     for (const auto& line : listed->lines) print(line);
     std::fflush(stdout);
+    if (listed->begins)
+        std::fprintf(stderr, "firnlog log: the oldest moment is %s: listed from there on\n",
+                     recovery::text_of(*listed->begins).c_str());
     if (listed->left_out != 0)
         std::fprintf(stderr, "firnlog log: %llu older lines are left out; --count shows more\n",
                      static_cast<unsigned long long>(listed->left_out));

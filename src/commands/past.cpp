@@ -89,9 +89,13 @@ Flow list(Call& call, recovery::ListOptions options) {
                           io::Files& files, resp::Writer& out) -> tl::expected<void, std::string> {
                           const auto listed = list_now(files, options, sidecars);
                           if (!listed) return tl::unexpected(text_of_refusal(listed.error()));
-                          out.map(2);
+                          out.map(listed->begins ? 3 : 2);
                           out.bulk("left_out");
                           out.integer(static_cast<std::int64_t>(listed->left_out));
+                          if (listed->begins) {
+                              out.bulk("begins");
+                              out.bulk(recovery::text_of(*listed->begins));
+                          }
                           out.bulk("lines");
                           out.array(listed->lines.size());
                           for (const auto& line : listed->lines) write_line(out, line);
@@ -106,6 +110,12 @@ tl::unexpected<std::string> text_of_stop(engine::Stop why) {
            "who only reads, and waits for the disk, is stopped by nothing else");
     return tl::unexpected(
         std::string(why == engine::Stop::wrong_type ? kWrongType : kCorruptValue));
+}
+
+// It says what the word behind it is.
+bool is_moment_word(std::string_view word) {
+    return equal_folded(word, "at") || equal_folded(word, "before") || equal_folded(word, "lsn") ||
+           equal_folded(word, "mark");
 }
 
 Written write_field(engine::Session& session, const std::string& key, const std::string& field,
@@ -159,10 +169,8 @@ Written write_wanted(engine::Engine& engine, const recovery::KeyWish& wanted, re
 tl::expected<recovery::Moment, std::string> take_moment(const Call& call, std::size_t& at) {
     const auto now_us = call.server.clock().wall().us;
     const auto word = call.arg(at++);
-    const bool names = equal_folded(word, "at") || equal_folded(word, "before") ||
-                       equal_folded(word, "lsn") || equal_folded(word, "mark");
-    auto moment = !names             ? recovery::parse_moment("AT", word, now_us)
-                  : at < call.argc() ? recovery::parse_moment(word, call.arg(at++), now_us)
+    auto moment = !is_moment_word(word) ? recovery::parse_moment("AT", word, now_us)
+                  : at < call.argc()    ? recovery::parse_moment(word, call.arg(at++), now_us)
                                      : tl::expected<recovery::Moment, std::string>(tl::unexpected(
                                            std::string("a moment's value is missing")));
     if (!moment) return tl::unexpected("ERR " + moment.error());
@@ -225,19 +233,21 @@ Flow firn_history(Call& call) {
 }
 
 Flow firn_get(Call& call) {
-    constexpr std::size_t kWithField = 6;
-    if (call.argc() > kWithField) return call.syntax_error();
     recovery::KeyWish wanted{
         .database = call.client.who.database, .key = std::string(call.arg(2)), .field = {}};
     std::size_t at = 3;
-    if (call.argc() == kWithField) wanted.field = std::string(call.arg(at++));
+    // A moment is one word, a time alone, or two of which the first one says what the second is.
+    const auto words = call.argc() - at;
+    if (words > 3) return call.syntax_error();
+    if (words == 3 || (words == 2 && !is_moment_word(call.arg(at))))
+        wanted.field = std::string(call.arg(at++));
     auto& recall = call.server.recall();
-    const auto now_us = call.server.clock().wall().us;
-    auto moment = recovery::parse_moment(call.arg(at), call.arg(at + 1), now_us);
-    if (!moment) return call.error("ERR " + moment.error());
+    auto moment = take_moment(call, at);
+    if (!moment) return call.error(moment.error());
+    if (at != call.argc()) return call.syntax_error();
     recovery::PastOptions options{
         .moment = std::move(*moment),
-        .now_us = now_us,
+        .now_us = call.server.clock().wall().us,
         .databases = static_cast<std::uint32_t>(call.server.config().databases),
         .progress = {},
         .give_up = [&recall] { return recall.stopping(); }};

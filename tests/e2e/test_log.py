@@ -85,6 +85,21 @@ class Log(unittest.TestCase):
             self.assertEqual(len(lines_of(newest)), 3)
             self.assertIn("older lines are left out", newest.stderr)
 
+    def test_a_time_before_the_oldest_moment_means_all_that_is_left(self):
+        with harness.firnlog() as server, server.connect() as client:
+            client.pipeline([("SET", "user:%d" % i, "v") for i in range(50)])
+            for since in ("-1h", "before 2020-01-01T00:00:00Z"):
+                told = run("log", server.folder, "--since", since, "--kind", "set")
+                self.assertEqual((told.returncode, len(lines_of(told))), (0, 50), told)
+                self.assertRegex(told.stderr, "the oldest moment is lsn 1:4096, .*: listed from there on")
+            # What is no place in any log is refused as before.
+            for since, why in (("mark none", "no mark of that name"), ("lsn 9:1", "no timeline 9"),
+                               ("2999-01-01T00:00:00Z", "has not come yet")):
+                told = run("log", server.folder, "--since", since)
+                self.assertEqual(told.returncode, 1, told)
+                self.assertIn(why, told.stderr)
+            self.assertNotIn("oldest", run("log", server.folder, "--since", "-0s").stderr)
+
     def test_the_accident_is_found_and_undone_by_its_line(self):
         folder = tempfile.mkdtemp(prefix="firnlog-e2e-log-")
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)

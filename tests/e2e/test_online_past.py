@@ -108,6 +108,31 @@ class Log(unittest.TestCase):
             self.assertEqual(len(newest), (8 << 20) // 60000)
             self.assertEqual(len(newest) + left_out, 500)
 
+    def test_a_time_before_the_oldest_moment_means_all_that_is_left(self):
+        # No history: the log of before the last two checkpoints is given back.
+        with harness.firnlog("--retain", "0", "--save", "", "--segment-bytes-max", "4mb",
+                             "--appendfsync", "everysec") as server, server.connect() as client:
+            client.ask("SET", "first", "1")
+            oldest = lambda: int(harness.info(client, "history")["history_oldest_lsn"])
+            lsn = oldest()
+
+            def cut():
+                client.pipeline([("SET", "k%d" % (i % 50), "v" * 1000) for i in range(5000)])
+                return client.ask("SAVE") == b"+OK\r\n" and oldest() > lsn
+
+            self.assertTrue(harness.eventually(cut, 60))
+            told = client.value("FIRN", "LOG", "SINCE", "-1h", "COUNT", 3)
+            self.assertEqual(told[::2], [b"left_out", b"begins", b"lines"])
+            self.assertTrue(told[3].startswith(b"lsn 1:%d, " % oldest()), told[3])
+            self.assertEqual(len(told[5]), 3)
+            self.assertGreater(told[1], 0)
+            for since in (("LSN", lsn), ("BEFORE", "-2h")):
+                self.assertEqual(client.value("FIRN", "LOG", "SINCE", *since, "COUNT", 3), told)
+            within = client.value("FIRN", "LOG", "SINCE", "-0s")
+            self.assertEqual(within, [b"left_out", 0, b"lines", []])
+            # Nothing is opened there, all the same.
+            self.assertTrue(client.ask("FIRN", "GET", "first", "-1h").startswith(b"-ERR "))
+
     def test_what_cannot_be_is_refused_in_words(self):
         with harness.firnlog() as server, server.connect() as client:
             for arguments, why in (
@@ -254,6 +279,13 @@ class Get(unittest.TestCase):
             self.assertEqual(client.value("FIRN", "GET", "k", "MARK", "m"), b"old")
             self.assertEqual(client.value("FIRN", "GET", "k", "at", between), b"old")
             self.assertEqual(client.value("FIRN", "GET", "k", "before", between), b"old")
+            # A time alone means AT, as wherever a moment stands; of a field, too, whatever its name.
+            self.assertEqual(client.value("FIRN", "GET", "k", between), b"old")
+            self.assertEqual(client.value("FIRN", "GET", "k", "-0s"), b"new")
+            client.ask("HSET", "h", "f", "1", "at", "2")
+            self.assertEqual(client.value("FIRN", "GET", "h", "f", "-0s"), b"1")
+            self.assertEqual(client.value("FIRN", "GET", "h", "at", "AT", "-0s"), b"2")
+            self.assertEqual(client.value("FIRN", "GET", "h", "-0s"), [b"f", b"1", b"at", b"2"])
             self.assertEqual(client.value("FIRN", "GET", "k", "AT", "-0s"), b"new")
             # What FIRN HISTORY tells: each line without it, and with it.
             first, second = lines(client, "HISTORY", "k")
@@ -300,12 +332,17 @@ class Get(unittest.TestCase):
             for arguments, why in (
                 (("k", "MARK", "none"), b"-ERR the log has no mark of that name"),
                 (("k", "f", "AT", "-0s"), b"-WRONGTYPE "),
-                (("k", "SOON", "x"), b"-ERR a moment is AT time"),
+                (("k", "SOON", "x"), b"-ERR a time is like"),
+                (("k", "f", "SOON", "x"), b"-ERR a time is like"),
                 (("k", "AT", "noon"), b"-ERR a time is like"),
                 (("k", "AT", "1990-01-01T00:00:00Z"), b"-ERR "),
                 (("k", "LSN", "99999999999"), b"-ERR "),
                 (("k", "f", "AT", "-0s", "x"), b"-ERR syntax error"),
-                (("k", "AT"), b"-ERR wrong number of arguments for 'firn|get' command"),
+                (("k", "AT"), b"-ERR a moment's value is missing"),
+                (("k", "noon"), b"-ERR a time is like"),
+                (("k", "f", "noon"), b"-ERR a time is like"),
+                (("k", "-0s", "x"), b"-ERR a time is like"),
+                (("k",), b"-ERR wrong number of arguments for 'firn|get' command"),
             ):
                 reply = client.ask("FIRN", "GET", *arguments)
                 self.assertTrue(reply.startswith(why), (arguments, reply))
