@@ -99,24 +99,36 @@ std::optional<Item> item_of(const engine::TagMap& map, const Entry& entry, std::
     return item;
 }
 
-Expected<void> add_key(engine::Session& session, const Item& item, DigestOf what, Digest& store) {
+// What all the keys that were added have in common.
+struct Adding {
+    DigestOf what;
+    const DigestWish& wish;
+    Digest& store;
+    std::uint32_t database = 0;
+    bool found = false;  // a key, in this database
+};
+
+Expected<void> add_key(engine::Session& session, const Item& item, Adding& to) {
     const bool plain = item.type == Type::string;
     const auto record = session.read(plain ? item.address : item.object->binding,
                                      plain ? item.size_hint : item.object->binding_bytes);
     if (!record) return tl::unexpected(record.error());
+    if (to.wish.wants && !to.wish.wants(record->key)) return {};
+    if (!to.found) to.store.mix(to.database);
+    to.found = true;
     Digest key;
     key.mix(record->key);
     if (auto done = mix_value(session, item, key); !done) return done;
-    if (what == DigestOf::values_and_expiry_times && item.expires())
+    if (to.what == DigestOf::values_and_expiry_times && item.expires())
         key.add(std::to_string(item.expires_ms));
-    store.add(key);
+    to.store.add(key);
     return {};
 }
 
 }  // namespace
 
 Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what,
-                                     const std::function<bool()>& give_up) {
+                                     const DigestWish& wish) {
     Digest store;
     // Its memory is given back key by key: the caller's would hold copies of everything at once.
     engine::Session reader(engine);
@@ -125,7 +137,7 @@ Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what,
     for (std::uint32_t database = 0; database < engine.options.databases; ++database) {
         const auto& space = engine.keyspace().space_of(database);
         if (space.keys.load(std::memory_order_relaxed) == 0) continue;
-        bool found = false;
+        Adding adding{.what = what, .wish = wish, .store = store, .database = database};
         std::optional<Stop> stopped;
         for (std::uint32_t stripe = 0; stripe < engine::kStripes; ++stripe) {
             if (!engine.keyspace().fetch(static_cast<engine::Stripe>(stripe)))
@@ -133,16 +145,13 @@ Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what,
             const auto& map = space.stripes[stripe];
             map.for_each([&](const Entry& entry) {
                 if (stopped) return;
-                if (give_up && give_up()) {
+                if (wish.give_up && wish.give_up()) {
                     stopped = Stop::wait;
                     return;
                 }
                 const auto item = item_of(map, entry, now_ms);
                 if (!item) return;
-                if (!found) store.mix(database);
-                found = true;
-                if (const auto done = add_key(reader, *item, what, store); !done)
-                    stopped = done.error();
+                if (const auto done = add_key(reader, *item, adding); !done) stopped = done.error();
                 reader.reset();
             });
             if (stopped) return tl::unexpected(*stopped);

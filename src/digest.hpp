@@ -23,10 +23,15 @@ namespace firnlog::server {
 
 enum class DigestOf : bool { values, values_and_expiry_times };
 
-// Of everything in all databases. Every stripe is locked (kAllStripes). `give_up`, asked key by
-// key, ends it: Stop::wait.
-[[nodiscard]] engine::Expected<text::Sha1> digest_of_store(
-    engine::Engine& engine, DigestOf what, const std::function<bool()>& give_up = {});
+struct DigestWish {
+    std::function<bool(std::string_view key)> wants = {};  // none: all
+    std::function<bool()> give_up = {};                    // asked key by key: ends with Stop::wait
+};
+
+// Of everything in all databases, or of the keys that are wanted. Every stripe is locked
+// (kAllStripes).
+[[nodiscard]] engine::Expected<text::Sha1> digest_of_store(engine::Engine& engine, DigestOf what,
+                                                           const DigestWish& wish = {});
 
 // Of one key's value and whether it expires, without its name; zeros if it is not there. The key is
 // locked by `session`.

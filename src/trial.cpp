@@ -1,10 +1,47 @@
 #include "src/trial.hpp"
 
+#include "engine/ops/keys.hpp"
 #include "recovery/archive_files.hpp"
 #include "recovery/past.hpp"
 #include "src/digest.hpp"
 
 namespace firnlog::server {
+namespace {
+
+constexpr std::size_t kCountedAtOnce = 1024;
+
+// Of one database, those that are wanted.
+recovery::Opening<void> count_wanted(engine::Engine& engine, std::uint32_t database,
+                                     const StateWish& wish, StateOfMoment& state) {
+    engine::Session reader(engine);
+    reader.may_wait(true);
+    std::uint64_t cursor = 0;
+    do {
+        if (wish.give_up && wish.give_up())
+            return recovery::refuse({.code = Code::busy, .doing = "count keys"}, "given up");
+        reader.begin({}, database);
+        const auto scanned = engine::keys::scan(engine, reader, database, cursor, kCountedAtOnce);
+        (void)reader.end();
+        reader.reset();
+        if (!scanned)
+            return recovery::refuse({.code = Code::damaged, .doing = "read the index"},
+                                    "damaged: the index cannot be read");
+        cursor = scanned->cursor;
+        for (const auto& found : scanned->keys) {
+            if (!wish.wants(found.key)) continue;
+            const std::string_view key = found.key;
+            reader.begin({&key, 1}, database);
+            const auto item = reader.look(key);
+            (void)reader.end();
+            reader.reset();
+            ++state.keys;
+            if (item && *item && (*item)->expires()) ++state.expires;
+        }
+    } while (cursor != 0);
+    return {};
+}
+
+}  // namespace
 
 recovery::Opening<StateOfMoment> state_of_moment(io::Files& files, io::Clock& clock,
                                                  const recovery::Place& place,
@@ -19,13 +56,26 @@ recovery::Opening<StateOfMoment> state_of_moment(io::Files& files, io::Clock& cl
     if (!past) return tl::unexpected(past.error());
     auto& engine = (*past)->engine();
     StateOfMoment state;
+    std::uint64_t keys_all = 0;
     for (std::uint32_t database = 0; database < engine.options.databases; ++database) {
         const auto counts = engine.keyspace().counts_of(database);
+        keys_all += static_cast<std::uint64_t>(counts.keys);
+        if (wish.wants) {
+            if (auto counted = count_wanted(engine, database, wish, state); !counted)
+                return tl::unexpected(counted.error());
+            continue;
+        }
         state.keys += counts.keys;
         state.expires += counts.expires;
     }
     if (!wish.digest) return state;
-    const auto digest = digest_of_store(engine, DigestOf::values_and_expiry_times, wish.give_up);
+    std::uint64_t seen = 0;
+    const auto next = [&] {
+        if (wish.progress) wish.progress(seen++, keys_all);
+        return wish.give_up && wish.give_up();
+    };
+    const auto digest = digest_of_store(engine, DigestOf::values_and_expiry_times,
+                                        {.wants = wish.wants, .give_up = next});
     if (!digest && digest.error() == engine::Stop::wait)
         return recovery::refuse({.code = Code::busy, .doing = "read every value"}, "given up");
     if (!digest)

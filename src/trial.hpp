@@ -25,8 +25,11 @@ struct StateOfMoment {
 };
 
 struct StateWish {
-    bool digest = true;  // read every value for it
-    std::function<bool()> give_up;
+    bool digest = true;                                    // read every value for it
+    std::function<bool(std::string_view key)> wants = {};  // none: of all keys
+    std::function<bool()> give_up = {};
+    // While values are read: of how many keys, and of how many in all.
+    std::function<void(std::uint64_t, std::uint64_t)> progress = {};
 };
 
 // `place` as it was planned. Code::damaged if a value cannot be read, Code::busy if it was given

@@ -41,6 +41,7 @@ it is whole; it can be opened at every moment before this one as well.
   --no-digest     do not read every value to make the digest
 
 The digest is that of FIRN DIGEST at the moment, before --ttl; it is made from what was restored.
+With --keys it is that of a store that held nothing else, made from STORE.
 
 Exit codes: 0 done, 1 could not, 3 damaged.
 )";
@@ -120,11 +121,24 @@ void print(const recovery::RestorePlan& plan, const Options& options) {
     tell("files", options.keys ? "none: keys are copied" : files);
 }
 
+using Wants = std::function<bool(std::string_view)>;
+
+Wants wish_of(const std::optional<std::string>& keys) {
+    if (!keys) return {};
+    return [pattern = *keys](std::string_view key) { return text::glob(pattern, key); };
+}
+
 // Keys and digest as of the moment.
 int print_state(io::Files& files, io::Clock& clock, const recovery::RestorePlan& plan,
                 const Options& options) {
-    const auto state =
-        state_of_moment(files, clock, plan.place, {.digest = options.digest, .give_up = {}});
+    const auto state = state_of_moment(files, clock, plan.place,
+                                       {.digest = options.digest, .wants = wish_of(options.keys)});
+    // Of some keys it is read from a store that may be served, and may have let go of the moment.
+    const bool is_extra = options.keys && !options.dry_run;
+    if (!state && is_extra && state.error().error.code != Code::damaged) {
+        tell("digest", "unknown: " + state.error().text);
+        return 0;
+    }
     if (!state) return failed(state.error());
     tell("keys",
          std::to_string(state->keys) + ", " + std::to_string(state->expires) + " of them expire");
@@ -136,10 +150,7 @@ recovery::RestoreOptions restore_options(const Options& options) {
     recovery::RestoreOptions made;
     made.moment = options.moment.value_or(recovery::Moment{});
     made.ttl = options.ttl;
-    if (options.keys)
-        made.wants = [pattern = *options.keys](std::string_view key) {
-            return text::glob(pattern, key);
-        };
+    made.wants = wish_of(options.keys);
     if (::isatty(2) != 0)
         made.progress = [](const recovery::Progress& now) {
             if (now.bytes_all == 0) return;
@@ -190,17 +201,16 @@ int run(const Options& options) {
         return failed(restored.error());
     }
     print(restored->plan, options);
-    int code = 0;
-    if (options.keys)
-        tell("keys", std::to_string(restored->keys) + " copied");
-    else
-        code = print_state(aside->files(), clock, restored->plan, options);
-    if (code != 0) {
+    // With a choice of keys the new store has not got the moment.
+    auto& files = options.keys ? from->files() : aside->files();
+    if (const int code = print_state(files, clock, restored->plan, options); code != 0) {
         aside->remove();
         return code;
     }
     if (const auto placed = aside->put_in_place(); !placed) return could_not(placed.error());
-    if (!options.keys) {
+    if (options.keys) {
+        tell("took", std::to_string(restored->keys) + " keys copied");
+    } else {
         tell("took", std::to_string(restored->linked) + " linked, " +
                          std::to_string(restored->cloned) + " cloned, " +
                          std::to_string(restored->copied) + " copied");

@@ -172,6 +172,37 @@ class Restore(unittest.TestCase):
             self.assertEqual(second.value("DBSIZE"), 2)
             self.assertEqual(second.value("HGET", "a:h", "f"), b"v")
 
+    def test_of_some_keys_a_dry_run_tells_what_a_restore_of_them_brings(self):
+        with harness.firnlog() as server, server.connect() as client:
+            for database in (0, 3):
+                client.ask("SELECT", database)
+                client.pipeline([("SET", "a:%d" % i, "v%d" % database) for i in range(50)] +
+                                [("SET", "b:%d" % i, "w") for i in range(1000)] +
+                                [("SET", "a:brief", "v", "EX", 10_000), ("HSET", "a:h", "f", "v"),
+                                 ("SETRANGE", "a:big", 100_000, "x")])
+            client.ask("SET", "a:due", "v", "PX", 1)
+            time.sleep(0.05)
+            client.ask("FIRN", "MARK", "m")
+            client.pipeline([("DEL", "a:1", "a:h"), ("SET", "a:2", "later"), ("SET", "a:new", "1")])
+            where = ("--mark", "m", "--keys", "a:*")
+            dry = restore(server.folder, *where, "--dry-run")
+            self.assertEqual((dry.returncode, line(dry, "keys")), (0, "106, 2 of them expire"), dry)
+            without = restore(server.folder, *where, "--dry-run", "--no-digest")
+            self.assertEqual(line(without, "keys"), line(dry, "keys"))
+            self.assertNotIn("digest", without.stdout)
+            to = self.target()
+            done = restore(server.folder, "--to", to, *where, "--ttl", "keep")
+            self.assertEqual(done.returncode, 0, done)
+            self.assertEqual(line(done, "took"), "106 keys copied")
+            for what in ("keys", "digest", "moment"):
+                self.assertEqual(line(done, what), line(dry, what))
+            # Of none there is a digest, too, and it is that of an empty store.
+            none = restore(server.folder, "--mark", "m", "--keys", "c:*", "--dry-run")
+            self.assertEqual((line(none, "keys"), line(none, "digest")),
+                             ("0, 0 of them expire", "0" * 40))
+        with harness.firnlog(folder=to) as second:
+            self.assertEqual(second.value("FIRN", "DIGEST").decode(), line(done, "digest"))
+
     def test_the_source_is_not_touched_and_neither_store_hurts_the_other(self):
         def digest_of(folder):
             return {path.name: hashlib.sha1(path.read_bytes()).hexdigest()
