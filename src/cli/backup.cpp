@@ -1,7 +1,5 @@
 #include "recovery/backup.hpp"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +10,7 @@
 #include "io/system_clock.hpp"
 #include "recovery/archive_files.hpp"
 #include "src/bench/link.hpp"
+#include "src/cli/percents.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/text/numbers.hpp"
 #include "src/trial.hpp"
@@ -131,26 +130,6 @@ tl::expected<Options, std::string> parse(Arguments arguments) {
     return options;
 }
 
-// A line that is written over and over, where somebody looks.
-class Percents {
-  public:
-    explicit Percents(const char* what) : what_(what), tells_(::isatty(2) != 0) {}
-    ~Percents() {
-        if (tells_) std::fprintf(stderr, "\r%*s\r", 40, "");
-    }
-    Percents(const Percents&) = delete;
-    Percents& operator=(const Percents&) = delete;
-    void tell(std::uint64_t done, std::uint64_t all) const {
-        if (tells_ && all != 0)
-            std::fprintf(stderr, "\r%s: %3d percent", what_,
-                         static_cast<int>(std::min<std::uint64_t>(done * 100 / all, 100)));
-    }
-
-  private:
-    const char* const what_;
-    const bool tells_;
-};
-
 std::string milliseconds(std::int64_t us) { return std::to_string(us / 1000) + " ms"; }
 
 int apply_retention(io::Files& files, const recovery::Retention& retention) {
@@ -175,7 +154,7 @@ int take(const Options& options) {
     const auto name =
         options.name.empty() ? recovery::backup_name_of_time(clock.wall().us) : options.name;
     const auto taken = [&] {
-        const Percents percents("backing up");
+        Percents percents("backup", "backing up", clock);
         return recovery::take_backup(**from, **to, clock,
                                      {.name = name,
                                       .progress =
@@ -212,7 +191,8 @@ int ask_server(const Options& options) {
     const auto started = link->ask({"FIRN", "BACKUP", "START", name});
     if (!started) return could_not(started.error());
     if (started->error) return could_not(target.text() + ": " + started->text);
-    const Percents percents("backing up");
+    const io::SystemClock clock;
+    Percents percents("backup", "backing up", clock);
     for (;;) {
         const auto info = link->ask({"INFO", "persistence"});
         if (!info) return could_not(info.error());
@@ -262,8 +242,9 @@ int list(const std::string& at) {
 }
 
 int verify_one(io::Files& files, const recovery::Backup& backup) {
+    const io::SystemClock clock;
     const auto verified = [&] {
-        const Percents percents("reading");
+        Percents percents("backup", "reading " + backup.name, clock);
         return recovery::verify_backup(files, backup, [&](std::uint64_t done, std::uint64_t all) {
             percents.tell(done, all);
             return true;
@@ -310,7 +291,7 @@ int trial(const std::string& at, const std::string& name) {
     const bool is_archive = name.empty() && archived && !archived->empty();
     const auto tried = [&] {
         if (is_archive) return try_archive(**files, clock, {});
-        const Percents percents("reading");
+        Percents percents("backup", "reading", clock);
         return try_backup(**files, name, clock,
                           {.progress =
                                [&](std::uint64_t done, std::uint64_t all) {

@@ -1,7 +1,5 @@
 #include "recovery/restore.hpp"
 
-#include <unistd.h>
-
 #include <cinttypes>
 #include <cstdio>
 
@@ -10,6 +8,7 @@
 #include "io/uring.hpp"
 #include "src/cli/aside.hpp"
 #include "src/cli/moment_option.hpp"
+#include "src/cli/percents.hpp"
 #include "src/cli/source.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/text/glob.hpp"
@@ -131,8 +130,14 @@ Wants wish_of(const std::optional<std::string>& keys) {
 // Keys and digest as of the moment.
 int print_state(io::Files& files, io::Clock& clock, const recovery::RestorePlan& plan,
                 const Options& options) {
-    const auto state = state_of_moment(files, clock, plan.place,
-                                       {.digest = options.digest, .wants = wish_of(options.keys)});
+    const auto state = [&] {
+        Percents percents("restore", "reading values", clock);
+        return state_of_moment(
+            files, clock, plan.place,
+            {.digest = options.digest,
+             .wants = wish_of(options.keys),
+             .progress = [&](std::uint64_t done, std::uint64_t all) { percents.tell(done, all); }});
+    }();
     // Of some keys it is read from a store that may be served, and may have let go of the moment.
     const bool is_extra = options.keys && !options.dry_run;
     if (!state && is_extra && state.error().error.code != Code::damaged) {
@@ -151,12 +156,6 @@ recovery::RestoreOptions restore_options(const Options& options) {
     made.moment = options.moment.value_or(recovery::Moment{});
     made.ttl = options.ttl;
     made.wants = wish_of(options.keys);
-    if (::isatty(2) != 0)
-        made.progress = [](const recovery::Progress& now) {
-            if (now.bytes_all == 0) return;
-            const auto percent = std::min<std::uint64_t>(now.bytes_done * 100 / now.bytes_all, 100);
-            std::fprintf(stderr, "\rrestoring: %3d percent\r", static_cast<int>(percent));
-        };
     return made;
 }
 
@@ -164,7 +163,15 @@ recovery::RestoreOptions restore_options(const Options& options) {
 recovery::Opening<Source> open_source(const Options& options) {
     auto source = Source::open(options.from, options.moment.value_or(recovery::Moment{}));
     if (!source || source->backup() == nullptr || !options.digest) return source;
-    const auto verified = recovery::verify_backup(source->directory(), *source->backup());
+    const auto verified = [&] {
+        const io::SystemClock clock;
+        Percents percents("restore", "reading the backup", clock);
+        return recovery::verify_backup(source->directory(), *source->backup(),
+                                       [&](std::uint64_t done, std::uint64_t all) {
+                                           percents.tell(done, all);
+                                           return true;
+                                       });
+    }();
     if (!verified) return tl::unexpected(verified.error());
     if (!verified->faults.empty())
         return recovery::refuse({.code = Code::damaged, .doing = "read a backup"},
@@ -191,11 +198,18 @@ int run(const Options& options) {
     if (!aside) return could_not(aside.error());
     auto ring = io::make_uring();
     io::SystemClock clock;
-    const auto restored =
-        ring ? recovery::restore(from->files(), aside->files(), clock, **ring,
-                                 restore_options(options))
-             : recovery::Opening<recovery::Restored>(tl::unexpected(
-                   recovery::Refusal{.error = ring.error(), .text = ring.error().text()}));
+    if (!ring) {
+        aside->remove();
+        return could_not(ring.error().text());
+    }
+    const auto restored = [&] {
+        Percents percents("restore", "restoring", clock);
+        auto wish = restore_options(options);
+        wish.progress = [&](const recovery::Progress& now) {
+            percents.tell(now.bytes_done, now.bytes_all);
+        };
+        return recovery::restore(from->files(), aside->files(), clock, **ring, wish);
+    }();
     if (!restored) {
         aside->remove();
         return failed(restored.error());
