@@ -83,6 +83,28 @@ class Golden(Kept):
                     self.assertEqual(server.value("FIRN", "DIGEST"),
                                      (golden / "digest").read_bytes())
 
+    def test_a_copy_of_all_keys_asks_an_older_build_for_no_more_than_it_must(self):
+        """docs/operations.md: the way back to a build that refuses the store."""
+        def features(folder):
+            return int.from_bytes((folder / "manifest").read_bytes()[16:24], "little")
+
+        copy = self.folder / "copy"
+        with harness.firnlog("--retain", "0", "--save", "", "--segment-bytes-max", "4mb",
+                             "--appendfsync", "everysec") as server, server.connect() as client:
+            source = pathlib.Path(server.folder)
+
+            def given_back():
+                client.pipeline([("SET", "k%d" % (i % 50), "v" * 1000) for i in range(8000)])
+                client.ask("SAVE")
+                return features(source) & 7 == 7
+
+            self.assertTrue(harness.eventually(given_back, 60))
+            digest = client.value("FIRN", "DIGEST").decode()
+            code, text = self.verb("restore", "--from", source, "--to", copy, "--keys", "*")
+            self.assertEqual(code, 0, text)
+            self.assertIn(digest, text)
+        self.assertEqual(features(copy), 4)
+
     def refused(self, change):
         folder = self.restore(self.stores()[0])
         manifest = bytearray((folder / "manifest").read_bytes())
