@@ -58,6 +58,7 @@ Result<bool> Relocator::open_next() {
         victims_.pop_back();
         const auto* segment = segments_.find(victim_);
         if (segment == nullptr) continue;
+        known_as_ = segment->known_as;
         auto scan = segment->packed ? RecordScan::packed(files_, store_id_, victim_)
                                     : RecordScan::log(files_, store_id_, victim_, segment->base);
         if (scan) {
@@ -135,7 +136,7 @@ std::uint64_t Relocator::find_some() {
 
 // Copies it, if it is in use and there is room.
 Result<Relocator::Fit> Relocator::copy(const Spot& spot, const Found& found) {
-    const Address address(victim_, found.offset);
+    const Address address(known_as_, found.offset);
     if (!keyspace_.move(spot, address, address)) return Fit::yes;
     if (planted("a_survivor_is_left_behind") && found.lsn.value % 512 < 64) return Fit::yes;
     const auto fits = fit(found.bytes + kPackedLeadBytes);

@@ -93,6 +93,7 @@ class Relocator {
     Phase phase_ = Phase::gather;
     std::vector<FileNumber> victims_;  // the next one is the last
     FileNumber victim_ = 0;
+    FileNumber known_as_ = 0;  // in addresses
     std::unique_ptr<RecordScan> scan_;
     // What was read is looked up together: alone each waits for memory three times, those of some
     // together hardly more often. next_ of them are done with.

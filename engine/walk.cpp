@@ -51,6 +51,8 @@ Walk::Walk(WalkParts parts, WalkOptions options)
       relocator_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.reserve,
                  parts.manifest.store_id, options_.packed_bytes),
       taker_(parts.keyspace, parts.log.tail),
+      forgetter_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.log.tail,
+                 parts.manifest),
       writer_(parts.files, parts.manifest.store_id),
       window_(options_.window),
       marks_(options_.marks),
@@ -182,10 +184,12 @@ bool Walk::step() {
         status_.full = is_full();
     }
     supply_.hope(hopeful);
+    bool forgets = false;
     {
         const std::lock_guard guard(mutex_);
         if (paused_) return false;
-        if (phase_ == Phase::idle) {
+        forgets = forgets_now();
+        if (phase_ == Phase::idle && !forgets) {
             // One that was asked for as the log failed, or while a part of the index is beyond
             // repair, begins all the same, to fail aloud.
             if (log_.failed() != 0 && !asked_) return false;
@@ -202,6 +206,7 @@ bool Walk::step() {
             status_.phase = Phase::relocating;
         }
     }
+    if (forgets) return step_forgetting();
     const auto now = clock_.mono();
     if (impossible) {
         finish(Error{.code = Code::damaged, .doing = "image the index: a page of it is lost"});
@@ -231,6 +236,7 @@ bool Walk::step() {
 
 void Walk::begin() {
     began_ = clock_.mono();
+    manifest_.adopted = still_aside();
     Window window;
     {
         const std::lock_guard guard(mutex_);
@@ -370,14 +376,8 @@ Result<void> Walk::switch_over() {
         next.retired.push_back(file.number);
         next.recycles = next.recycles || (!file.packed && supply_.takes_spare(file.bytes));
     }
-    next.adopted.clear();
-    next.files_end = supply_.next_file();
-    next.high_us = std::max(next.high_us, clock_.wall().us);
-    {
-        // A start from here may read no frame at all, and the clock may have stepped back.
-        const std::lock_guard guard(log_.tail.lock);
-        next.high_us = std::max(next.high_us, log_.tail.last_commit_us());
-    }
+    next.adopted = still_aside();
+    complete(next);
     if (planted("files_go_before_the_switch"))
         for (const auto number : next.retired) (void)remove_file(number);
     if (auto written = write_manifest(files_, next); !written) {
@@ -394,6 +394,14 @@ Result<void> Walk::switch_over() {
     }
     reclaim();
     return {};
+}
+
+void Walk::complete(Manifest& next) {
+    next.files_end = supply_.next_file();
+    next.high_us = std::max(next.high_us, clock_.wall().us);
+    // A start from here may read no frame at all, and the clock may have stepped back.
+    const std::lock_guard guard(log_.tail.lock);
+    next.high_us = std::max(next.high_us, log_.tail.last_commit_us());
 }
 
 // What history would keep if the disk were larger.
@@ -459,8 +467,8 @@ void Walk::reclaim() {
 // sidecar: whoever makes one sees to it that the log file is there still. One that stays goes
 // later.
 bool Walk::remove_file(FileNumber number) {
-    for (const auto& name :
-         {names::log_file(number), names::packed_file(number), names::checkpoint_file(number)}) {
+    for (const auto& name : {names::log_file(number), names::new_log_file(number),
+                             names::packed_file(number), names::checkpoint_file(number)}) {
         const auto gone = files_.unlink(name);
         if (!gone && gone.error().code == Code::missing) continue;
         if (gone && names::log_number(name)) (void)files_.unlink(names::sidecar_file(number));
@@ -501,11 +509,13 @@ void Walk::finish(std::optional<Error> error) {
         if (wrote) status_.bytes_all += writer_.bytes();
     }
     hurry_ = false;
+    forgets_next_ = true;
     publish();
     if (on_finished) on_finished(!error);
 }
 
 void Walk::abandon() {
+    forgetter_.abandon();
     if (phase_ == Phase::idle) return;
     reader_.reset();
     relocator_.abandon();

@@ -23,6 +23,9 @@
 // walk began, hi the largest stamp. Stamps are ends of batches, so hi is one too. The catalog is
 // taken last: a keyspace id that it does not name is gone for good.
 //
+// Between walks a key may be forgotten (Forgetter); each file that is written anew for that counts
+// from a manifest of its own on.
+//
 // step() and what it touches belong to the worker thread; requests and status to any (`mutex_`).
 
 #include <atomic>
@@ -33,6 +36,7 @@
 #include <vector>
 
 #include "engine/checkpoint_file.hpp"
+#include "engine/forget.hpp"
 #include "engine/format/manifest.hpp"
 #include "engine/history.hpp"
 #include "engine/index/image.hpp"
@@ -103,7 +107,7 @@ class Walk {
 
     // One piece of work; false if there is none now.
     bool step();
-    [[nodiscard]] bool busy() const { return phase_ != Phase::idle; }
+    [[nodiscard]] bool busy() const { return phase_ != Phase::idle || forgetter_.busy(); }
     // Lets go of a walk that has not ended. The worker has stopped.
     void abandon();
     // A checkpoint turned out to be damaged: the next one takes its place.
@@ -191,6 +195,19 @@ class Walk {
     };
     [[nodiscard]] Status status() const;
 
+    // What a key was is taken out of all files; between walks, and paused with them. False: that is
+    // being done for another one.
+    bool forget(ForgetOrder order);
+    // Soon, if it has not ended: what is done stays done.
+    void stop_forgetting();
+    struct Forgetting {
+        enum class State : std::uint8_t { none, running, done, stopped, failed };
+        State state = State::none;
+        Forgotten told;
+        std::optional<Error> error;
+    };
+    [[nodiscard]] Forgetting forgetting() const;
+
     // A walk ended; on the worker's thread. Set before the worker starts.
     std::function<void(bool good)> on_finished;
 
@@ -220,6 +237,15 @@ class Walk {
     Result<bool> wait_for_log();
     [[nodiscard]] bool waits_for_pins();
     Result<void> switch_over();
+    void complete(Manifest& next);
+    [[nodiscard]] std::vector<FileNumber> still_aside();
+    [[nodiscard]] bool forgets_now() const;
+    bool step_forgetting();
+    Result<bool> forget_some();
+    Result<void> make(const Exchange& exchange, Forgetter::Outcome& outcome);
+    [[nodiscard]] Result<std::unique_ptr<Segment>> open_copy(const Segment& old,
+                                                             const Exchange& exchange);
+    void end_forgetting(Forgetting::State state, std::optional<Error> error);
     [[nodiscard]] std::vector<FullFile> full_files() const;
     [[nodiscard]] std::uint64_t kept_bytes(Manifest manifest, const std::vector<FullFile>& files,
                                            std::int64_t now_us) const;
@@ -253,6 +279,8 @@ class Walk {
     Phase phase_ = Phase::idle;
     Relocator relocator_;
     PageTaker taker_;
+    Forgetter forgetter_;
+    bool forgets_next_ = false;  // before another walk begins
     CheckpointWriter writer_;
     std::unique_ptr<CheckpointReader> reader_;
     std::size_t next_blob_ = 0;
@@ -294,6 +322,9 @@ class Walk {
 
     mutable std::mutex mutex_;
     Status status_;
+    std::optional<ForgetOrder> forget_;  // not begun
+    bool stop_forgetting_ = false;
+    Forgetting forgetting_;
     bool asked_ = false;
     bool asked_hurry_ = false;
     bool paused_ = false;

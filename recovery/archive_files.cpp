@@ -259,12 +259,14 @@ bool ArchiveReader::add_checkpoint(const engine::Manifest& of,
     std::vector<engine::Move> moves;
     const engine::Moves moved(of.moves);
     for (const auto number : entry.files) {
-        if (std::ranges::binary_search(of.packed, number)) {
-            packed.push_back(find_packed(of, number));
+        const auto now = moved(number);
+        if (std::ranges::binary_search(of.packed, now)) {
+            packed.push_back(find_packed(of, now));
             if (packed.back() == nullptr) return false;
+            if (now != number) moves.push_back({.from = number, .to = now});
             continue;
         }
-        const auto* segment = log_.find(moved(number));
+        const auto* segment = log_.find(now);
         if (segment == nullptr) segment = log_.find(number);
         if (segment == nullptr) return false;
         const bool in_run = segment->base >= run_.begin && segment->end <= run_.end;

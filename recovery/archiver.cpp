@@ -453,16 +453,16 @@ Opening<void> Archiver::bring_checkpoint(const engine::CheckpointEntry& entry) {
 
 // A file that a checkpoint leads into.
 Opening<void> Archiver::bring_named(FileNumber number) {
-    if (std::ranges::binary_search(manifest_.packed, number)) {
-        if (packed_.contains(number)) return {};
+    const auto now = engine::Moves(manifest_.moves)(number);
+    if (std::ranges::binary_search(manifest_.packed, now)) {
+        if (packed_.contains(now)) return {};
         const Archived packed{.kind = ArchivedKind::packed,
                               .timeline = manifest_.timelines.back().timeline,
-                              .number = number};
-        if (auto brought = bring_file(packed, names::packed_file(number)); !brought) return brought;
-        packed_.insert(number);
+                              .number = now};
+        if (auto brought = bring_file(packed, names::packed_file(now)); !brought) return brought;
+        packed_.insert(now);
         return write_state();
     }
-    const auto now = engine::Moves(manifest_.moves)(number);
     if (segments_.contains(now) || segments_.contains(number)) return {};
     const auto found = headers_.find(now);
     if (found == headers_.end())

@@ -215,9 +215,8 @@ bool Archiver::is_there(const engine::CheckpointEntry& entry,
                file.from == entry.hi && file.timeline == timeline && file.bytes == entry.bytes;
     });
     return image && std::ranges::all_of(entry.files, [&](FileNumber number) {
-               if (std::ranges::binary_search(manifest_.packed, number))
-                   return packed_.contains(number);
                const auto now = moved(number);
+               if (std::ranges::binary_search(manifest_.packed, now)) return packed_.contains(now);
                if (segments_.contains(now) || segments_.contains(number)) return true;
                const auto file = headers_.find(now);
                return file != headers_.end() && file->second.base() >= begin_;

@@ -208,8 +208,8 @@ Opening<void> Opener::scan() {
 
 // A file that a checkpoint's pages lead into is there.
 Result<void> Opener::find_named(FileNumber named) {
-    if (std::ranges::binary_search(manifest_.packed, named)) return open_packed(named);
     const auto number = engine::Moves(manifest_.moves)(named);
+    if (std::ranges::binary_search(manifest_.packed, number)) return open_packed(number);
     if (std::ranges::count(chain_, number, &LogFile::number) != 0) return {};
     return fail(Error{
         .code = Code::missing, .file = named, .doing = "find a file that a checkpoint names"});

@@ -120,4 +120,13 @@ Expected<PutBack> put_back(Session& live, const OldKey& old, const TtlRule& ttl,
     return PutBack::written;
 }
 
+Expected<bool> write_anew(Session& live, std::string_view key) {
+    const auto now = take_old(live, key);
+    if (!now) return tl::unexpected(now.error());
+    if (!*now) return false;
+    const auto written = write(live, **now, (*now)->expires_ms);
+    if (!written) return tl::unexpected(written.error());
+    return true;
+}
+
 }  // namespace firnlog::recovery

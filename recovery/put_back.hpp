@@ -59,4 +59,8 @@ enum class PutBack : std::uint8_t {
 [[nodiscard]] engine::Expected<PutBack> put_back(engine::Session& live, const OldKey& old,
                                                  const TtlRule& ttl, bool dry);
 
+// What the key is, once more: from here on nothing that was written before has to do with it.
+// False: it is not there. `live` has it locked.
+[[nodiscard]] engine::Expected<bool> write_anew(engine::Session& live, std::string_view key);
+
 }  // namespace firnlog::recovery

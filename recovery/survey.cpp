@@ -457,7 +457,7 @@ Result<void> Surveyor::look_at_past(const Link& link) {
 void Surveyor::look_at_named(const engine::CheckpointEntry& entry) {
     const engine::Moves moves(result_.manifest.moves);
     for (const auto number : entry.files)
-        if (!std::ranges::binary_search(result_.manifest.packed, number) &&
+        if (!std::ranges::binary_search(result_.manifest.packed, moves(number)) &&
             std::ranges::none_of(
                 links_, [&](const Link& link) { return link.file.number == moves(number); }))
             note(names::log_file(moves(number)), 0, {}, {},

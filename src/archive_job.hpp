@@ -66,6 +66,8 @@ class ArchiveJob {
         std::optional<recovery::Archiver::Gap> gap;
     };
     [[nodiscard]] Status status() const;
+    // Null: there is no archive-dir. For reading, by any thread.
+    [[nodiscard]] io::Files* dir() { return dir_.get(); }
 
   private:
     // Everything acknowledged by then was before that place.

@@ -70,6 +70,9 @@ class BackupJob {
     // Begins the trial that is due, on reactor 0, now and then.
     void watch(Reactor& reactor);
 
+    // Null: there is no backup-dir. For reading, by any thread.
+    [[nodiscard]] io::Files* dir() { return dir_.get(); }
+
     [[nodiscard]] bool stopping() const { return jobs_.stopping(); }
     void stop() {
         jobs_.stop();

@@ -31,6 +31,14 @@ bool Parked::is_used(std::uint32_t slot) const {
     return space != nullptr && space->kid != slot;
 }
 
+std::vector<std::uint32_t> Parked::slots_of(std::uint32_t database) const {
+    std::vector<std::uint32_t> slots;
+    for (const auto& flush : flushes_)
+        for (const auto& part : flush.parts)
+            if (part.database == database) slots.push_back(part.slot);
+    return slots;
+}
+
 std::uint64_t Parked::keys_of(std::uint32_t database) const {
     return static_cast<std::uint64_t>(
         std::max<std::int64_t>(engine_.keyspace().counts_of(database).keys, 0));

@@ -93,6 +93,9 @@ class Parked {
     // Now and then, by one reactor, whose session it is: lets go of what is to go.
     void tend(Server& server, engine::Session& session);
 
+    // Where what was taken from that database lies; its keys can be changed there.
+    [[nodiscard]] std::vector<std::uint32_t> slots_of(std::uint32_t database) const;
+
     // Told to an operator; any thread.
     [[nodiscard]] std::uint64_t keys() const;
 

@@ -157,6 +157,18 @@ void Pasts::tend() {
     closing.clear();
 }
 
+void Pasts::close_all() {
+    const std::lock_guard guard(mutex_);
+    for (auto& past : open_) {
+        if (past->connections.load(std::memory_order_relaxed) != 0) {
+            put_out(past);
+            ++gone_;
+        }
+        leaving_.push_back(std::move(past));
+    }
+    open_.clear();
+}
+
 void Pasts::put_out(const std::shared_ptr<OpenPast>& past) {
     for (auto* reactor : server_.reactors())
         reactor->post([which = past.get()](Reactor& here) {

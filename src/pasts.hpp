@@ -78,6 +78,8 @@ class Pasts {
     // any() says that something is open.
     void tend();
     [[nodiscard]] bool any() const { return told().open != 0; }
+    // Nobody goes on reading what was open so far: connections are put out.
+    void close_all();
 
     struct Told {
         std::size_t open = 0;

@@ -4,6 +4,7 @@
 
 #include "src/archive_job.hpp"
 #include "src/backup_job.hpp"
+#include "src/forget.hpp"
 #include "src/latency.hpp"
 #include "src/parked.hpp"
 #include "src/pasts.hpp"
@@ -44,6 +45,7 @@ Server::Server(engine::Engine& engine, io::Clock& clock, Config config)
       parked_(std::make_unique<Parked>(engine)),
       sidecars_(std::make_unique<SidecarJob>(*this)),
       undo_(std::make_unique<Undo>(*this)),
+      forget_(std::make_unique<Forget>(*this)),
       pasts_(std::make_unique<Pasts>(*this)),
       recall_(std::make_unique<Recall>(*this)),
       archive_(std::make_unique<ArchiveJob>(*this)),

@@ -32,6 +32,7 @@ class SidecarJob;
 class ArchiveJob;
 class Parked;
 class Undo;
+class Forget;
 class Pasts;
 
 // What of the past such a configuration keeps.
@@ -93,6 +94,7 @@ class Server {
     SidecarJob& sidecars() { return *sidecars_; }
     ArchiveJob& archive() { return *archive_; }
     Undo& undo() { return *undo_; }
+    Forget& forget() { return *forget_; }
     Parked& parked() { return *parked_; }
     Pasts& pasts() { return *pasts_; }
 
@@ -126,7 +128,8 @@ class Server {
     std::unique_ptr<Saving> saving_;
     std::unique_ptr<Parked> parked_;
     std::unique_ptr<SidecarJob> sidecars_;  // open moments and their readers use its files
-    std::unique_ptr<Undo> undo_;            // the jobs of the last work on these two
+    std::unique_ptr<Undo> undo_;            // the jobs of the last work on these three
+    std::unique_ptr<Forget> forget_;
     std::unique_ptr<Pasts> pasts_;
     std::unique_ptr<Recall> recall_;
     std::unique_ptr<ArchiveJob> archive_;

@@ -77,6 +77,7 @@ HARNESSES = {
     "faults": Harness("recovery/recovery_tests", "faults"),
     "crash": Harness("recovery/recovery_tests", "crash"),
     "kept": Harness("recovery/recovery_tests", "kept"),
+    "forget": Harness("recovery/recovery_tests", "forget"),
     "histories": Harness("e2e/test_linearizability"),
     "power": Harness("firnlog", fixed=("--kill", "power", "--cycles", "5", "--load-ms", "200-500")),
 }
@@ -249,6 +250,16 @@ MUTANTS = {
     "backup_names_not_synced": mutant(
         "backup", "a backup's files' names are not made durable", "backup",
         open=NOT_YET),
+    "forget_leaves_the_log": mutant(
+        "forget", "records of a forgotten key stay in the log", "forget"),
+    "forget_leaves_the_images": mutant(
+        "forget", "images lead to records that are erased", "forget"),
+    "forget_takes_what_others_lead_to": mutant(
+        "forget", "an object goes that other keys had, too", "forget"),
+    "forget_takes_what_the_key_is_now": mutant(
+        "forget", "images lose what the key is since, too", "forget"),
+    "forget_counts_before_its_copy": mutant(
+        "forget", "a file goes before the copy of it is named", "forget"),
     "archive_skips_a_piece": mutant(
         "archive", "a piece of the log counts as archived and was not brought", "archive"),
     "archive_takes_what_is_not_durable": mutant(

@@ -181,10 +181,15 @@ Lsn Manifest::vouched() const {
 }
 
 bool Manifest::names(FileNumber number) const {
-    const auto names_it = [&](const CheckpointEntry& entry) {
-        return entry.number == number || std::ranges::binary_search(entry.files, number);
+    const auto is_named = [&](FileNumber file) {
+        const auto names_it = [file](const CheckpointEntry& entry) {
+            return entry.number == file || std::ranges::binary_search(entry.files, file);
+        };
+        return std::ranges::any_of(checkpoints, names_it) || std::ranges::any_of(kept, names_it);
     };
-    return std::ranges::any_of(checkpoints, names_it) || std::ranges::any_of(kept, names_it);
+    return is_named(number) || std::ranges::any_of(moves, [&](const Move& move) {
+               return move.to == number && is_named(move.from);
+           });
 }
 
 bool Manifest::keeps(Lsn begin, Lsn end) const {

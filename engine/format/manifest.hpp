@@ -76,7 +76,8 @@ struct Manifest {
     // Moments that outlive the log around them: each with its files and the log of [lo, hi). Older
     // than all of the checkpoints; the oldest first.
     std::vector<CheckpointEntry> kept;
-    // Log files that a checkpoint names and that recovery has written anew under another number.
+    // Files that a checkpoint names and that were written anew under another number: the log's tail
+    // by recovery, others where something was forgotten.
     std::vector<Move> moves;
 
     // Nothing of the log was given back yet: replaying it gives the state without a checkpoint.
@@ -85,7 +86,7 @@ struct Manifest {
     }
     // Everything before was durable when this was written: what is missing there is damage.
     [[nodiscard]] Lsn vouched() const;
-    // A file number that something still leads to.
+    // A file number that something still leads to, by itself or by a move.
     [[nodiscard]] bool names(FileNumber number) const;
     // A stretch of log that a kept moment is made of.
     [[nodiscard]] bool keeps(Lsn begin, Lsn end) const;

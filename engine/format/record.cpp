@@ -1,5 +1,7 @@
 #include "engine/format/record.hpp"
 
+#include <string>
+
 #include "io/base/crc32c.hpp"
 #include "io/base/mutant.hpp"
 
@@ -129,6 +131,23 @@ std::uint32_t seal_record(std::byte* at, std::size_t size, bool last, std::uint3
     const auto crc = crc32c({at + kKindAt, size - kKindAt}, seed);
     store(at, crc);
     return crc;
+}
+
+void encode_in_place(Record record, std::size_t size, std::byte* to) {
+    const auto least = record.value.size();
+    std::string bytes(record.value);
+    bytes.resize(least + size);
+    record.value = std::string_view(bytes).substr(0, kRecordValueMax);
+    // What a value may not have, a key has; and what neither may, fields that say nothing there.
+    if (size > kKeyBytesMax + kRecordValueMax) {
+        record.kid = UINT32_MAX;
+        record.flags |= RecordFlags::has_expiry;
+    }
+    while (record_bytes(record) < size)
+        record.key = std::string_view(bytes).substr(least, record.key.size() + 1);
+    while (record_bytes(record) > size && record.value.size() > least)
+        record.value.remove_suffix(1);
+    ensure(encode_record(record, to) == size, "it says no more than what was there");
 }
 
 std::optional<std::size_t> claimed_record_bytes(Bytes bytes) noexcept {

@@ -107,6 +107,10 @@ std::size_t encode_record(const Record& record, std::byte* to) noexcept;
 // Returns the checksum.
 std::uint32_t seal_record(std::byte* at, std::size_t size, bool last, std::uint32_t seed) noexcept;
 
+// As encode_record, with zeros behind the value, or as a key, so that it has `size` bytes, which is
+// the size of some record that says no less: where that was, and nothing else moves.
+void encode_in_place(Record record, std::size_t size, std::byte* to);
+
 struct Decoded {
     Record record;
     std::size_t size = 0;

@@ -28,16 +28,11 @@ Lsn Segment::lsn_at(std::uint64_t offset) const {
 }
 
 Segments::~Segments() {
-    for (auto& slot : shelves_) {
-        auto* shelf = slot.load();
-        if (shelf == nullptr) continue;
-        for (auto& segment : *shelf) delete segment.load();
-        delete shelf;
-    }
+    for (auto* segment : all()) delete segment;
+    for (auto& shelf : shelves_) delete shelf.load();
 }
 
-Segment& Segments::add(std::unique_ptr<Segment> segment) {
-    const auto number = segment->number;
+std::atomic<Segment*>& Segments::place_of(FileNumber number) {
     ensure(number != 0 && number <= kFileNumberMax, "a file number is in range");
     auto& slot = shelves_[number / kShelf];
     auto* shelf = slot.load();
@@ -45,7 +40,11 @@ Segment& Segments::add(std::unique_ptr<Segment> segment) {
         shelf = new Shelf{};
         slot.store(shelf, std::memory_order_release);
     }
-    auto& place = (*shelf)[number % kShelf];
+    return (*shelf)[number % kShelf];
+}
+
+Segment& Segments::add(std::unique_ptr<Segment> segment) {
+    auto& place = place_of(segment->number);
     ensure(place.load() == nullptr, "a file number is used once");
     auto& added = *segment;
     place.store(segment.release(), std::memory_order_release);
@@ -53,18 +52,32 @@ Segment& Segments::add(std::unique_ptr<Segment> segment) {
 }
 
 std::unique_ptr<Segment> Segments::remove(FileNumber number) {
-    if (find(number) == nullptr) return nullptr;
-    auto* shelf = shelves_[number / kShelf].load();
-    return std::unique_ptr<Segment>((*shelf)[number % kShelf].exchange(nullptr));
+    const auto* found = find(number);
+    if (found == nullptr || found->number != number) return nullptr;
+    if (found->known_as != number) place_of(found->known_as).store(nullptr);
+    return std::unique_ptr<Segment>(place_of(number).exchange(nullptr));
+}
+
+std::unique_ptr<Segment> Segments::replace(FileNumber number, std::unique_ptr<Segment> by) {
+    const auto* old = find(number);
+    ensure(old != nullptr && old->number == number, "what is replaced is there");
+    by->known_as = old->known_as;
+    auto& added = add(std::move(by));
+    if (old->known_as != number) place_of(old->known_as).store(&added, std::memory_order_release);
+    // A number that nothing leads to is free of it; else it leads to the new one.
+    auto* const stays = old->known_as == number ? &added : nullptr;
+    return std::unique_ptr<Segment>(place_of(number).exchange(stays));
 }
 
 std::vector<Segment*> Segments::all() const {
     std::vector<Segment*> found;
-    for (const auto& slot : shelves_) {
-        const auto* shelf = slot.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < shelves_.size(); ++i) {
+        const auto* shelf = shelves_[i].load(std::memory_order_acquire);
         if (shelf == nullptr) continue;
-        for (const auto& place : *shelf)
-            if (auto* segment = place.load(std::memory_order_acquire)) found.push_back(segment);
+        for (std::size_t j = 0; j < kShelf; ++j) {
+            auto* segment = (*shelf)[j].load(std::memory_order_acquire);
+            if (segment != nullptr && segment->number == i * kShelf + j) found.push_back(segment);
+        }
     }
     return found;
 }

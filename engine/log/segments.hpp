@@ -52,12 +52,17 @@ class Segment {
           packed(kind == Kind::packed),
           bytes(file_bytes),
           fd(descriptor),
+          known_as(file_number),
           base(base_lsn) {}
 
     const FileNumber number;
     const bool packed;
     const std::uint64_t bytes;  // of the file
     const int fd;
+
+    // The number in addresses that lead here: of the file whose place this one has taken, see
+    // Segments::replace. Set before the segment is taken.
+    FileNumber known_as;
 
     // For what shrinks the store, when no other can be made. Set before the segment is taken.
     bool kept = false;
@@ -118,13 +123,19 @@ class Segments {
         return shelf == nullptr ? nullptr
                                 : (*shelf)[number % kShelf].load(std::memory_order_acquire);
     }
-    // Null if it is not there.
+    // Null if no file of this number is there; that its bytes are found as those of another is
+    // none.
     [[nodiscard]] std::unique_ptr<Segment> remove(FileNumber number);
-    [[nodiscard]] std::vector<Segment*> all() const;  // ascending by number
+    // Has the same records at the same offsets, under a number of its own: what leads into the file
+    // `number` finds it from here on. Returns the one that was there.
+    [[nodiscard]] std::unique_ptr<Segment> replace(FileNumber number, std::unique_ptr<Segment> by);
+    [[nodiscard]] std::vector<Segment*> all() const;  // each once
 
   private:
     static constexpr std::size_t kShelf = 2048;
     using Shelf = std::array<std::atomic<Segment*>, kShelf>;
+    std::atomic<Segment*>& place_of(FileNumber number);
+
     std::array<std::atomic<Shelf*>, (kFileNumberMax + 1) / kShelf> shelves_{};
 };
 

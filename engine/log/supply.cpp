@@ -387,6 +387,13 @@ void Supply::begin_sealing(Segment& segment) {
     sealing_ = Sealing{.segment = &segment, .map = std::move(*map)};
 }
 
+bool Supply::is_sealing(const Segment& segment) const {
+    // Readers have the map, and its memory is still there for those from before.
+    if (!segment.place().own && segment.image != nullptr) return true;
+    const std::lock_guard guard(mutex_);
+    return (sealing_ && sealing_->segment == &segment) || std::ranges::count(full_, &segment) != 0;
+}
+
 // Written around the page cache, a segment is in no memory but its image. Reading it with read(2)
 // copies every byte once more, next to the reactors; a map is loaded without.
 void Supply::seal_piece() {

@@ -113,6 +113,8 @@ class Supply {
     void want(std::uint64_t bytes);
     // A full segment, every byte of which is written, will be mapped.
     void seal(Segment& segment);
+    // It is to be mapped, or that is being done. Worker thread only.
+    [[nodiscard]] bool is_sealing(const Segment& segment) const;
     // What lies ready.
     struct Ready {
         std::uint64_t bytes = 0;  // of all of them, without headers

@@ -160,6 +160,15 @@ void Tail::add_range(std::uint64_t begin, std::uint64_t end) {
     ranges_.push_back({.segment = active_, .begin = begin, .end = end, .batch_end = batch_end_});
 }
 
+bool Tail::end_segment() {
+    ensure(!batch_open_, "a segment is ended between batches");
+    if (active_ == nullptr || at_ == kSegmentHeaderBytes) return true;
+    if (promised_.load(std::memory_order_relaxed) != 0 || supply_.ready().count == 0) return false;
+    next_segment();
+    dirty_.store(true, std::memory_order_relaxed);
+    return true;
+}
+
 void Tail::next_segment() {
     const Lsn durable_lsn{durable.load(std::memory_order_relaxed)};
     if (active_ != nullptr) {

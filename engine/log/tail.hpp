@@ -82,6 +82,9 @@ class Tail {
 
     // Closes the open frame, and an empty one that vouches for `durable` if `vouch`.
     void close_frame(Lsn durable, bool vouch = false);
+    // What was appended so far lies in segments to which nothing more is appended. False: no other
+    // one is ready, or what is left of this one was promised to somebody.
+    [[nodiscard]] bool end_segment();
     // Closed and not taken yet; the oldest.
     [[nodiscard]] const Range* front() const {
         return ranges_.empty() ? nullptr : &ranges_.front();

@@ -137,6 +137,10 @@ constexpr KeySpec kReadsKey[] = {
     {.flags = kKeyRO | kKeyAccess, .first = 2, .last = 2, .step = 1},
 };
 
+constexpr KeySpec kForgetsKey[] = {
+    {.flags = kKeyRW | kKeyUpdate | kKeyDelete, .first = 2, .last = 2, .step = 1},
+};
+
 constexpr KeySpec kRestoresKey[] = {
     {.flags = kKeyOW | kKeyUpdate, .first = 3, .last = 3, .step = 1, .word = "KEY"},
 };
@@ -223,6 +227,17 @@ constexpr Command kFirnRows[] = {
      .flags = kLoading | kStale,
      .categories = kSlow,
      .handler = subcommand_help},
+    {.name = "firn|forget",
+     .syntax = "[key [WITH LIVE]]",
+     .summary = "Takes what a key was out of the store's history, or tells how far that is",
+     .since = kSince,
+     .group = kGroup,
+     .complexity = "O(N) where N is the number of bytes of the store, on the walk's thread",
+     .arity = -2,
+     .flags = kWrite | kNoScript | kBlocking | kNoMulti,
+     .categories = kKeyspace | kWriteCategory | kDangerous | kSlow,
+     .keys = kForgetsKey,
+     .handler = firn_forget},
     {.name = "firn|history",
      .syntax = "key [COUNT count]",
      .summary = "What happened to a key, as far as the log reaches",

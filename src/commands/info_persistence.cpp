@@ -1,5 +1,6 @@
 #include "src/backup_job.hpp"
 #include "src/commands/info_section.hpp"
+#include "src/forget.hpp"
 #include "src/parked.hpp"
 #include "src/pasts.hpp"
 #include "src/saving.hpp"
@@ -143,6 +144,11 @@ void restore_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("restore_keys_all", told.keys_all);
     lines.add("restore_keys_seen", told.keys_seen);
     lines.add("restore_keys_restored", told.counts.restored);
+    const auto forgotten = facts.server.forget().told();
+    lines.add("forget_state", name_of(forgotten.state));
+    lines.add("forget_files_all", forgotten.erased.files_all);
+    lines.add("forget_files_seen", forgotten.erased.files_seen);
+    lines.add("forget_records", forgotten.erased.records);
     lines.add("parked_keys", facts.server.parked().keys());
     const auto pasts = facts.server.pasts().told();
     lines.add("pasts_open", pasts.open);

@@ -17,6 +17,7 @@ Flow firn_history(Call& call);
 Flow firn_get(Call& call);
 Flow firn_asof(Call& call);
 Flow firn_restore(Call& call);
+Flow firn_forget(Call& call);
 Flow firn_scrub(Call& call);
 
 // Reads a moment at args[at]: AT, BEFORE, LSN or MARK and a value, or a time alone. `at` is behind

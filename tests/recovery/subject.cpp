@@ -10,6 +10,7 @@
 #include "engine/ops/keys.hpp"
 #include "engine/ops/strings.hpp"
 #include "io/base/crc32c.hpp"
+#include "recovery/put_back.hpp"
 
 namespace firnlog::recovery {
 
@@ -474,6 +475,46 @@ bool Subject::checkpoint(const std::function<bool()>& meanwhile) {
     }
     BOOST_FAIL("a checkpoint never ends");
     return false;
+}
+
+std::optional<Subject::Forgot> Subject::forget(std::string key, bool with_live) {
+    auto& walk = engine().walk;
+    auto& tail = engine().log.tail;
+    Forgot forgot;
+    const bool written = batch({key}, false, [&](Model& next) -> Done {
+        forgot.before = tail.batch_end();
+        const auto done =
+            with_live ? engine::keys::remove(session_, key) : write_anew(session_, key);
+        if (!done) return tl::unexpected(done.error());
+        if (with_live) next.erase({database_, key});
+        return {};
+    });
+    if (!written) return std::nullopt;
+    // As the server does with what a flush took.
+    const auto database = std::exchange(database_, engine::kParkedFirst);
+    const bool parked = !model_.contains({database_, key}) || remove(key);
+    database_ = database;
+    if (!parked) return std::nullopt;
+    bool asked = false;
+    for (int steps = 0; steps < 200'000; ++steps) {
+        if (world_.crashed() || engine().log.failed() != 0) return std::nullopt;
+        if (!asked) {
+            const std::lock_guard guard(tail.lock);
+            asked = tail.end_segment();
+            if (asked)
+                BOOST_REQUIRE(walk.forget({.key = key,
+                                           .database = database_,
+                                           .before = forgot.before,
+                                           .durable = tail.batch_end()}));
+        }
+        engine().work();
+        world_.pass(200);
+        kick();
+        forgot.how = walk.forgetting();
+        if (asked && forgot.how.state != engine::Walk::Forgetting::State::running) return forgot;
+    }
+    BOOST_FAIL("what is to be forgotten never is");
+    return std::nullopt;
 }
 
 bool Subject::sync() {

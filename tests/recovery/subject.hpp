@@ -97,6 +97,14 @@ class Subject {
     // world crashed, the log failed, or the checkpoint came to nothing.
     bool checkpoint(const std::function<bool()>& meanwhile);
 
+    // What the key was goes, and with `live` what it is. Nothing if the world crashed, or the log
+    // failed; else how it ended, and from where on the log has it.
+    struct Forgot {
+        engine::Walk::Forgetting how;
+        engine::Lsn before;
+    };
+    std::optional<Forgot> forget(std::string key, bool with_live);
+
     // Waits until everything is durable. False if the world crashed or the log failed.
     bool sync();
     // Writes without waiting for more than the ring to take it.
