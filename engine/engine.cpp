@@ -66,8 +66,8 @@ bool Engine::work() {
     supply.spoken_for(reserve.missing());
     // Segments first: somebody may wait for room, and nobody waits for the walk as much.
     bool supplied = false;
-    constexpr int kPiecesAStep = 8;
-    for (int pieces = 0; pieces < kPiecesAStep && supply.work(); ++pieces) supplied = true;
+    const int pieces_max = supply.behind() ? 64 : 8;
+    for (int pieces = 0; pieces < pieces_max && supply.work(); ++pieces) supplied = true;
     const bool loaded = loader_ != nullptr && bring_in();
     // One in a hurry moves as much as the pieces before it do.
     bool walked = false;

@@ -22,6 +22,8 @@ constexpr std::uint64_t kBytesAByte = 3;
 // A log that writes little, or nothing, is not disturbed by a piece now and then.
 constexpr std::int64_t kPieceUsMax = 20'000;
 constexpr std::int64_t kPacedWaitUs = 1'000;
+// So many full segments may wait in memory; from there on they are sealed whatever the pace is.
+constexpr std::size_t kFullMax = 2;
 // A sync of all zeros at once would make the log's own syncs wait for all of them.
 constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{4} << 20;
 }  // namespace
@@ -83,6 +85,7 @@ Supply::~Supply() { abandon(); }
 bool Supply::work() {
     Segment* full = nullptr;
     auto what = Wanted::nothing;
+    const bool late = behind();
     {
         const std::lock_guard guard(mutex_);
         if (!failure_ || clock_.mono() >= retry_at_) what = wanted();
@@ -105,8 +108,10 @@ bool Supply::work() {
         }
     }
     if (!making_ && !sealing_) return false;
-    if (!in_step()) return false;
-    if (!making_) {
+    if (!in_step() && !late) return false;
+    // By turns then: whoever waits for a segment waits twice as long, and memory has an end.
+    seals_next_ = late && !seals_next_;
+    if (!making_ || (seals_next_ && sealing_)) {
         seal_piece();
         return true;
     }
@@ -116,6 +121,11 @@ bool Supply::work() {
     else if (making_->done == making_->bytes)
         settle(finish_making(), made_what);
     return true;
+}
+
+bool Supply::behind() const {
+    const std::lock_guard guard(mutex_);
+    return full_.size() >= kFullMax;
 }
 
 // Space has come back, enough for all: those who were refused need not wait until the rest is made.

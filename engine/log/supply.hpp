@@ -13,7 +13,8 @@
 //
 // Both move as many bytes as the log itself, on the same disk. In one go they would hold up the
 // log's own writes, and its syncs, for as long as 64 MiB take; so they go piece by piece, in step
-// with what the log writes, unless somebody waits for room (`in_step`).
+// with what the log writes, unless somebody waits for room (`in_step`), or full segments wait in
+// memory (`behind`).
 //
 // A failure to make a segment is remembered and tried again after a pause; the log goes on with
 // what it has and refuses growth when that ends (-NOSPACE). For deletions other segments are kept,
@@ -69,6 +70,8 @@ class Supply {
 
     // One piece of slow work; false if there was none to do. Worker thread only.
     bool work();
+    // More full segments wait in memory than should.
+    [[nodiscard]] bool behind() const;
     // Worker thread: sleeps until there may be work, or `us_max` has passed.
     void wait(std::int64_t us_max);
     void stop_waiting();
@@ -199,6 +202,7 @@ class Supply {
     std::uint64_t wrote_seen_ = 0;
     std::uint64_t credit_ = 0;  // bytes that may be moved now
     io::MonoTime last_piece_;
+    bool seals_next_ = false;  // of two that are due
 
     std::atomic<std::uint64_t> wrote_{0};
 

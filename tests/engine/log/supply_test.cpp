@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "tests/sim/world.hpp"
 
@@ -89,6 +90,29 @@ BOOST_FIXTURE_TEST_CASE(a_full_segment_is_read_from_its_map_when_all_of_it_is_lo
     }
     BOOST_TEST((segment->map != nullptr));
     BOOST_TEST((segment->image == nullptr));
+}
+
+// Each takes its memory until it is sealed: a log that bursts must not outrun that.
+BOOST_FIXTURE_TEST_CASE(full_segments_that_wait_are_sealed_whatever_the_pace_is, Made) {
+    std::vector<Segment*> full;
+    while (full.size() < 6) {
+        while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
+        full.push_back(supply.take());
+    }
+    for (auto* segment : full) {
+        segment->end = 16 * kPiece;
+        supply.seal(*segment);
+    }
+    BOOST_TEST(supply.behind());
+    const auto began = world.clock().mono();
+    (void)pieces();
+    BOOST_TEST(!supply.behind());
+    BOOST_TEST(world.clock().mono().us - began.us < 20'000);
+    std::size_t in_memory = 0;
+    for (const auto* segment : full) in_memory += segment->image != nullptr ? 1 : 0;
+    BOOST_TEST(in_memory <= 3U);
+    // Nor does one that is made meanwhile come to a stop.
+    BOOST_TEST(supply.ready().count >= 1U);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_segment_that_cannot_be_read_back_stays_in_memory, Made) {
