@@ -104,6 +104,23 @@ class Check(unittest.TestCase):
                     self.assertEqual(client.reply(), b"+OK\r\n")
         self.assertEqual(server.stop(), 0)
 
+    def test_a_store_whose_newest_timeline_has_no_log_yet_is_sound(self):
+        """It was told to be damaged: the file that the checkpoint leads into, of the timeline before,
+        was taken for log of the new one."""
+        server = harness.firnlog("--retain", 0, "--save", "", folder=self.dir)
+        self.addCleanup(server.close)
+        server.ask("SET", "k", "v")
+        server.kill()
+        server.start()
+        for _ in range(2):
+            self.assertTrue(harness.eventually(lambda: server.ask("SAVE") == b"+OK\r\n", 60))
+        for end in (server.kill, server.stop):
+            end()
+            checked = firnlog("check", self.dir)
+            self.assertEqual(checked.returncode, 0, checked)
+            server.start()
+            self.assertEqual(server.value("GET", "k"), b"v")
+
     def test_a_flipped_bit_is_found_with_its_place(self):
         self.stopped_store()
         name, at = self.damage(b"value 77 ")
