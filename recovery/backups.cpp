@@ -1,6 +1,7 @@
 #include "recovery/backups.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "engine/format/names.hpp"
@@ -126,6 +127,32 @@ Opening<VerifiedBackup> verify_backup(io::Files& files, const Backup& backup,
     return verified;
 }
 
+namespace {
+
+// Whether a file in the folder can be of a backup, or was to become one:
+// 0000000012-0123456789abcdef.log, 0000000012.log.new
+bool is_ours(std::string_view name) {
+    constexpr std::size_t kDigits = 16;
+    const bool fresh = name.ends_with(engine::names::kNewSuffix);
+    if (fresh) name.remove_suffix(engine::names::kNewSuffix.size());
+    std::string plain(name);
+    if (!fresh) {
+        constexpr std::size_t kDash = 10;
+        if (name.size() <= kDash + kDigits || name[kDash] != '-') return false;
+        if (name.substr(kDash + 1, kDigits).find_first_not_of("0123456789abcdef") !=
+            std::string_view::npos)
+            return false;
+        plain.erase(kDash, 1 + kDigits);
+    }
+    return std::ranges::any_of(std::array{engine::names::kLogSuffix, engine::names::kPackedSuffix,
+                                          engine::names::kCheckpointSuffix},
+                               [&](std::string_view suffix) {
+                                   return engine::names::number_of(plain, suffix).has_value();
+                               });
+}
+
+}  // namespace
+
 Result<DeletedBackups> sweep_backups(io::Files& files) {
     DeletedBackups swept;
     const auto found = list_backups(files);
@@ -139,7 +166,7 @@ Result<DeletedBackups> sweep_backups(io::Files& files) {
     if (!listed && listed.error().code == Code::missing) return swept;
     if (!listed) return fail(listed);
     for (const auto& info : *listed) {
-        if (named.contains(info.name)) continue;
+        if (named.contains(info.name) || !is_ours(info.name)) continue;
         if (auto gone = files.unlink(in_folder(info.name)); !gone) return fail(gone);
         ++swept.files;
         swept.bytes += info.bytes;
