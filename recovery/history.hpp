@@ -58,8 +58,9 @@ class History {
     [[nodiscard]] bool goes_on(const Piece& piece) const { return piece.end > begin(); }
     // [begin, end): the log that is there without a gap.
     [[nodiscard]] engine::Lsn begin() const {
-        return run_ == pieces_.size() ? end_
-                                      : std::max(pieces_[run_].file.base(), manifest_.first_lsn);
+        if (run_ != pieces_.size()) return std::max(pieces_[run_].file.base(), manifest_.first_lsn);
+        // Nothing has been written since: there is no gap if only timelines' ends lie between.
+        return next_of(manifest_.first_lsn) == end_ ? manifest_.first_lsn : end_;
     }
     [[nodiscard]] engine::Lsn end() const { return end_; }
 

@@ -237,7 +237,7 @@ class Lived(Kept):
             self.assertRegex(told, r"(?m)^timeline +3: lsn ")
             self.assertRegex(self.ok("log", folder, "--kind", "flush"), r"db0 flush")
             self.opens_at(folder, moments)
-            self.restored(folder, moments[1::3])
+            self.restored(folder, moments[::3])
             repaired = folder.with_suffix(".repaired")
             self.ok("repair", folder, "--to", repaired)
             newest = moments[-1][2]
@@ -285,7 +285,7 @@ class Lived(Kept):
                 there = moments[:names.index(last) + 1]
                 self.assertEqual(self.digest("backup", "trial", folder, name), there[-1][2])
                 self.opens_at(folder / name, there)
-                self.restored(folder / name, there[1::4])
+                self.restored(folder / name, there[::4])
             # This build adds to them.
             with harness.firnlog() as server:
                 server.ask("SET", "k", "v")
