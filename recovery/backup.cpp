@@ -297,20 +297,25 @@ Opening<void> BackupMaker::read_brought() {
 }
 
 // What makers have left who died.
+// Parts that others have left, and what was to become one or a backup. Of another program's file that
+// ends in the same way the bytes are no part's.
 Opening<void> BackupMaker::tidy_up() {
     const auto listed = to_.list();
     if (!listed) return refuse(listed.error());
-    bool gone_any = false;
-    for (const auto& info : *listed) {
-        const std::string_view name = info.name;
-        if (!name.ends_with(kPartSuffix) &&
-            !name.ends_with(std::string(kPartSuffix) + std::string(names::kNewSuffix)) &&
-            !name.ends_with(std::string(kBackupSuffix) + std::string(names::kNewSuffix)))
-            continue;
+    const auto found = list_backups(to_);
+    if (!found) return refuse(found.error());
+    std::vector<std::string> left;
+    for (const auto& part : found->parts) left.push_back(part.name + std::string(kPartSuffix));
+    for (const auto& info : *listed)
+        for (const auto suffix : {kPartSuffix, kBackupSuffix}) {
+            const auto ending = std::string(suffix) + std::string(names::kNewSuffix);
+            if (!info.name.ends_with(ending)) continue;
+            const auto name = info.name.substr(0, info.name.size() - ending.size());
+            if (is_backup_name(name)) left.push_back(info.name);
+        }
+    for (const auto& name : left)
         if (auto gone = to_.unlink(name); !gone) return refuse(gone.error());
-        gone_any = true;
-    }
-    if (gone_any)
+    if (!left.empty())
         if (auto synced = to_.sync_dir(); !synced) return refuse(synced.error());
     if (const auto swept = sweep_backups(to_); !swept) return refuse(swept.error());
     return {};

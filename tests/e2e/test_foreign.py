@@ -22,6 +22,7 @@ NAMES = (
     "manifest.old", "manifest.new~", "manifest.new.1", "Manifest", "manifests", "reserve.old", "reserved",
     "lock.old", "locks", "quarantine.txt", "archive.tar", "core", "core.4711", "dump.rdb", "appendonly.aof",
     "firnlog.conf", "notes", ".hidden", "a name with blanks.log",
+    "film.part",
 )
 FOLDERS = ("lost+found", "0000000012.log.d", ".snapshot", "appendonlydir", "0000000013.ckpt.bak",
            "backups")
