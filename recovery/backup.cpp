@@ -297,8 +297,8 @@ Opening<void> BackupMaker::read_brought() {
 }
 
 // What makers have left who died.
-// Parts that others have left, and what was to become one or a backup. Of another program's file that
-// ends in the same way the bytes are no part's.
+// Parts that others have left, and what was to become one or a backup. Of another program's file
+// that ends in the same way the bytes are no part's.
 Opening<void> BackupMaker::tidy_up() {
     const auto listed = to_.list();
     if (!listed) return refuse(listed.error());

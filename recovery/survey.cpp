@@ -426,7 +426,8 @@ Result<std::size_t> Surveyor::look_at_rest_of_past() {
     const auto& timelines = manifest.timelines;
     while (timeline_ + 1 < timelines.size() && timelines[timeline_ + 1].begin <= manifest.first_lsn)
         ++timeline_;
-    // Nothing has been written since that timeline began: then the last one is of an older one, too.
+    // Nothing has been written since that timeline began: then the last one is of an older one,
+    // too.
     if (past < links_.size() && links_[past].file.base() < timelines[timeline_].begin) {
         if (auto looked = look_at_past(links_[past]); !looked) return fail(looked);
         ++past;
