@@ -36,6 +36,14 @@ void drop_oldest(Manifest& manifest) {
     return manifest.checkpoints[manifest.has_beginning() ? 0 : 1].taken_us;
 }
 
+// Until so many are left; a checkpoint that was taken at the beginning is itself what would go.
+void drop_to(Manifest& manifest, std::size_t bases_min) {
+    while (bases(manifest) > bases_min &&
+           (bases(manifest) > kBasesMin || manifest.checkpoints.size() > 1 ||
+            manifest.checkpoints.back().lo > manifest.first_lsn))
+        drop_oldest(manifest);
+}
+
 using Numbers = std::vector<FileNumber>;
 
 // As drop_oldest; what is to outlive the window does.
@@ -175,10 +183,11 @@ std::vector<FileNumber> victims(const Manifest& manifest, const std::vector<Full
     return numbers;
 }
 
-std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile>& files) {
+std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile>& files,
+                            std::size_t bases_min) {
     auto least = manifest;
     least.kept.clear();
-    while (bases(least) > kBasesMin) drop_oldest(least);
+    drop_to(least, bases_min);
     std::uint64_t bytes = 0;
     for (const auto& file : unneeded(least, files)) bytes += file.bytes;
     for (const auto& file : unneeded(manifest, files)) bytes -= file.bytes;
@@ -186,6 +195,31 @@ std::uint64_t history_bytes(const Manifest& manifest, const std::vector<FullFile
         for (const auto& entry : *entries) bytes += entry.bytes;
     for (const auto& entry : least.checkpoints) bytes -= entry.bytes;
     return bytes;
+}
+
+Keepers keepers(const Manifest& manifest, const std::vector<FullFile>& files) {
+    auto windowed = manifest;
+    windowed.kept.clear();
+    const auto all = history_bytes(manifest, files);
+    const auto window = history_bytes(windowed, files);
+    return {.fall_back = history_bytes(windowed, files, 1) - window,
+            .window = window,
+            .kept = all - window};
+}
+
+Keepers keepers(const Manifest& manifest, const std::vector<FullFile>& files, const Window& window,
+                std::int64_t now_us) {
+    auto asked_for = manifest;
+    (void)let_go(asked_for, files, window, now_us);
+    auto archived = asked_for;
+    auto without = window;
+    without.unarchived = Window{}.unarchived;
+    (void)let_go(archived, files, without, now_us);
+    const auto bytes = history_bytes(asked_for, files);
+    auto found = keepers(archived, files);
+    found.archive = bytes - history_bytes(archived, files);
+    found.nobody = history_bytes(manifest, files) - bytes;
+    return found;
 }
 
 std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& files,
@@ -223,10 +257,7 @@ std::vector<FileNumber> let_go(Manifest& manifest, const std::vector<FullFile>& 
         else
             break;
     }
-    // One that was taken at the beginning is itself what would go.
-    while (bases(manifest) <= kBasesMin && bases(manifest) > bases_min &&
-           (manifest.checkpoints.size() > 1 || manifest.checkpoints.back().lo > manifest.first_lsn))
-        drop_oldest(manifest);
+    if (bases(manifest) <= kBasesMin) drop_to(manifest, bases_min);
     const auto stay = numbers_of(manifest);
     std::erase_if(gone, [&](FileNumber number) { return std::ranges::count(stay, number) != 0; });
     return gone;

@@ -84,9 +84,27 @@ struct FullFile {
 [[nodiscard]] std::vector<FullFile> unneeded(const Manifest& manifest,
                                              const std::vector<FullFile>& files);
 
-// Bytes that would go if the two newest bases were all: what is kept for the past.
+// Bytes that would go if the newest bases, so many, were all: with two of them, what is kept for
+// the past.
 [[nodiscard]] std::uint64_t history_bytes(const Manifest& manifest,
-                                          const std::vector<FullFile>& files);
+                                          const std::vector<FullFile>& files,
+                                          std::size_t bases_min = kBasesMin);
+
+// Who keeps what, in bytes: of each what would go without it, and without those below it. All but
+// the first make up history_bytes.
+struct Keepers {
+    std::uint64_t fall_back = 0;  // the older of the two bases
+    std::uint64_t window = 0;     // any moment so far back
+    std::uint64_t kept = 0;       // moments that outlive it
+    std::uint64_t archive = 0;    // log that it has not got yet
+    std::uint64_t nobody = 0;     // goes with the next switch, unless somebody reads the past
+    bool operator==(const Keepers&) const = default;
+};
+// As far as the manifest tells: bases and kept moments are there because somebody asks for them.
+[[nodiscard]] Keepers keepers(const Manifest& manifest, const std::vector<FullFile>& files);
+// By what is asked for, as let_go.
+[[nodiscard]] Keepers keepers(const Manifest& manifest, const std::vector<FullFile>& files,
+                              const Window& window, std::int64_t now_us);
 
 // Files that are to be emptied, those that free most for what is copied first: what they hold for
 // the newest checkpoint is less than half of them, and so it is for the oldest base, without which

@@ -121,6 +121,7 @@ Walk::Status Walk::status() const {
     status.asked = asked_;
     status.hurry = asked_hurry_;
     status.window = window_;
+    status.pins = pins_;
     status.changes = log_.tail.records() - records_at_checkpoint_;
     status.log_bytes = log_.tail.batch_end() - std::min(status.hi, log_.tail.batch_end());
     return status;

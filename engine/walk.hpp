@@ -167,6 +167,8 @@ class Walk {
         // Of all files: what the newest leads to, what only the past needs, and the rest of them.
         std::uint64_t live_bytes = 0;
         std::uint64_t history_bytes = 0;
+        Keepers keepers;  // for whom
+        int pins = 0;     // that let nothing of it go
         std::uint64_t garbage_bytes = 0;
         std::uint64_t freed_bytes = 0;  // given back since the start
         Relocator::Counts relocated;    // since the start

@@ -150,7 +150,16 @@ void Walk::measure() {
         for (const auto& entry : *entries) all += entry.bytes;
     const auto kept = live + history;
     size_reserve(files);
+    Window window;
+    {
+        const std::lock_guard guard(mutex_);
+        window = window_;
+    }
+    window.unarchived = {unarchived_.load(std::memory_order_acquire)};
+    const auto now_us = now_.suspended() ? 0 : clock_.wall().us;
+    const auto found = keepers(manifest_, files, window, now_us);
     const std::lock_guard guard(mutex_);
+    status_.keepers = found;
     status_.bases = bases(manifest_);
     status_.packed_bytes = packed;
     status_.packed_files = packed_files;

@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
+#include "engine/format/names.hpp"
+#include "engine/history.hpp"
 #include "io/system_clock.hpp"
 #include "recovery/listing.hpp"
 #include "src/cli/moment_option.hpp"
@@ -41,8 +44,8 @@ constexpr std::string_view kHistoryHelp =
     R"(usage: firnlog history DIR
 
 Tells how far the past of the store in DIR reaches: the oldest and the newest moment that firnlog
-restore can make a store of, the timelines, the checkpoints, and how much log there is. Changes
-nothing and takes no lock: a server may run on it.
+restore can make a store of, the timelines, the checkpoints, how much log there is, and what keeps
+how much of it. Changes nothing and takes no lock: a server may run on it.
 
 Exit codes: 0 done, 1 could not, 3 damaged.
 )";
@@ -64,6 +67,26 @@ int could_not(const char* verb, const std::string& why) {
 int failed(const char* verb, const recovery::Refusal& refusal) {
     (void)could_not(verb, refusal.text);
     return refusal.exit_code();
+}
+
+// Of the files that are there: for whom. What a server's configuration asks for is not known here.
+recovery::Opening<engine::Keepers> keepers_of(recovery::History& history) {
+    const auto& manifest = history.manifest();
+    std::vector<engine::FullFile> files;
+    for (const auto& piece : history.pieces())
+        files.push_back({.number = piece.file.number,
+                         .begin = piece.file.base(),
+                         .end = piece.end,
+                         .bytes = piece.file.bytes});
+    // Nobody gives back what the log goes on in.
+    if (!files.empty()) files.pop_back();
+    const auto listed = history.files().list("");
+    if (!listed) return recovery::refuse(listed.error());
+    for (const auto& info : *listed)
+        if (const auto number = engine::names::packed_number(info.name);
+            number && std::ranges::count(manifest.packed, *number) != 0)
+            files.push_back({.number = *number, .bytes = info.bytes, .packed = true});
+    return engine::keepers(manifest, files);
 }
 
 // "mark NAME", "lsn 4711", "before TIME", "at TIME" or a time alone.
@@ -147,7 +170,7 @@ void tell(const char* what, const std::string& text) {
 }
 
 void print(const recovery::History& history, const recovery::Place& oldest,
-           const recovery::Place& newest) {
+           const recovery::Place& newest, const engine::Keepers& keepers) {
     const auto& manifest = history.manifest();
     tell("made", recovery::text_of_time(manifest.created_us));
     tell("oldest", recovery::text_of(oldest));
@@ -166,6 +189,10 @@ void print(const recovery::History& history, const recovery::Place& oldest,
                           static_cast<double>(newest.lsn - oldest.lsn) * 24.0 *
                           static_cast<double>(kHourUs) / static_cast<double>(span_us))) +
                           " bytes of log");
+    tell("keeps", std::to_string(engine::live_bytes(manifest)) + " bytes live, " +
+                      std::to_string(keepers.fall_back) + " for a fall-back, " +
+                      std::to_string(keepers.window) + " for moments since the oldest, " +
+                      std::to_string(keepers.kept) + " for kept moments");
     const auto tell_checkpoint = [](const char* what, const engine::CheckpointEntry& entry) {
         tell(what, std::to_string(entry.number) + ": lsn " + std::to_string(entry.lo.value) +
                        " to " + std::to_string(entry.hi.value) + ", " +
@@ -221,7 +248,9 @@ int history(Arguments arguments) {
             if (!oldest) return tl::unexpected(oldest.error());
             const auto newest = history->find({}, io::SystemClock().wall().us);
             if (!newest) return tl::unexpected(newest.error());
-            print(*history, *oldest, *newest);
+            const auto keepers = keepers_of(*history);
+            if (!keepers) return tl::unexpected(keepers.error());
+            print(*history, *oldest, *newest, *keepers);
             return {};
         });
     if (told) return 0;

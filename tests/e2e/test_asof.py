@@ -138,6 +138,8 @@ class Asof(unittest.TestCase):
             past.value("FIRN", "ASOF", "LSN", moment)
             self.assertEqual(client.value("CLIENT", "LIST").count(b" asof=" + moment.encode()), 1)
             self.assertEqual(told(client, b"pasts_open", b"pasts_connections"), [1, 1])
+            history = harness.info(client, "history")
+            self.assertEqual((history["history_pins"], history["history_pinned_by"]), ("1", "moments"))
             self.assertEqual(past.ask("RESET"), b"+RESET\r\n")
             self.assertEqual(past.value("GET", "k"), b"new")
             self.assertNotIn(b" asof=", client.value("CLIENT", "LIST"))

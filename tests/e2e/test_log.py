@@ -136,6 +136,8 @@ class Log(unittest.TestCase):
             self.assertRegex(told.stdout, r"(?m)^oldest +lsn 1:4096, ")
             self.assertRegex(told.stdout, r"(?m)^newest +lsn 2:\d+, ")
             self.assertRegex(told.stdout, r"(?m)^checkpoint +\d+: lsn \d+ to \d+, ")
+            self.assertRegex(told.stdout, r"(?m)^keeps +16 bytes live, 0 for a fall-back, 0 for moments since the "
+                                          r"oldest, 0 for kept moments$")
             cut = re.search(r"(?m)^timeline +1: lsn 4096 to (\d+), ", told.stdout)
             self.assertGreaterEqual(int(cut[1]), tail)
             self.assertRegex(told.stdout, r"(?m)^timeline +2: lsn \d+ on, ")

@@ -147,12 +147,20 @@ class Reclaim(unittest.TestCase):
                 for round_ in range(4):
                     overwrite(client, round_, keys=100)
                     self.assertEqual(client.ask("SAVE"), b"+OK\r\n")
-                told = harness.info(client, "history")
+                told = harness.info(client, "history", "persistence")
                 self.assertEqual(told["history_keep"], "hourly:24,daily:7")
                 self.assertEqual(told["history_bases"], "2")
                 self.assertGreater(int(told["history_newest_lsn"]), int(told["history_oldest_lsn"]))
                 # Of one hour at most the newest is kept, but for a test at the hour's end.
                 self.assertLessEqual(int(told["kept_moments"]), 2)
+                # Who keeps what, and with them all of history.
+                who = {name: int(told["history_%s_bytes" % name])
+                       for name in ("window", "kept", "archive", "unasked", "fall_back")}
+                self.assertGreater(who.pop("fall_back"), 0)
+                self.assertEqual(str(sum(who.values())), told["history_bytes"])
+                offline = run("history", server.folder).stdout
+                self.assertRegex(offline, r"(?m)^keeps .*, %d for kept moments$" % who["kept"])
+                self.assertEqual((told["history_pins"], told["history_pinned_by"]), ("0", ""))
                 self.assertEqual(client.ask("CONFIG", "SET", "keep", ""), b"+OK\r\n")
                 client.ask("SAVE")
                 self.assertEqual(harness.info(client, "history")["kept_moments"], "0")

@@ -259,6 +259,52 @@ BOOST_AUTO_TEST_CASE(what_a_rule_asks_for_outlives_the_window_with_its_stretch_o
     BOOST_TEST((load<std::uint64_t>(encode_manifest(store.manifest).data() + 16) & 8) == 8U);
 }
 
+// Of each kind there is as much as goes when it is the one that does not ask any more.
+BOOST_AUTO_TEST_CASE(what_keeps_what_is_told_apart_and_makes_up_all_of_history) {
+    constexpr auto kHourBytes = kFileBytes + 1000;  // an hour's file, and its image
+    Store store(60);
+    Window window{.retain_s = 4 * 3600,
+                  .retain_bytes = kPlenty,
+                  .keep = {{.period = Period::daily, .count = 3}}};
+    (void)let_go(store.manifest, store.files, window, store.now_us());
+    BOOST_REQUIRE(store.manifest.kept.size() == 2U);
+    const auto history = history_bytes(store.manifest, store.files);
+    const auto told = keepers(store.manifest, store.files, window, store.now_us());
+    BOOST_TEST(told.kept == 2 * kHourBytes);
+    BOOST_TEST(told.window == history - told.kept);
+    BOOST_TEST(told.window >= 3 * kFileBytes);
+    BOOST_TEST(told.archive == 0U);
+    BOOST_TEST(told.nobody == 0U);
+    BOOST_TEST(told.fall_back == kHourBytes);
+    BOOST_TEST((keepers(store.manifest, store.files) == told));
+
+    // Two hours later nobody asks for two of them, unless the archive does.
+    const auto later_us = store.now_us() + 2 * kHourUs;
+    auto later = keepers(store.manifest, store.files, window, later_us);
+    BOOST_TEST(later.nobody == 2 * kHourBytes);
+    BOOST_TEST(later.window == told.window - later.nobody);
+    BOOST_TEST(later.kept == told.kept);
+    window.unarchived = store.manifest.first_lsn + kFileBytes;
+    later = keepers(store.manifest, store.files, window, later_us);
+    BOOST_TEST(later.archive == kHourBytes);
+    BOOST_TEST(later.nobody == kHourBytes);
+
+    // No rule, no window.
+    window = kNone;
+    later = keepers(store.manifest, store.files, window, later_us);
+    BOOST_TEST(later.nobody == history);
+    BOOST_TEST(later.window + later.kept + later.archive == 0U);
+    BOOST_TEST(later.fall_back == kHourBytes);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_store_that_has_just_begun_nobody_keeps_anything) {
+    Manifest manifest;
+    manifest.first_lsn = kFirstLsn;
+    manifest.timelines.push_back({.timeline = 1, .begin = kFirstLsn});
+    BOOST_TEST((keepers(manifest, {}) == Keepers{}));
+    BOOST_TEST((keepers(manifest, {}, {}, kHourUs) == Keepers{}));
+}
+
 BOOST_AUTO_TEST_CASE(a_kept_moment_that_no_rule_asks_for_any_more_goes) {
     Store store(30);
     Window window{.retain_s = 3600,
