@@ -153,7 +153,10 @@ void Flusher::start_write() {
     const auto bytes = align_up(range_.end, kBlock) - begin;
     log_.bytes_.fetch_add(bytes, std::memory_order_relaxed);
     log_.supply_.wrote(bytes);
-    if (write_syncs_) log_.syncs_.fetch_add(1, std::memory_order_relaxed);
+    if (write_syncs_) {
+        log_.syncs_.fetch_add(1, std::memory_order_relaxed);
+        log_.supply_.syncs();
+    }
     ++in_flight_;
     io_.write({.fd = range_.segment->fd, .offset = begin, .pieces = {pieces_, pieces}},
               write_syncs_ && !planted("log_never_synced"), write_);
@@ -203,6 +206,7 @@ void Flusher::start_sync() {
         log_.unsynced_.front().uncovered_since_us = 0;
     }
     log_.syncs_.fetch_add(1, std::memory_order_relaxed);
+    log_.supply_.syncs();
     ++in_flight_;
     if (planted("log_never_synced")) return io_.post(sync_);
     io_.fsync(syncing_.segment->fd, sync_);

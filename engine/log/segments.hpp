@@ -69,6 +69,7 @@ class Segment {
 
     // Of one made of a spare: what it held is of the log before. Set before the segment is taken.
     Lsn stale;
+    bool bare = false;  // of room that nothing was written into
 
     // Set once, when the segment becomes active.
     Lsn base;

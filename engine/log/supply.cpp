@@ -26,6 +26,14 @@ constexpr std::int64_t kPacedWaitUs = 1'000;
 constexpr std::size_t kFullMax = 2;
 // A sync of all zeros at once would make the log's own syncs wait for all of them.
 constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{4} << 20;
+// A write into room without zeros costs a detour by a thread of the kernel, a sync a commit of the
+// journal, a millisecond at most. Zeros cost about as much for so many bytes of each.
+constexpr std::uint64_t kBulkWriteBytes = std::uint64_t{32} << 10;
+constexpr std::uint64_t kBulkSyncBytes = std::uint64_t{1} << 20;
+// So many more have to fit.
+constexpr std::uint64_t kPlentySegments = 4;
+// Less than that tells nothing of what is to come.
+constexpr std::uint64_t kJudgedBytes = std::uint64_t{1} << 20;
 }  // namespace
 
 Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, Of log,
@@ -157,6 +165,19 @@ bool Supply::in_step() {
     return true;
 }
 
+// Whether the log is better off without zeros, by what it did since that was last asked.
+bool Supply::in_bulk() {
+    const Flow flow{.bytes = wrote_.load(std::memory_order_relaxed),
+                    .writes = writes_.load(std::memory_order_relaxed),
+                    .syncs = syncs_.load(std::memory_order_relaxed)};
+    const auto bytes = flow.bytes - judged_.bytes;
+    if (bytes < kJudgedBytes) return in_bulk_;
+    in_bulk_ = bytes >= (flow.writes - judged_.writes) * kBulkWriteBytes &&
+               bytes >= (flow.syncs - judged_.syncs) * kBulkSyncBytes;
+    judged_ = flow;
+    return in_bulk_;
+}
+
 void Supply::wait(std::int64_t us_max) {
     std::unique_lock guard(mutex_);
     const bool paced = making_ || sealing_;
@@ -227,7 +248,14 @@ Result<void> Supply::begin_making(Wanted what) {
     making_ = std::move(making);
     // It is taken from here on: a checkpoint may ask for one before this file is done.
     ++next_file_;
-    return files_.allocate(*fd, making_->bytes);
+    if (auto allocated = files_.allocate(*fd, making_->bytes); !allocated) return allocated;
+    // Writes into room without zeros make the file system write down where they are, which takes
+    // room: on a disk that fills, where it might have none, there are zeros.
+    const auto free = files_.free_bytes();
+    const auto plenty = spoken_for_ + missing_kept() + kPlentySegments * making_->bytes;
+    making_->bare = !making_->kept && in_bulk() && free && *free >= plenty;
+    if (making_->bare) making_->done = making_->bytes;
+    return {};
 }
 
 // Never so small that a batch of a few long records finds no room in any number of them.
@@ -322,6 +350,7 @@ Result<void> Supply::finish_making() {
     segment->image = std::move(making_->image);
     segment->kept = making_->kept;
     segment->stale = making_->stale;
+    segment->bare = making_->bare;
     making_.reset();
     auto& added = segments_.add(std::move(segment));
     if (!added.kept) next_bytes_ = std::min(bytes_max_, next_bytes_ * 2);
@@ -389,7 +418,19 @@ void Supply::abandon_making() {
     making_.reset();
 }
 
+// One that was made without zeros has none behind its last frame: before it can be a spare, every
+// block of it is to be written.
+void Supply::fill_up(const Segment& segment) {
+    auto at = align_up(segment.end, std::uint64_t{kSegmentHeaderBytes});
+    while (at < segment.bytes) {
+        const auto bytes = std::min(kZerosBytes, segment.bytes - at);
+        if (!files_.write(segment.fd, at, Bytes(kZeros).first(bytes))) return;
+        at += bytes;
+    }
+}
+
 void Supply::begin_sealing(Segment& segment) {
+    if (segment.bare) fill_up(segment);
     auto map = files_.map(segment.fd);
     // Readers stay in memory, and nothing is lost but the memory. So they do when somebody has cut
     // the file short: behind the end of a map there may be anything.

@@ -6,7 +6,8 @@
 // Never grow a file on the durable path: a commit into a file that grows, or into unwritten
 // extents, costs a journal commit, twice the latency. So the next segment is made of a file that
 // was one (Spares); or created, filled with zeros, synced; and its name made durable, ahead of
-// need.
+// need. A log that goes out in large pieces and is seldom synced gains less by zeros than they
+// cost, as much again as the log itself: there its room is allocated and no more (`in_bulk`).
 //
 //   work():  one piece of   making the next segment, if fewer than `ready` lie waiting
 //                           sealing a full one: bring its map into memory, send readers there
@@ -105,8 +106,12 @@ class Supply {
     // Files have gone: it is tried at once, and nobody is refused before that. Worker thread only.
     void look_again();
 
-    // The log has handed this many bytes to the disk. Any thread.
-    void wrote(std::uint64_t bytes) { wrote_.fetch_add(bytes, std::memory_order_relaxed); }
+    // The log has handed this many bytes to the disk in one write; it syncs them. Any thread.
+    void wrote(std::uint64_t bytes) {
+        wrote_.fetch_add(bytes, std::memory_order_relaxed);
+        writes_.fetch_add(1, std::memory_order_relaxed);
+    }
+    void syncs() { syncs_.fetch_add(1, std::memory_order_relaxed); }
 
     // ---- Called under the tail's lock.
 
@@ -158,6 +163,7 @@ class Supply {
         std::unique_ptr<Image> image;
         std::uint64_t done = 0;
         Lsn stale;  // of a spare
+        bool bare = false;
     };
     struct Sealing {
         Segment* segment = nullptr;
@@ -171,9 +177,11 @@ class Supply {
     [[nodiscard]] std::uint64_t kept_segment_bytes() const;
     [[nodiscard]] bool growth_first() const;
     [[nodiscard]] bool in_step();
+    [[nodiscard]] bool in_bulk();
     Result<void> begin_making(Wanted what);
     Result<bool> begin_recycling(Making& making);
     Result<void> make_piece();
+    void fill_up(const Segment& segment);
     Result<void> finish_making();
     void abandon_making();
     void settle(const Result<void>& result, Wanted what);
@@ -203,8 +211,18 @@ class Supply {
     std::uint64_t credit_ = 0;  // bytes that may be moved now
     io::MonoTime last_piece_;
     bool seals_next_ = false;  // of two that are due
+    // What the log had done when it was last judged, and what came of that.
+    struct Flow {
+        std::uint64_t bytes = 0;
+        std::uint64_t writes = 0;
+        std::uint64_t syncs = 0;
+    };
+    Flow judged_;
+    bool in_bulk_ = false;
 
     std::atomic<std::uint64_t> wrote_{0};
+    std::atomic<std::uint64_t> writes_{0};
+    std::atomic<std::uint64_t> syncs_{0};
 
     mutable std::mutex mutex_;
     std::condition_variable wake_;

@@ -39,6 +39,36 @@ struct Made {
 
 }  // namespace
 
+// Zeros are for a log of small writes, or of many syncs: of what they cost as much again as the
+// log.
+BOOST_FIXTURE_TEST_CASE(a_log_in_large_pieces_that_is_seldom_synced_gets_room_without_zeros, Made) {
+    const auto next = [&](std::uint64_t write_bytes, std::uint64_t sync_bytes) {
+        for (std::uint64_t bytes = 0; bytes < 2 * kSegment; bytes += write_bytes) {
+            supply.wrote(write_bytes);
+            if (bytes % sync_bytes < write_bytes) supply.syncs();
+        }
+        const auto before = supply.made().zeroed_bytes;
+        (void)supply.take();
+        for (int i = 0; i < 40 && supply.ready().count < 2; ++i) {
+            (void)pieces();
+            world.pass(20'000);
+        }
+        BOOST_REQUIRE(supply.ready().count == 2U);
+        return supply.made().zeroed_bytes - before;
+    };
+    while (supply.ready().count < 2) {
+        (void)pieces();
+        world.pass(20'000);
+    }
+    BOOST_TEST(supply.made().zeroed_bytes == 2 * kSegment);
+    BOOST_TEST(next(kPiece, kSegment) == 0U);
+    BOOST_TEST(next(kPiece, kPiece) == kSegment);
+    BOOST_TEST(next(4096, kSegment) == kSegment);
+    BOOST_TEST(next(kPiece, kSegment) == 0U);
+    // What it did before says more than nothing.
+    BOOST_TEST(next(2 * kSegment, 2 * kSegment) == 0U);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_segment_is_made_at_once_while_none_is_ready, Made) {
     const auto began = world.clock().mono();
     while (supply.ready().count == 0) BOOST_REQUIRE(supply.work());
