@@ -10,9 +10,12 @@ Result<LoadedCheckpoint> load(io::Files& files, const engine::Manifest& manifest
                               const engine::CheckpointEntry& entry, const BaseSources& sources) {
     for (const auto named : entry.files)
         if (auto found = sources.find(named); !found) return fail(found);
-    const auto load = sources.waits ? begin_checkpoint : load_checkpoint;
-    return load(files, manifest.store_id, entry, manifest.hash_secret, sources.moves,
-                [&](std::uint64_t) { return !sources.give_up || !sources.give_up(); });
+    const auto goes_on = [&](std::uint64_t) { return !sources.give_up || !sources.give_up(); };
+    if (sources.waits)
+        return begin_checkpoint(files, manifest.store_id, entry, manifest.hash_secret,
+                                sources.moves, goes_on);
+    return load_checkpoint(files, manifest.store_id, entry, manifest.hash_secret, sources.moves,
+                           goes_on);
 }
 
 }  // namespace

@@ -50,9 +50,39 @@ Result<Opened> open_checkpoint(io::Files& files, const engine::StoreId& store_id
     return opened;
 }
 
+// The other file of the same walk: the same pages in the same order, opened when it is needed.
+class Twin {
+  public:
+    Twin(io::Files& files, const engine::StoreId& store_id, engine::FileNumber number)
+        : files_(files), store_id_(store_id), number_(number) {}
+
+    // The page that `blob` says, which is the i-th; `fault` is what is wrong with it elsewhere.
+    Result<Bytes> blob(const BlobEntry& blob, std::size_t i, const Error& fault) {
+        if (number_ != 0 && reader_ == nullptr) {
+            auto reader = engine::CheckpointReader::open(files_, number_, store_id_);
+            number_ = 0;
+            if (reader) reader_ = std::move(*reader);
+        }
+        if (reader_ == nullptr || i >= reader_->blobs().size()) return fail(fault);
+        const auto& same = reader_->blobs()[i];
+        if (same.kind != blob.kind || same.stripe != blob.stripe || same.kid != blob.kid ||
+            same.from != blob.from || same.oid != blob.oid || same.stamp != blob.stamp ||
+            same.length != blob.length)
+            return fail(fault);
+        auto bytes = reader_->blob(i);
+        return bytes ? bytes : fail(fault);
+    }
+
+  private:
+    io::Files& files_;
+    const engine::StoreId store_id_;
+    engine::FileNumber number_;
+    std::unique_ptr<engine::CheckpointReader> reader_;
+};
+
 Result<LoadedCheckpoint> load_all(Opened opened, const engine::CheckpointEntry& entry,
                                   engine::Moves moves,
-                                  const std::function<bool(std::uint64_t)>& progress) {
+                                  const std::function<bool(std::uint64_t)>& progress, Twin twin) {
     auto& reader = *opened.reader;
     engine::PageLoader loader(*opened.loaded.keyspace, std::move(moves), true);
     const auto& blobs = reader.blobs();
@@ -61,7 +91,8 @@ Result<LoadedCheckpoint> load_all(Opened opened, const engine::CheckpointEntry& 
     for (std::size_t i = 0; i < blobs.size(); ++i) {
         const auto& blob = blobs[i];
         if (blob.kind == BlobKind::catalog) continue;
-        const auto page = reader.blob(i);
+        auto page = reader.blob(i);
+        if (!page) page = twin.blob(blob, i, page.error());
         if (!page) return fail(page);
         if (!loader.page(*page, blob.kind, blob.kid, blob.stripe))
             return senseless(entry, blob.offset);
@@ -78,10 +109,11 @@ Result<LoadedCheckpoint> load_all(Opened opened, const engine::CheckpointEntry& 
 Result<LoadedCheckpoint> load_checkpoint(io::Files& files, const engine::StoreId& store_id,
                                          const engine::CheckpointEntry& entry,
                                          const engine::Hasher::Secret& secret, engine::Moves moves,
-                                         const std::function<bool(std::uint64_t)>& progress) {
+                                         const std::function<bool(std::uint64_t)>& progress,
+                                         engine::FileNumber twin) {
     auto opened = open_checkpoint(files, store_id, entry, secret);
     if (!opened) return fail(opened);
-    return load_all(std::move(*opened), entry, std::move(moves), progress);
+    return load_all(std::move(*opened), entry, std::move(moves), progress, {files, store_id, twin});
 }
 
 Result<LoadedCheckpoint> begin_checkpoint(io::Files& files, const engine::StoreId& store_id,
@@ -91,7 +123,8 @@ Result<LoadedCheckpoint> begin_checkpoint(io::Files& files, const engine::StoreI
     auto opened = open_checkpoint(files, store_id, entry, secret);
     if (!opened) return fail(opened);
     if (!opened->reader->trailer().counted)
-        return load_all(std::move(*opened), entry, std::move(moves), progress);
+        return load_all(std::move(*opened), entry, std::move(moves), progress,
+                        {files, store_id, 0});
     auto& loaded = opened->loaded;
     loaded.loader = std::make_unique<engine::Loader>(*loaded.keyspace, std::move(opened->reader),
                                                      std::move(moves));

@@ -66,9 +66,14 @@ Opening<void> PastOpener::load_base() {
     std::optional<Error> fault;
     for (const auto& entry : history_->bases_of(facts_.place.lsn)) {
         if (entry.number == options_.without) continue;
-        auto loaded =
-            load_checkpoint(history_->files(), manifest.store_id, entry, manifest.hash_secret,
-                            engine::Moves(manifest.moves), [&](std::uint64_t) { return go_on(0); });
+        const auto twin =
+            std::ranges::find_if(manifest.checkpoints, [&](const engine::CheckpointEntry& other) {
+                return other.number != entry.number && other.lo == entry.lo && other.hi == entry.hi;
+            });
+        auto loaded = load_checkpoint(
+            history_->files(), manifest.store_id, entry, manifest.hash_secret,
+            engine::Moves(manifest.moves), [&](std::uint64_t) { return go_on(0); },
+            twin == manifest.checkpoints.end() ? 0 : twin->number);
         if (!loaded && loaded.error().code == Code::busy) return stopped();
         if (!loaded) {
             fault = loaded.error();
