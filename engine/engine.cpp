@@ -114,7 +114,9 @@ void Engine::watch_memory() {
     struct sysinfo info {};
     if (::sysinfo(&info) != 0) return;
     const auto memory = static_cast<std::uint64_t>(info.totalram) * info.mem_unit;
-    reader.look_for_cold.store(bytes > memory / 2, std::memory_order_relaxed);
+    const bool fits = bytes <= memory / 2;
+    reader.look_for_cold.store(!fits, std::memory_order_relaxed);
+    walk.cached(fits);
 }
 
 Result<void> Engine::start_worker() {

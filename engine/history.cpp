@@ -149,37 +149,56 @@ std::vector<FullFile> unneeded(const Manifest& manifest, const std::vector<FullF
 }
 
 std::vector<FileNumber> victims(const Manifest& manifest, const std::vector<FullFile>& files,
-                                const Window& window, std::uint64_t small) {
+                                const Window& window, const VictimRules& rules) {
     if (manifest.checkpoints.empty()) return {};
     // While the past goes back to the beginning it needs every file as it is.
     if (window.retain_s != 0 && manifest.has_beginning()) return {};
     const Moves moves(manifest.moves);
     const auto& newest = manifest.checkpoints.back();
-    const auto live = live_of(newest, moves);
-    const auto oldest = window.retain_s == 0 ? live : live_of(manifest.checkpoints.front(), moves);
+    const auto known = live_of(newest, moves);
+    const auto oldest =
+        window.retain_s == 0 ? Live{} : live_of(manifest.checkpoints.front(), moves);
+    const auto live = [&](FileNumber number) {
+        if (rules.live) return rules.live(number);
+        const auto found = known.find(number);
+        return found == known.end() ? 0 : found->second;
+    };
+    // Of what was written since the newest checkpoint only a count of now can tell.
+    const auto closed = [&](const FullFile& file) {
+        return rules.live && window.retain_s == 0 ? file.packed || file.end != FullFile::kOpen
+                                                  : ended(file, newest.lo);
+    };
     std::unordered_set<FileNumber> kept;
     for (const auto& entry : manifest.kept)
         for (const auto number : entry.files) kept.insert(moves(number));
     std::vector<FullFile> found;
     std::vector<FullFile> smalls;
+    std::uint64_t bytes = 0;  // of all files that stay
     for (const auto& file : files) {
-        // One that nothing leads into goes by itself, or was made since.
-        if (!ended(file, newest.lo) || !live.contains(file.number)) continue;
+        // One that nothing leads into goes by itself.
+        if (closed(file) && live(file.number) == 0) continue;
+        bytes += file.bytes;
+        if (!closed(file)) continue;
         // Nor does one go that a kept moment needs.
         if (kept.contains(file.number) || (!file.packed && manifest.keeps(file.begin, file.end)))
             continue;
-        if (mostly_dead(live, file) && mostly_dead(oldest, file))
+        if (live(file.number) < file.bytes / 2 &&
+            (window.retain_s == 0 || mostly_dead(oldest, file)))
             found.push_back(file);
-        else if (file.packed && file.bytes < small)
+        else if (file.packed && file.bytes < rules.small)
             smalls.push_back(file);
     }
     if (smalls.size() >= kSmallMax) found.insert(found.end(), smalls.begin(), smalls.end());
     std::ranges::sort(found, {}, [&](const FullFile& file) {
-        return static_cast<double>(live.at(file.number)) / static_cast<double>(file.bytes);
+        return static_cast<double>(live(file.number)) / static_cast<double>(file.bytes);
     });
     std::vector<FileNumber> numbers;
     numbers.reserve(found.size());
-    for (const auto& file : found) numbers.push_back(file.number);
+    for (const auto& file : found) {
+        if (window.retain_s == 0 && bytes <= rules.enough) break;
+        numbers.push_back(file.number);
+        bytes -= file.bytes - std::min(file.bytes, live(file.number));
+    }
     return numbers;
 }
 

@@ -24,6 +24,7 @@
 // base that stays was taken behind it, and in those the key is not.
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -106,12 +107,21 @@ struct Keepers {
 [[nodiscard]] Keepers keepers(const Manifest& manifest, const std::vector<FullFile>& files,
                               const Window& window, std::int64_t now_us);
 
-// Files that are to be emptied, those that free most for what is copied first: what they hold for
-// the newest checkpoint is less than half of them, and so it is for the oldest base, without which
-// nothing is freed before the window has passed. `small`: so many bytes make a packed segment worth
-// keeping; smaller ones are put together.
+// What of a file is in use, as far as it is known.
+using LiveOf = std::function<std::uint64_t(FileNumber)>;
+
+// Files that are to be emptied, those that free most for what is copied first: less than half of
+// them is in use, and so it was for the oldest base, without which nothing is freed before the
+// window has passed. `live`: of files as of now; without it as of the newest checkpoint. `enough`:
+// where no past is kept, no more of them than it takes that all files have so many bytes. `small`:
+// so many bytes make a packed segment worth keeping; smaller ones are put together.
+struct VictimRules {
+    std::uint64_t small = 0;
+    std::uint64_t enough = 0;
+    LiveOf live = {};
+};
 [[nodiscard]] std::vector<FileNumber> victims(const Manifest& manifest,
                                               const std::vector<FullFile>& files,
-                                              const Window& window, std::uint64_t small);
+                                              const Window& window, const VictimRules& rules);
 
 }  // namespace firnlog::engine

@@ -20,8 +20,8 @@ tl::unexpected<Error> RecordScan::damaged(const char* doing) const {
 
 Result<std::unique_ptr<RecordScan>> RecordScan::log(io::Files& files, const StoreId& store_id,
                                                     FileNumber number, Lsn base,
-                                                    std::uint64_t offset) {
-    auto fd = files.open(names::log_file(number), io::Open::read, true);
+                                                    std::uint64_t offset, From from) {
+    auto fd = files.open(names::log_file(number), io::Open::read, from == From::disk);
     if (!fd) return fail(fd);
     std::unique_ptr<RecordScan> scan(new RecordScan(files, store_id, number, *fd));
     scan->base_ = base;
@@ -31,8 +31,8 @@ Result<std::unique_ptr<RecordScan>> RecordScan::log(io::Files& files, const Stor
 }
 
 Result<std::unique_ptr<RecordScan>> RecordScan::packed(io::Files& files, const StoreId& store_id,
-                                                       FileNumber number) {
-    auto fd = files.open(names::packed_file(number), io::Open::read, true);
+                                                       FileNumber number, From from) {
+    auto fd = files.open(names::packed_file(number), io::Open::read, from == From::disk);
     if (!fd) return fail(fd);
     std::unique_ptr<RecordScan> scan(new RecordScan(files, store_id, number, *fd));
     scan->packed_ = true;
@@ -61,6 +61,7 @@ Result<Bytes> RecordScan::look(std::size_t want) {
         const auto got = files_.read(fd_, begin_, {window_, size});
         if (!got) return fail(got);
         end_ = begin_ + *got;
+        read_bytes_ += *got;
     }
     if (at_ >= end_) return Bytes{};
     return Bytes(window_ + (at_ - begin_), std::min<std::uint64_t>(want, end_ - at_));
@@ -79,43 +80,67 @@ Result<bool> RecordScan::open_frame() {
     return true;
 }
 
+// Of a packed record, before it.
+Result<Lsn> RecordScan::lead() {
+    const auto lead = look(kPackedLeadBytes);
+    if (!lead) return fail(lead);
+    if (lead->size() < kPackedLeadBytes || header_.end - at_ < kPackedLeadBytes)
+        return damaged("read a packed segment: it is cut short");
+    at_ += kPackedLeadBytes;
+    return Lsn{load<std::uint64_t>(lead->data())};
+}
+
+// It lies at at_ and ends no later than `end`.
+Result<RecordScan::Item> RecordScan::record(Lsn lsn, std::uint64_t end) {
+    const auto head = look(kHeadBytes);
+    if (!head) return fail(head);
+    const auto size = claimed_record_bytes(*head);
+    if (!size || *size > end - std::min(at_, end)) return damaged("read a record: it is damaged");
+    const auto bytes = look(*size);
+    if (!bytes) return fail(bytes);
+    const auto decoded = decode_record(*bytes, record_seed_.at(lsn));
+    if (!decoded) return damaged("read a record: its checksum does not fit");
+    Item item{
+        .offset = at_, .lsn = lsn, .record = decoded->record, .bytes = bytes->first(decoded->size)};
+    at_ += decoded->size;
+    return item;
+}
+
 Result<std::optional<RecordScan::Item>> RecordScan::next() {
-    Item item;
+    Lsn lsn;
     if (packed_) {
         if (at_ == header_.end) {
             if (seen_ != header_.records)
                 return damaged("read a packed segment: records are missing");
             return std::optional<Item>{};
         }
-        const auto lead = look(kPackedLeadBytes);
-        if (!lead) return fail(lead);
-        if (lead->size() < kPackedLeadBytes || header_.end - at_ < kPackedLeadBytes)
-            return damaged("read a packed segment: it is cut short");
-        item.lsn = {load<std::uint64_t>(lead->data())};
-        at_ += kPackedLeadBytes;
+        const auto found = lead();
+        if (!found) return fail(found);
+        lsn = *found;
     } else {
         while (at_ == frame_end_) {
             const auto opened = open_frame();
             if (!opened) return fail(opened);
             if (!*opened) return std::optional<Item>{};
         }
-        item.lsn = base_ + (at_ - kSegmentHeaderBytes);
+        lsn = base_ + (at_ - kSegmentHeaderBytes);
     }
-    const auto head = look(kHeadBytes);
-    if (!head) return fail(head);
-    const auto size = claimed_record_bytes(*head);
-    const auto end = packed_ ? header_.end : frame_end_;
-    if (!size || *size > end - std::min(at_, end)) return damaged("read a record: it is damaged");
-    const auto bytes = look(*size);
-    if (!bytes) return fail(bytes);
-    const auto decoded = decode_record(*bytes, record_seed_.at(item.lsn));
-    if (!decoded) return damaged("read a record: its checksum does not fit");
-    item.offset = at_;
-    item.record = decoded->record;
-    item.bytes = bytes->first(decoded->size);
-    at_ += decoded->size;
+    const auto item = record(lsn, packed_ ? header_.end : frame_end_);
+    if (!item) return fail(item);
     ++seen_;
-    return std::optional(item);
+    return std::optional(*item);
+}
+
+Result<RecordScan::Item> RecordScan::at(std::uint64_t offset) {
+    const auto first = packed_ ? kPackedHeaderBytes + kPackedLeadBytes : kSegmentHeaderBytes;
+    at_ = offset;
+    if (offset < first || (packed_ && offset >= header_.end))
+        return damaged("read a record: it is not there");
+    if (!packed_) return record(base_ + (at_ - kSegmentHeaderBytes), kFileBytesMax);
+    at_ -= kPackedLeadBytes;
+    const auto lsn = lead();
+    if (!lsn) return fail(lsn);
+    return record(*lsn, header_.end);
 }
 
 }  // namespace firnlog::engine

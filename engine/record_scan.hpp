@@ -4,8 +4,9 @@
 //   log      header | frame header, records | frame header, records | …   until no frame is valid
 //   packed   header | lsn, record | lsn, record | …                       until its end
 //
-// Read in order through a window of bounded size, past the page cache where that is possible: a
-// file that is emptied is not worth caching. Every record's checksum is looked at; the first that
+// Read in order through a window of bounded size, past the page cache where that is possible: what
+// lies on the disk is what counts, and a file that is emptied is not worth caching; or from there,
+// for who knows that it lies there anyway. Every record's checksum is looked at; the first that
 // does not fit ends the scan, and is told. One thread.
 
 #include <memory>
@@ -21,14 +22,16 @@ namespace firnlog::engine {
 
 class RecordScan {
   public:
+    enum class From : std::uint8_t { disk, cache };
     // Of a log file whose first frame has the lsn `base`; from the frame at `offset` on.
     [[nodiscard]] static Result<std::unique_ptr<RecordScan>> log(
         io::Files& files, const StoreId& store_id, FileNumber number, Lsn base,
-        std::uint64_t offset = kSegmentHeaderBytes);
+        std::uint64_t offset = kSegmentHeaderBytes, From from = From::disk);
     // Code::damaged if its header is not that of this file.
     [[nodiscard]] static Result<std::unique_ptr<RecordScan>> packed(io::Files& files,
                                                                     const StoreId& store_id,
-                                                                    FileNumber number);
+                                                                    FileNumber number,
+                                                                    From from = From::disk);
     RecordScan(const RecordScan&) = delete;
     RecordScan& operator=(const RecordScan&) = delete;
     ~RecordScan() { files_.close(fd_); }
@@ -41,8 +44,13 @@ class RecordScan {
     };
     // Nothing behind the last one.
     [[nodiscard]] Result<std::optional<Item>> next();
+    // The record that is known to lie at this offset, and no other; in ascending order it is read
+    // ahead. Not mixed with next().
+    [[nodiscard]] Result<Item> at(std::uint64_t offset);
     // Behind what was read last; where a fault lies.
     [[nodiscard]] std::uint64_t offset() const { return at_; }
+    // Bytes of the file that were read so far.
+    [[nodiscard]] std::uint64_t read_bytes() const { return read_bytes_; }
     // Of a packed file.
     [[nodiscard]] const PackedHeader& header() const { return header_; }
     // Of a log file: where the frame that the last record lies in begins.
@@ -57,6 +65,8 @@ class RecordScan {
           frame_seed_(store_id),
           record_seed_(store_id) {}
     [[nodiscard]] Result<bool> open_frame();
+    [[nodiscard]] Result<Lsn> lead();
+    [[nodiscard]] Result<Item> record(Lsn lsn, std::uint64_t end);
     // As many bytes from `at_` on as there are, up to `want`.
     [[nodiscard]] Result<Bytes> look(std::size_t want);
     [[nodiscard]] tl::unexpected<Error> damaged(const char* doing) const;
@@ -74,6 +84,7 @@ class RecordScan {
     std::uint64_t frame_at_ = 0;   // log: of the frame at hand
     std::uint64_t frame_end_ = 0;  // the same
     std::uint64_t seen_ = 0;       // packed: records
+    std::uint64_t read_bytes_ = 0;
 
     std::vector<std::byte> memory_;  // the window [begin_, end_) of the file, block-aligned within
     std::byte* window_ = nullptr;

@@ -9,7 +9,7 @@ namespace firnlog::engine {
 namespace {
 
 // Of one step.
-constexpr std::uint64_t kGatherBytes = std::uint64_t{512} << 10;
+constexpr std::uint64_t kGatherBytes = std::uint64_t{256} << 10;
 constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 20;
 constexpr std::size_t kSwaps = 4096;
 // So many records are looked up together, or fewer long ones.
@@ -29,11 +29,18 @@ Relocator::Relocator(io::Files& files, Keyspace& keyspace, Segments& segments, S
       packed_bytes_(packed_bytes),
       writer_(files, store_id) {}
 
-void Relocator::begin(std::vector<FileNumber> victims, std::optional<std::uint64_t> lent_max) {
+void Relocator::begin(RecordScan::From from, std::optional<std::uint64_t> lent_max) {
     ensure(moved_.empty() && !writer_.active(), "what was begun before has ended");
-    victims_ = std::move(victims);
-    std::ranges::reverse(victims_);
+    from_ = from;
     lent_max_ = lent_max;
+    out_of_room_ = false;
+    take({});
+}
+
+void Relocator::take(std::vector<Address> survivors) {
+    ensure(moved_.empty() && !writer_.active(), "what was told before is done with");
+    survivors_ = std::move(survivors);
+    next_survivor_ = 0;
     phase_ = Phase::gather;
 }
 
@@ -48,26 +55,30 @@ Result<bool> Relocator::step() {
     }
     if (swap()) return true;
     phase_ = Phase::gather;
-    return next_ < found_.size() || scan_ != nullptr || !victims_.empty();
+    return next_ < found_.size() || next_survivor_ < survivors_.size();
 }
 
-// False: there is no other victim.
-Result<bool> Relocator::open_next() {
-    while (!victims_.empty()) {
-        victim_ = victims_.back();
-        victims_.pop_back();
-        const auto* segment = segments_.find(victim_);
-        if (segment == nullptr) continue;
-        known_as_ = segment->known_as;
-        auto scan = segment->packed ? RecordScan::packed(files_, store_id_, victim_)
-                                    : RecordScan::log(files_, store_id_, victim_, segment->base);
-        if (scan) {
-            scan_ = std::move(*scan);
-            return true;
-        }
-        given_up_.insert(victim_);
-    }
-    return false;
+// False: it cannot be read, or is gone.
+bool Relocator::open(FileNumber victim) {
+    close_victim();
+    victim_ = victim;
+    const auto* segment = segments_.find(victim);
+    if (segment == nullptr) return false;
+    file_ = segment->number;
+    auto scan = segment->packed ? RecordScan::packed(files_, store_id_, file_, from_)
+                                : RecordScan::log(files_, store_id_, file_, segment->base,
+                                                  kSegmentHeaderBytes, from_);
+    if (scan)
+        scan_ = std::move(*scan);
+    else
+        given_up_.insert(file_);
+    return scan_ != nullptr;
+}
+
+void Relocator::close_victim() {
+    if (scan_ != nullptr) counts_.read_bytes += scan_->read_bytes();
+    scan_.reset();
+    victim_ = 0;
 }
 
 // Whether so many bytes more belong into the packed file that is written; begins one if there is
@@ -92,8 +103,9 @@ Result<Relocator::Fit> Relocator::fit(std::uint64_t bytes) {
 // There is nothing more to move, or no room for it.
 Result<bool> Relocator::end_gathering() {
     forget_found();
-    scan_.reset();
-    victims_.clear();
+    close_victim();
+    survivors_.clear();
+    next_survivor_ = 0;
     if (moved_.empty()) return false;
     if (auto closed = close_packed(); !closed) return fail(closed);
     return true;
@@ -106,44 +118,45 @@ void Relocator::forget_found() {
     next_ = 0;
 }
 
-// The next records of the victim; behind the last one the scan has ended.
+// A file of which one record cannot be read stays, whatever is moved out of it.
+void Relocator::find(Address address) {
+    if (address.file() != victim_ && !open(address.file())) return;
+    if (scan_ == nullptr) return;
+    const auto item = scan_->at(address.offset());
+    if (!item) {
+        given_up_.insert(file_);
+        counts_.read_bytes += scan_->read_bytes();
+        scan_.reset();
+        return;
+    }
+    const auto spot = keyspace_.spot_of(item->record);
+    if (!spot) return;
+    spots_.push_back(*spot);
+    found_.push_back({.from = address,
+                      .lsn = item->lsn,
+                      .at = found_bytes_.size(),
+                      .bytes = item->bytes.size()});
+    found_bytes_.insert(found_bytes_.end(), item->bytes.begin(), item->bytes.end());
+}
+
 std::uint64_t Relocator::find_some() {
     forget_found();
-    const auto from = scan_->offset();
-    auto to = from;
-    while (found_.size() < kFound && found_bytes_.size() < kFoundBytes) {
-        const auto item = scan_->next();
-        to = scan_->offset();
-        if (!item) given_up_.insert(victim_);
-        if (!item || !*item) {
-            scan_.reset();
-            break;
-        }
-        const auto spot = keyspace_.spot_of((*item)->record);
-        if (!spot) continue;
-        const auto bytes = (*item)->bytes;
-        spots_.push_back(*spot);
-        found_.push_back({.offset = (*item)->offset,
-                          .lsn = (*item)->lsn,
-                          .at = found_bytes_.size(),
-                          .bytes = bytes.size()});
-        found_bytes_.insert(found_bytes_.end(), bytes.begin(), bytes.end());
-    }
+    while (found_.size() < kFound && found_bytes_.size() < kFoundBytes &&
+           next_survivor_ < survivors_.size())
+        find(survivors_[next_survivor_++]);
     keyspace_.fetch_ahead(spots_);
-    counts_.read_bytes += to - from;
-    return to - from;
+    return found_bytes_.size();
 }
 
 // Copies it, if it is in use and there is room.
 Result<Relocator::Fit> Relocator::copy(const Spot& spot, const Found& found) {
-    const Address address(known_as_, found.offset);
-    if (!keyspace_.move(spot, address, address)) return Fit::yes;
+    if (!keyspace_.move(spot, found.from, found.from)) return Fit::yes;
     if (planted("a_survivor_is_left_behind") && found.lsn.value % 512 < 64) return Fit::yes;
     const auto fits = fit(found.bytes + kPackedLeadBytes);
     if (!fits || *fits != Fit::yes) return fits;
     const auto offset = writer_.add(found.lsn, Bytes(found_bytes_).subspan(found.at, found.bytes));
     if (!offset) return fail(offset);
-    moved_.push_back({.spot = spot, .from = address, .offset = *offset});
+    moved_.push_back({.spot = spot, .from = found.from, .offset = *offset});
     return Fit::yes;
 }
 
@@ -152,17 +165,16 @@ Result<bool> Relocator::gather() {
         for (; next_ < found_.size(); ++next_) {
             const auto fits = copy(spots_[next_], found_[next_]);
             if (!fits) return fail(fits);
-            if (*fits == Fit::nowhere) return end_gathering();
+            if (*fits == Fit::nowhere) {
+                out_of_room_ = true;
+                return end_gathering();
+            }
             if (*fits == Fit::yes) continue;
             // It waits, with those behind it, for the next file.
             if (auto closed = close_packed(); !closed) return fail(closed);
             return true;
         }
-        if (scan_ == nullptr) {
-            const auto opened = open_next();
-            if (!opened) return opened;
-            if (!*opened) return end_gathering();
-        }
+        if (next_survivor_ == survivors_.size()) return end_gathering();
         looked += find_some();
     }
     return true;
@@ -175,8 +187,7 @@ Result<void> Relocator::close_packed() {
     return {};
 }
 
-// Past the page cache, where there is a way: what lies on the disk is what will be needed. The scan
-// of the victim waits in scan_.
+// Past the page cache, where there is a way: what lies on the disk is what will be needed.
 Result<bool> Relocator::read_back() {
     if (check_ == nullptr) {
         auto scan = RecordScan::packed(files_, store_id_, writer_.number());
@@ -235,9 +246,10 @@ void Relocator::abandon() {
     if (loose_) writer_.abandon();
     loose_ = false;
     moved_.clear();
-    victims_.clear();
+    survivors_.clear();
+    next_survivor_ = 0;
     forget_found();
-    scan_.reset();
+    close_victim();
     phase_ = Phase::gather;
 }
 

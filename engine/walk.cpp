@@ -12,12 +12,24 @@ namespace {
 
 // As Redis waits after a save that failed.
 constexpr std::int64_t kRetryUs = 5'000'000;
+// With less dead than that there is no haste to move what is live: dead files get emptier.
+constexpr std::uint64_t kEnoughQuarters = 7;  // of what is live
+// Of what is live so much log is written between two walks at least.
+constexpr std::uint64_t kLogPart = 4;
+// What is dead weighs against so many images: walks that come later write fewer of them.
+constexpr std::uint64_t kImagesWorth = 8;
+// Survivors that are moved in one round: eight bytes of memory each, half a byte for each key.
+constexpr std::uint64_t kRoundRecordsMin = std::uint64_t{1} << 20;
+constexpr std::uint64_t kKeysARecord = 16;
+
 }  // namespace
 
 std::string_view name_of(WalkPhase phase) {
     switch (phase) {
         case WalkPhase::idle:
             return "idle";
+        case WalkPhase::counting:
+            return "counting";
         case WalkPhase::relocating:
             return "relocating";
         case WalkPhase::keys:
@@ -30,6 +42,8 @@ std::string_view name_of(WalkPhase phase) {
             return "reading";
         case WalkPhase::waiting:
             return "waiting";
+        case WalkPhase::copying:
+            return "copying";
     }
     return "";
 }
@@ -48,9 +62,10 @@ Walk::Walk(WalkParts parts, WalkOptions options)
       manifest_(parts.manifest),
       options_(std::move(options)),
       started_at_(parts.log.tail.batch_end()),
+      census_(parts.keyspace, parts.log.tail),
       relocator_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.reserve,
                  parts.manifest.store_id, options_.packed_bytes),
-      taker_(parts.keyspace, parts.log.tail),
+      pass_(parts.keyspace, parts.log.tail, PageTaker::What::pages),
       forgetter_(parts.files, parts.keyspace, parts.segments, parts.supply, parts.log.tail,
                  parts.manifest),
       writer_(parts.files, parts.manifest.store_id),
@@ -153,24 +168,30 @@ bool Walk::due() const {
     return std::ranges::any_of(rules_, asks) || (kept_s != 0 && asks({.seconds = kept_s}));
 }
 
-// More than half as much again as is live is dead, or past and beyond its bound. What was written
-// since the last walk may be either: so a walk costs at least so much of writing, and a small share
-// of what is live; a smaller one when the disk fills faster than it is given back.
+// As much is dead as is live, and some more, for an image is written, and copied, each time; or the
+// past is beyond its bound. What was written since the last walk may be either. A walk costs at
+// least so much of writing; less of it when the disk fills faster than it is given back.
 bool Walk::garbage_due(std::uint64_t log_bytes) const {
     if (options_.garbage_log_bytes == 0 || options_.log_bytes == 0) return false;
-    if (pressed(log_bytes) && log_bytes >= status_.live_bytes / 4) return true;
-    if (log_bytes < std::max(options_.garbage_log_bytes, status_.live_bytes / 2)) return false;
+    if (log_bytes < options_.garbage_log_bytes) return false;
     if (window_.retain_s == 0)
-        return status_.garbage_bytes + log_bytes >= status_.live_bytes + status_.live_bytes / 2;
-    return status_.history_bytes + log_bytes >= window_.bytes_max(status_.live_bytes);
+        return log_bytes >= status_.live_bytes / kLogPart &&
+               status_.garbage_bytes + log_bytes >= dead_bytes_max();
+    return log_bytes >= status_.live_bytes / 2 &&
+           status_.history_bytes + log_bytes >= window_.bytes_max(status_.live_bytes);
 }
 
-// Twice as much is dead as is live: what is written meanwhile must not outrun the walk, which asks
-// again as it goes.
+// Under mutex_.
+std::uint64_t Walk::dead_bytes_max() const {
+    return status_.live_bytes + kImagesWorth * status_.image_bytes;
+}
+
+// A good deal more is dead than a walk begins for: what is written meanwhile must not outrun it,
+// which asks again as it goes.
 bool Walk::pressed(std::uint64_t log_bytes) const {
     return window_.retain_s == 0 && options_.garbage_log_bytes != 0 &&
            log_bytes >= options_.garbage_log_bytes &&
-           status_.garbage_bytes + log_bytes >= 2 * status_.live_bytes;
+           status_.garbage_bytes + log_bytes >= dead_bytes_max();
 }
 
 bool Walk::step() {
@@ -200,7 +221,9 @@ bool Walk::step() {
             if (!keyspace_.whole() && !impossible) return false;
             const auto tail = log_.tail.batch_end();
             hurry_ = asked_hurry_ || is_full() || pressed(tail - std::min(status_.hi, tail));
-            unasked_ = !std::exchange(asked_, false);
+            unasked_ = !asked_;
+            thorough_ = asked_ || is_full();
+            asked_ = false;
             asked_hurry_ = false;
             // Told of in the same breath: whoever asks sees it asked for, or under way.
             ++status_.begun;
@@ -260,24 +283,90 @@ void Walk::begin() {
     }
     if (emergency_) window = {.retain_s = 0, .retain_bytes = 0};
     bound_supply();
+    // What is left of the spares was not needed since the last walk.
+    if (!emergency_ && status_.free_bytes >= status_.marks.low)
+        supply_.spare_bytes_max(status_.live_bytes / kLogPart);
     window_now_ = window;
     written_at_begin_ = relocator_.counts().written_bytes;
-    auto found = victims(manifest_, full_files(), window, options_.packed_bytes / 4);
-    std::erase_if(found, [&](FileNumber number) { return relocator_.gave_up(number); });
     std::optional<std::uint64_t> lent_max;
     if (emergency_) {
         (void)reserve_.lend(kReserveSlack);
         const auto image = image_bytes_max();
         lent_max = reserve_.bytes() - std::min(reserve_.bytes(), image);
     }
-    relocator_.begin(std::move(found), lent_max);
+    relocator_.begin(cached_ ? RecordScan::From::cache : RecordScan::From::disk, lent_max);
+    victims_.clear();
     phase_ = Phase::relocating;
+    if (counts()) {
+        census_.count();
+        phase_ = Phase::counting;
+    }
     publish();
+}
+
+// Whether the index is to be asked: there are files that may be victims, and enough can be dead.
+bool Walk::counts() const {
+    const auto files = full_files();
+    const auto any = [](FileNumber) { return std::uint64_t{1}; };
+    const VictimRules rules{.small = options_.packed_bytes / 4, .live = any};
+    if (victims(manifest_, files, window_now_, rules).empty()) return false;
+    if (thorough_ || window_now_.retain_s != 0) return true;
+    std::uint64_t bytes = 0;
+    for (const auto& file : files) bytes += file.bytes;
+    return bytes > live_bytes(manifest_) * kEnoughQuarters / 4;
+}
+
+Result<bool> Walk::count() {
+    if (census_.step()) return true;
+    phase_ = Phase::relocating;
+    if (census_.finds()) {
+        relocator_.take(census_.take_found());
+        return true;
+    }
+    choose_victims();
+    if (!victims_.empty()) find_survivors();
+    return true;
+}
+
+// By the file's own number, which addresses may not have.
+Census::Use Walk::use_of(FileNumber file) const {
+    const auto* segment = segments_.find(file);
+    return segment == nullptr ? Census::Use{} : census_.of(segment->known_as);
+}
+
+void Walk::choose_victims() {
+    victims_ = victims(manifest_, full_files(), window_now_,
+                       {.small = options_.packed_bytes / 4,
+                        .enough = thorough_ ? 0 : census_.bytes() * kEnoughQuarters / 4,
+                        .live = [&](FileNumber file) { return use_of(file).bytes; }});
+    std::erase_if(victims_, [&](FileNumber number) { return relocator_.gave_up(number); });
+    std::ranges::reverse(victims_);
+}
+
+// Of as many victims as one round has room for; of one at least.
+void Walk::find_survivors() {
+    const auto records_max = std::max(kRoundRecordsMin, keys() / kKeysARecord);
+    std::vector<FileNumber> round;
+    std::uint64_t records = 0;
+    while (!victims_.empty()) {
+        const auto* segment = segments_.find(victims_.back());
+        records += use_of(victims_.back()).records;
+        if (!round.empty() && records > records_max) break;
+        if (segment != nullptr) round.push_back(segment->known_as);
+        victims_.pop_back();
+    }
+    census_.find(round);
+    phase_ = Phase::counting;
 }
 
 Result<bool> Walk::relocate() {
     auto more = relocator_.step();
     if (!more || *more) return more;
+    if (!victims_.empty() && !relocator_.out_of_room()) {
+        find_survivors();
+        return true;
+    }
+    census_.forget();
     begin_image();
     return true;
 }
@@ -296,18 +385,21 @@ Result<bool> Walk::advance() {
         return fail(
             Error{.error = log_.failed(), .doing = "take a checkpoint: the log has failed"});
     switch (phase_) {
+        case Phase::counting:
+            return count();
         case Phase::relocating:
             return relocate();
         case Phase::keys:
-            return take_keys();
         case Phase::objects:
-            return take_objects();
+            return take_pages();
         case Phase::ending:
             return end_image();
         case Phase::reading:
             return read_back();
         case Phase::waiting:
             return wait_for_log();
+        case Phase::copying:
+            return copy();
         case Phase::idle:
             break;
     }
@@ -320,14 +412,25 @@ Result<bool> Walk::wait_for_log() {
         log_.want_durable(hi_);
         return false;
     }
-    if (waits_for_pins()) return false;
-    if (auto switched = switch_over(); !switched) return fail(switched);
+    if (!copies_ && waits_for_pins()) return false;
+    if (!copies_)
+        log_between_walks_ = log_.tail.batch_end() - std::min(status_.hi, log_.tail.batch_end());
+    if (auto switched = switch_over(entry()); !switched) return fail(switched);
+    if (!copies_) {
+        const auto begun = begin_copy();
+        if (!begun || *begun) return begun;
+    }
     finish({});
     return true;
 }
 
-Result<void> Walk::switch_over() {
-    auto next = manifest_;
+// Of the file that was written.
+CheckpointEntry Walk::entry() const {
+    if (copies_) {
+        auto same = manifest_.checkpoints.back();
+        same.number = writer_.number();
+        return same;
+    }
     CheckpointEntry entry{.number = writer_.number(),
                           .lo = lo_,
                           .hi = hi_,
@@ -338,6 +441,11 @@ Result<void> Walk::switch_over() {
         entry.files.push_back(file);
         entry.live.push_back(named_bytes_[file]);
     }
+    return entry;
+}
+
+Result<void> Walk::switch_over(CheckpointEntry entry) {
+    auto next = manifest_;
     next.retired = limbo_;
     std::erase_if(next.checkpoints, [&](const CheckpointEntry& old) {
         if (std::ranges::count(faulty_, old.number) == 0) return false;
@@ -355,7 +463,6 @@ Result<void> Walk::switch_over() {
         }
         pinned_ = pins_ != 0;
     }
-    log_between_walks_ = log_.tail.batch_end() - std::min(status_.hi, log_.tail.batch_end());
     bound_supply();
     const auto files = full_files();
     std::uint64_t cut = 0;
@@ -482,12 +589,17 @@ void Walk::finish(std::optional<Error> error) {
     reader_.reset();
     // Before it has begun to write, the writer still stands for the walk before: that one's file
     // counts.
-    const bool wrote = phase_ != Phase::idle && phase_ != Phase::relocating;
+    const bool wrote =
+        phase_ != Phase::idle && phase_ != Phase::counting && phase_ != Phase::relocating;
     relocator_.abandon();
+    census_.forget();
+    victims_.clear();
     const bool named = !limbo_.empty() && limbo_.back() == writer_.number();
     if (error && wrote && !named) writer_.abandon();
+    // Of a copy that found no room nothing is lost.
+    const bool no_copy = copies_ && error && error->code == Code::no_space;
+    if (no_copy) error.reset();
     phase_ = Phase::idle;
-    large_ = {};
     const auto now = clock_.mono();
     {
         const std::lock_guard guard(mutex_);
@@ -503,6 +615,9 @@ void Walk::finish(std::optional<Error> error) {
             ++status_.done;
             status_.failed_in_row = 0;
             status_.last_us = now.us - began_.us;
+            status_.copied += copies_ && !no_copy ? 1 : 0;
+        }
+        if (!error || copies_) {
             records_at_checkpoint_ = records_at_lo_;
             checkpoint_mono_us_ = began_.us;
         }
@@ -511,6 +626,7 @@ void Walk::finish(std::optional<Error> error) {
     }
     hurry_ = false;
     forgets_next_ = true;
+    copies_ = false;
     publish();
     if (on_finished) on_finished(!error);
 }
@@ -520,7 +636,7 @@ void Walk::abandon() {
     if (phase_ == Phase::idle) return;
     reader_.reset();
     relocator_.abandon();
-    if (phase_ != Phase::relocating) writer_.abandon();
+    if (phase_ != Phase::counting && phase_ != Phase::relocating) writer_.abandon();
     phase_ = Phase::idle;
     publish();
 }
@@ -528,11 +644,13 @@ void Walk::abandon() {
 void Walk::publish() {
     const std::lock_guard guard(mutex_);
     status_.phase = phase_;
-    status_.bytes = phase_ == Phase::relocating ? 0 : writer_.bytes();
+    const bool writes = phase_ != Phase::counting && phase_ != Phase::relocating;
+    status_.bytes = writes ? writer_.bytes() : 0;
     status_.relocated = relocator_.counts();
     status_.checkpoints = manifest_.checkpoints.size();
     status_.checkpoint_bytes = 0;
     for (const auto& entry : manifest_.checkpoints) status_.checkpoint_bytes += entry.bytes;
+    status_.image_bytes = manifest_.checkpoints.empty() ? 0 : manifest_.checkpoints.back().bytes;
     status_.kept.clear();
     for (const auto& entry : manifest_.kept)
         status_.kept.push_back({.lsn = entry.hi, .taken_us = entry.taken_us, .bytes = entry.bytes});

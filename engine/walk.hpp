@@ -1,15 +1,20 @@
 #pragma once
 // Walk: the job that writes the index down beside a running server, and says when that counts.
 //
-//   idle ──asked for, or due──> relocating ──> keys ──> objects ──> ending ──> reading ──> waiting
-//                               survivors        image, page by page  synced   read back   log
-//                               durable out of dead files past hi: switch
+//   idle ──asked for, or due──> counting ──> relocating ──> keys ──> objects ──> ending
+//                               what is      survivors out  image, page by page  synced
+//                               in use       of dead files                         │
+//               copying <── switch <── waiting <── reading <───────────────────────┘
+//               the image   manifest   log durable read back
+//                                      past hi
 //
 // One step() is a small piece of work: a few pages copied, each under its stripe's lock for as long
 // as that takes, or one write, or one look at the log. Whatever fails on the way, the walk lets go
 // of what it made and the store is as before; from the manifest's rename on the new checkpoint is
 // what a start begins with. The two newest are kept, so that a damaged one costs time and nothing
-// else.
+// else. Until the next walk the older one holds on to the log since it was taken, and to all that
+// was emptied meanwhile: where that is worth it, the new image is copied, read back as it was, and
+// the copy takes the older one's place.
 //
 // When the disk is full a walk is what frees it. What it writes comes from the reserve then, no
 // history is kept, and of the two checkpoints the older one goes as well, once the new one was read
@@ -35,6 +40,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/census.hpp"
 #include "engine/checkpoint_file.hpp"
 #include "engine/forget.hpp"
 #include "engine/format/manifest.hpp"
@@ -50,7 +56,17 @@
 
 namespace firnlog::engine {
 
-enum class WalkPhase : std::uint8_t { idle, relocating, keys, objects, ending, reading, waiting };
+enum class WalkPhase : std::uint8_t {
+    idle,
+    counting,
+    relocating,
+    keys,
+    objects,
+    ending,
+    reading,
+    waiting,
+    copying
+};
 // For INFO and FIRN WALK STATUS.
 [[nodiscard]] std::string_view name_of(WalkPhase phase);
 
@@ -110,6 +126,8 @@ class Walk {
     [[nodiscard]] bool busy() const { return phase_ != Phase::idle || forgetter_.busy(); }
     // Lets go of a walk that has not ended. The worker has stopped.
     void abandon();
+    // Whether all files fit into the page cache, and so lie there.
+    void cached(bool are) { cached_ = are; }
     // A checkpoint turned out to be damaged: the next one takes its place.
     void distrust(FileNumber checkpoint) { faulty_.push_back(checkpoint); }
 
@@ -160,6 +178,8 @@ class Walk {
         std::uint64_t log_bytes = 0;  // of log since then
         std::size_t checkpoints = 0;
         std::uint64_t checkpoint_bytes = 0;  // of all that are kept
+        std::uint64_t image_bytes = 0;       // of the newest
+        std::uint64_t copied = 0;            // images, since the start
         // The newest.
         Lsn lo;
         Lsn hi;
@@ -216,6 +236,7 @@ class Walk {
   private:
     [[nodiscard]] bool due() const;
     [[nodiscard]] bool garbage_due(std::uint64_t log_bytes) const;
+    [[nodiscard]] std::uint64_t dead_bytes_max() const;
     [[nodiscard]] bool pressed(std::uint64_t log_bytes) const;
     void watch_disk();
     void bound_supply();
@@ -229,16 +250,20 @@ class Walk {
     [[nodiscard]] std::uint64_t image_bytes_max() const;
     void begin();
     void begin_image();
+    [[nodiscard]] bool counts() const;
+    Result<bool> count();
+    void choose_victims();
+    void find_survivors();
     Result<bool> relocate();
     Result<bool> advance_or_fail();
     Result<bool> advance();
-    Result<bool> take_keys();
-    Result<bool> take_objects();
+    Result<bool> take_pages();
     Result<bool> end_image();
+    Result<bool> end_file(std::uint64_t keys);
+    [[nodiscard]] Census::Use use_of(FileNumber file) const;
     Result<bool> read_back();
     Result<bool> wait_for_log();
     [[nodiscard]] bool waits_for_pins();
-    Result<void> switch_over();
     void complete(Manifest& next);
     [[nodiscard]] std::vector<FileNumber> still_aside();
     [[nodiscard]] bool forgets_now() const;
@@ -248,6 +273,11 @@ class Walk {
     [[nodiscard]] Result<std::unique_ptr<Segment>> open_copy(const Segment& old,
                                                              const Exchange& exchange);
     void end_forgetting(Forgetting::State state, std::optional<Error> error);
+    Result<void> switch_over(CheckpointEntry entry);
+    [[nodiscard]] CheckpointEntry entry() const;
+    [[nodiscard]] bool copy_is_worth_it() const;
+    Result<bool> begin_copy();
+    Result<bool> copy();
     [[nodiscard]] std::vector<FullFile> full_files() const;
     [[nodiscard]] std::uint64_t kept_bytes(Manifest manifest, const std::vector<FullFile>& files,
                                            std::int64_t now_us) const;
@@ -279,22 +309,19 @@ class Walk {
 
     // Worker only.
     Phase phase_ = Phase::idle;
+    Census census_;
+    std::vector<FileNumber> victims_;  // of which the survivors are not told of yet, the last first
     Relocator relocator_;
-    PageTaker taker_;
+    IndexPass pass_;
     Forgetter forgetter_;
     bool forgets_next_ = false;  // before another walk begins
     CheckpointWriter writer_;
     std::unique_ptr<CheckpointReader> reader_;
     std::size_t next_blob_ = 0;
+    bool copies_ = false;  // the image counts already, and is copied
     Lsn lo_;
     Lsn hi_;
     std::uint64_t records_at_lo_ = 0;
-    std::vector<Kid> kids_;
-    std::size_t kid_ = 0;       // where in kids_
-    std::uint32_t stripe_ = 0;  // where in the keyspace
-    std::uint64_t from_ = 0;    // where in the stripe
-    Oid large_;                 // an object in pieces
-    std::uint64_t part_from_ = 0;
     std::vector<std::uint64_t> named_bytes_;  // by file number: what addresses of the image lead to
     io::MonoTime next_;                       // not before
     io::MonoTime began_;
@@ -302,6 +329,8 @@ class Walk {
     bool unasked_ = false;           // the walk under way began by itself
     bool pinned_ = false;            // nothing went at its switch
     std::int64_t waiting_us_ = 0;    // when it began to wait for pins, if it did
+    bool cached_ = false;
+    bool thorough_ = false;          // somebody asked for it, or the disk is full
     bool emergency_ = false;         // of the walk under way: the disk is full
     bool met_full_disk_ = false;     // the last walk failed for lack of space
     unsigned fruitless_ = 0;         // emergencies in a row that freed nothing

@@ -20,7 +20,7 @@ constexpr std::int64_t kCutRetryUs = 5'000'000;
 // No walk began for so long: the log is not being written fast.
 constexpr std::int64_t kIdleUs = 60'000'000;
 // So many segments have room for what is live.
-constexpr std::uint64_t kSegmentsOfLive = 12;
+constexpr std::uint64_t kSegmentsOfLive = 24;
 // Of the reserve: so many segments beside the image. Their room is what survivors are moved into.
 constexpr std::uint64_t kReserveSegments = 4;
 // A key takes 17 bytes of an image, 33 with an expiry; and the directory of its pages.
@@ -183,8 +183,8 @@ void Walk::size_reserve(const std::vector<FullFile>& files) {
             reserve_segment_bytes_ *= 2;
     }
     reserve_.want(image_bytes_max() + kReserveSlack + kReserveSegments * reserve_segment_bytes_);
-    auto found =
-        victims(manifest_, files, {.retain_s = 0, .retain_bytes = 0}, options_.packed_bytes / 4);
+    auto found = victims(manifest_, files, {.retain_s = 0, .retain_bytes = 0},
+                         {.small = options_.packed_bytes / 4});
     std::erase_if(found, [&](FileNumber number) { return relocator_.gave_up(number); });
     has_victims_ = !found.empty();
 }

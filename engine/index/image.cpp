@@ -92,6 +92,12 @@ std::optional<PageImage> PageTaker::keys(Kid kid, Stripe stripe, std::uint64_t f
     }
     if (entries_.empty()) return page;
     page.count = entries_.size();
+    std::size_t object = 0;
+    for (const auto& entry : entries_) {
+        const bool plain = entry.type() == Type::string;
+        named_.push_back({entry.address(), plain ? entry.size_hint() : bindings_[object++].bytes});
+    }
+    if (what_ == What::names) return page;
     page.expires = static_cast<std::uint32_t>(expiries_.size());
     for (const auto& binding : bindings_) page.strays += binding.oid.home() != stripe ? 1 : 0;
     page.bytes.resize(kKeysHeadBytes + entries_.size() * kEntryBytes +
@@ -101,12 +107,8 @@ std::optional<PageImage> PageTaker::keys(Kid kid, Stripe stripe, std::uint64_t f
                                    .expiries = static_cast<std::uint32_t>(expiries_.size()),
                                    .bindings = static_cast<std::uint32_t>(bindings_.size()),
                                    .in_order = in_order});
-    std::size_t object = 0;
-    for (const auto& entry : entries_) {
+    for (const auto& entry : entries_)
         at = put(at, layouts::KeyEntry{.hash = entry.hash, .rest = entry.rest()});
-        const bool plain = entry.type() == Type::string;
-        named_.push_back({entry.address(), plain ? entry.size_hint() : bindings_[object++].bytes});
-    }
     for (const auto& expiry : expiries_) {
         at = put(at,
                  layouts::KeyExpiry{.hash = expiry.tag.high,

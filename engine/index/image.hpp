@@ -43,7 +43,10 @@ struct PageImage {
 
 class PageTaker {
   public:
-    PageTaker(Keyspace& keyspace, const Tail& tail) : keyspace_(keyspace), tail_(tail) {}
+    // Whole pages; or of keys the names alone, which cost no encoding.
+    enum class What : std::uint8_t { pages, names };
+    PageTaker(Keyspace& keyspace, const Tail& tail, What what = What::pages)
+        : keyspace_(keyspace), tail_(tail), what_(what) {}
 
     // The keys of a stripe from a hash on; nothing if no database points at the kid any more.
     [[nodiscard]] std::optional<PageImage> keys(Kid kid, Stripe stripe, std::uint64_t from);
@@ -79,6 +82,7 @@ class PageTaker {
     };
     Keyspace& keyspace_;
     const Tail& tail_;
+    const What what_;
     std::vector<Entry> entries_;
     std::vector<Expiry> expiries_;
     std::vector<Binding> bindings_;

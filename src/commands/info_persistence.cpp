@@ -65,6 +65,7 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("walk_error", walk.error ? walk.error->text() : std::string());
     lines.add("checkpoints", walk.checkpoints);
     lines.add("checkpoint_bytes", walk.checkpoint_bytes);
+    lines.add("checkpoints_copied", walk.copied);
     lines.add("checkpoint_lo", walk.lo.value);
     lines.add("checkpoint_hi", walk.hi.value);
     lines.add("log_bytes_since_checkpoint", walk.log_bytes);

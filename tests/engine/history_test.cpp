@@ -160,11 +160,67 @@ BOOST_AUTO_TEST_CASE(one_base_is_left_where_it_is_all_that_may_stay) {
 BOOST_AUTO_TEST_CASE(a_log_file_is_a_victim_as_soon_as_something_behind_it_is_durable) {
     Store store(2);
     for (const auto& entry : store.manifest.checkpoints) BOOST_TEST(entry.live.front() == 100U);
-    const auto emptied = victims(store.manifest, store.files, kNone, 0);
+    const auto emptied = victims(store.manifest, store.files, kNone, {});
     BOOST_REQUIRE(emptied.size() == 1U);
     BOOST_TEST(emptied.front() == store.files[1].number);
     store.files[1].end = FullFile::kOpen;
-    BOOST_TEST(victims(store.manifest, store.files, kNone, 0).empty());
+    BOOST_TEST(victims(store.manifest, store.files, kNone, {}).empty());
+}
+
+// Of the files of six hours a tenth, two tenths, … are in use by a count of now.
+BOOST_AUTO_TEST_CASE(the_emptiest_files_are_victims_until_enough_is_free) {
+    Store store(6);
+    const auto live = [](FileNumber number) {
+        return number < 12 ? kFileBytes * (number / 2 + 1) / 10 : 0;
+    };
+    const auto found = [&](std::uint64_t enough, const Window& window = kNone) {
+        return victims(store.manifest, store.files, window, {.enough = enough, .live = live});
+    };
+    const auto numbers = [](std::initializer_list<FileNumber> list) {
+        return std::vector<FileNumber>(list);
+    };
+    // The newest checkpoint leads into none of the first five: what it says does not count.
+    BOOST_TEST(found(0) == numbers({1, 3, 5, 7}), boost::test_tools::per_element());
+    const auto all = 6 * kFileBytes + 1;
+    BOOST_TEST(found(all).empty());
+    BOOST_TEST(found(all - 1) == numbers({1}), boost::test_tools::per_element());
+    BOOST_TEST(found(all - kFileBytes) == numbers({1, 3}), boost::test_tools::per_element());
+    // Where a past is kept nothing is enough, and what was written behind the newest checkpoint is
+    // no victim.
+    store.manifest.checkpoints.erase(store.manifest.checkpoints.begin() + 1,
+                                     store.manifest.checkpoints.end());
+    store.manifest.first_lsn = store.manifest.checkpoints.front().lo;
+    const Window window{.retain_s = 24 * 3600, .retain_bytes = kPlenty};
+    BOOST_TEST(found(all, window) == numbers({1}), boost::test_tools::per_element());
+    BOOST_TEST(found(0) == numbers({1, 3, 5, 7}), boost::test_tools::per_element());
+    // One that is not closed yet never is, nor one that nothing is in use of.
+    store.files[1].end = FullFile::kOpen;
+    BOOST_TEST(found(0) == numbers({1, 5, 7}), boost::test_tools::per_element());
+    BOOST_TEST(victims(store.manifest, store.files, kNone,
+                       {.live = [](FileNumber) { return std::uint64_t{0}; }})
+                   .empty());
+}
+
+// What a copy of the newest checkpoint is made for.
+BOOST_AUTO_TEST_CASE(a_second_checkpoint_of_the_same_place_lets_go_of_the_log_before_it) {
+    Store store(3);
+    (void)let_go(store.manifest, store.files, kNone, store.now_us());
+    BOOST_TEST(unneeded(store.manifest, store.files).size() == 1U);
+    auto copy = store.manifest.checkpoints.back();
+    copy.number = 500;
+    store.manifest.checkpoints.push_back(copy);
+    const auto gone = let_go(store.manifest, store.files, kNone, store.now_us());
+    BOOST_REQUIRE(gone.size() == 1U);
+    BOOST_TEST(gone[0] == 4U);
+    BOOST_TEST(store.manifest.checkpoints.size() == 2U);
+    BOOST_TEST((store.manifest.first_lsn == copy.lo));
+    BOOST_TEST(unneeded(store.manifest, store.files).size() == 2U);
+    // The next one, taken later, lets go of one of the two.
+    copy.number = 501;
+    copy.lo = copy.hi = copy.lo + kFileBytes;
+    store.manifest.checkpoints.push_back(copy);
+    BOOST_TEST(let_go(store.manifest, store.files, kNone, store.now_us()).size() == 1U);
+    BOOST_TEST(store.manifest.checkpoints.front().number == 500U);
 }
 
 BOOST_AUTO_TEST_CASE(every_moment_of_the_window_has_a_base) {
@@ -367,7 +423,7 @@ BOOST_AUTO_TEST_CASE(no_survivor_is_moved_out_of_a_file_that_a_kept_moment_needs
     const auto other = store.files[3].number;
     newest.files = {other, kept, newest.files.front()};
     newest.live = {10, 10, 100};
-    const auto found = victims(store.manifest, store.files, window, 0);
+    const auto found = victims(store.manifest, store.files, window, {});
     BOOST_TEST(std::ranges::count(found, other) == 1);
     BOOST_TEST(std::ranges::count(found, kept) == 0);
 }

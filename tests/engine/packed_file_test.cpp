@@ -86,6 +86,26 @@ BOOST_FIXTURE_TEST_CASE(a_record_longer_than_the_window_comes_back, Made) {
     BOOST_TEST(found.records == written.size());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_record_whose_place_is_known_is_read_alone, Made) {
+    write(30'000, 100);
+    for (const auto from : {RecordScan::From::disk, RecordScan::From::cache}) {
+        auto scan = RecordScan::packed(world.files(), store_id, kNumber, from);
+        BOOST_REQUIRE(scan.has_value());
+        for (std::size_t i = 7; i < written.size(); i += 1 + i % 991) {
+            const auto item = (*scan)->at(written[i].offset);
+            BOOST_REQUIRE(item.has_value());
+            BOOST_TEST(item->record.key == written[i].key);
+            BOOST_TEST(item->bytes.size() == written[i].bytes);
+            BOOST_TEST((item->lsn == written[i].lsn));
+        }
+        for (const auto offset :
+             {written[9].offset + 8, written[9].offset - 8, std::uint64_t{0}, kPackedHeaderBytes,
+              (*scan)->header().end, (*scan)->header().end + 4096})
+            BOOST_TEST(!(*scan)->at(offset).has_value(), "at " << offset);
+        BOOST_TEST((*scan)->at(written[9].offset).has_value());
+    }
+}
+
 BOOST_FIXTURE_TEST_CASE(no_flipped_bit_passes, Made) {
     write(6, 40);
     auto fd = world.files().open(names::packed_file(kNumber), io::Open::write);

@@ -109,6 +109,8 @@ struct ArchivedStore {
 
     void open_store() {
         subject = open_again(world, small_options(keeps), versions);
+        // As the server does, until the archiver has told what it has.
+        subject->engine().walk.unarchived({});
         kept = versions;
     }
     bool change() {

@@ -32,6 +32,7 @@ struct Campaign {
     std::uint64_t torn = 0;
     std::uint64_t freed = 0;             // bytes given back
     std::uint64_t relocated = 0;         // records
+    std::uint64_t copied = 0;            // images
     std::uint64_t recycled = 0;          // segments made of others
     std::uint64_t stale = 0;             // crashes that left such ones in the log
     std::uint64_t archives = 0;          // compared over the crash, and
@@ -58,11 +59,11 @@ struct Campaign {
             static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(nested),
             static_cast<unsigned long long>(resumed), static_cast<unsigned long long>(torn));
         std::printf(
-            "report:   bytes given back: %llu, records moved: %llu, segments used again: %llu, "
-            "crashes "
-            "with such ones in the log: %llu\n",
+            "report:   bytes given back: %llu, records moved: %llu, images copied: %llu, segments "
+            "used again: %llu, crashes with such ones in the log: %llu\n",
             static_cast<unsigned long long>(freed), static_cast<unsigned long long>(relocated),
-            static_cast<unsigned long long>(recycled), static_cast<unsigned long long>(stale));
+            static_cast<unsigned long long>(copied), static_cast<unsigned long long>(recycled),
+            static_cast<unsigned long long>(stale));
         std::printf("report:   archives held against what follows: %llu, records in them: %llu;",
                     static_cast<unsigned long long>(archives),
                     static_cast<unsigned long long>(archived_records));
@@ -243,6 +244,9 @@ void run_campaign(std::uint64_t seed, Campaign& campaign) {
     const auto relocated = under_test.engine().walk.status().relocated.records;
     BOOST_TEST((relocated == 0) == keeps);
     campaign.relocated += relocated;
+    const auto copied = under_test.engine().walk.status().copied;
+    BOOST_TEST((copied == 0) == keeps);
+    campaign.copied += copied;
     const auto recycled = under_test.engine().supply.made().recycled;
     BOOST_TEST((recycled == 0) == keeps);
     campaign.recycled += recycled;
@@ -284,6 +288,7 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
                    "no crash while files are given back, at " << sim::text(kind));
     BOOST_TEST(campaign.freed > 0);
     BOOST_TEST(campaign.relocated > 0);
+    BOOST_TEST(campaign.copied > 0);
     BOOST_TEST(campaign.recycled > 0);
     BOOST_TEST(campaign.stale > 0);
     // Of a checkpoint: its file begun, written and synced, its name made durable, the manifest

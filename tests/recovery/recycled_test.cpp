@@ -258,6 +258,8 @@ BOOST_AUTO_TEST_CASE(backups_archives_and_stores_made_of_them_are_as_the_store_w
 
 BOOST_AUTO_TEST_CASE(what_somebody_has_by_a_second_name_never_changes) {
     Round round(9);
+    // A walk gives back all that is full and dead: some more that is not.
+    round.write(100);
     std::map<std::string, std::string> linked;
     const auto listed = round.world.files().list();
     BOOST_REQUIRE(listed.has_value());

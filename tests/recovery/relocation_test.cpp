@@ -1,9 +1,13 @@
 // What is in use outlives the file it was written to: the walk moves it, record by record.
 
 #include <boost/test/unit_test.hpp>
+#include <functional>
+#include <memory>
 #include <set>
 #include <string>
 
+#include "engine/checkpoint_file.hpp"
+#include "engine/format/names.hpp"
 #include "tests/recovery/lived.hpp"
 
 namespace firnlog::recovery {
@@ -107,6 +111,99 @@ BOOST_AUTO_TEST_CASE(a_value_in_pieces_outlives_the_files_it_was_written_to) {
     for (const auto number : moved_to)
         BOOST_TEST(subject->engine().segments().find(number) == nullptr);
     BOOST_TEST(digest(read_all(subject->engine(), 4)) == digest(subject->model()));
+}
+
+// What is dead by now is counted as the walk begins, and the image is copied: neither waits for the
+// next walk. Of the two images that are left each is enough, and one of them is needed.
+BOOST_AUTO_TEST_CASE(one_walk_gives_back_what_it_emptied_itself) {
+    World world{{.seed = seed_or(1)}};
+    sim::Rng rng{seed_or(1)};
+    auto store = open(world.files(), world.clock(), roomy_options());
+    BOOST_REQUIRE(store.has_value());
+    auto subject = std::make_unique<Subject>(world, std::move(*store));
+    BOOST_REQUIRE(subject->set("stays", text(rng, 3000)));
+    const auto write = [&] {
+        for (int i = 0; i < 300; ++i) {
+            BOOST_REQUIRE(subject->set("filler:" + std::to_string(i % 7), text(rng, 6000)));
+            subject->engine().work();
+            subject->kick();
+        }
+        BOOST_REQUIRE(subject->sync());
+        while (subject->engine().work()) {
+        }
+    };
+    write();
+    const auto& walk = subject->engine().walk;
+    BOOST_REQUIRE(subject->checkpoint([] { return true; }));
+    BOOST_TEST(walk.status().copied == 1U);
+    std::set<engine::FileNumber> full;
+    for (const auto* segment : subject->engine().segments().all())
+        if (segment->map != nullptr && !segment->packed) full.insert(segment->number);
+    write();
+    BOOST_REQUIRE(!full.empty());
+    BOOST_REQUIRE(subject->checkpoint([] { return true; }));
+    BOOST_TEST(walk.status().copied == 2U);
+    BOOST_TEST(walk.status().checkpoints == 2U);
+    for (const auto number : full) BOOST_TEST(subject->engine().segments().find(number) == nullptr);
+    const auto model = digest(subject->model());
+    const auto& entries = subject->store().manifest().checkpoints;
+    BOOST_REQUIRE(entries.size() == 2U);
+    BOOST_TEST((entries[0].lo == entries[1].lo));
+    BOOST_TEST((entries[0].hi == entries[1].hi));
+    BOOST_TEST(entries[0].files == entries[1].files);
+    const auto store_id = subject->store().manifest().store_id;
+    const engine::FileNumber numbers[] = {entries[0].number, entries[1].number};
+    BOOST_REQUIRE(subject->set("behind both of them", "v"));
+    BOOST_REQUIRE(subject->sync());
+    const auto then = digest(subject->model());
+    BOOST_TEST(then != model);
+    subject.reset();
+    world.crash_now();
+    world.restart(sim::Cut::none, rng);
+    const auto after_damage = [&](const std::function<void(io::Files&, int, unsigned)>& damage) {
+        auto after =
+            std::make_unique<World>(sim::Options{.seed = 1}, world.image(sim::Cut::none, rng));
+        for (unsigned i = 0; i < 2; ++i) {
+            auto& files = after->files();
+            auto fd = files.open(engine::names::checkpoint_file(numbers[i]), io::Open::write);
+            BOOST_REQUIRE(fd.has_value());
+            damage(files, *fd, i);
+            files.close(*fd);
+        }
+        return after;
+    };
+    // Which of them is cut short, one bit for each.
+    for (const unsigned cut : {0U, 1U, 2U, 3U}) {
+        const auto after = after_damage([&](io::Files& files, int fd, unsigned i) {
+            if ((cut >> i) % 2 != 0) BOOST_REQUIRE(files.truncate(fd, 100).has_value());
+        });
+        auto again = open(after->files(), after->clock(), roomy_options());
+        BOOST_TEST_CONTEXT("cut " << cut) {
+            BOOST_TEST(again.has_value() == (cut != 3));
+            if (again) BOOST_TEST(digest(read_all((*again)->engine(), 4)) == then);
+        }
+    }
+    // A page is damaged in each: where it is not the same one, they are whole together.
+    auto reader = engine::CheckpointReader::open(world.files(), numbers[0], store_id);
+    BOOST_REQUIRE(reader.has_value());
+    std::vector<std::uint64_t> pages;
+    for (const auto& blob : (*reader)->blobs())
+        if (blob.kind == engine::BlobKind::keys) pages.push_back(blob.offset);
+    reader->reset();
+    BOOST_REQUIRE(pages.size() > 2U);
+    for (const bool same : {false, true}) {
+        const auto after = after_damage([&](io::Files& files, int fd, unsigned i) {
+            const auto byte = std::byte{0xa5};
+            const auto at = pages[same ? 0 : i] + 20;
+            BOOST_REQUIRE(files.write(fd, at, {&byte, 1}).has_value());
+        });
+        auto again = open(after->files(), after->clock(), roomy_options());
+        BOOST_TEST_CONTEXT("the same page " << same) {
+            BOOST_REQUIRE(again.has_value());
+            BOOST_TEST(bring_all_in(*after, (*again)->engine()) == !same);
+            if (!same) BOOST_TEST(digest(read_all((*again)->engine(), 4)) == then);
+        }
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
