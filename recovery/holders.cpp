@@ -13,7 +13,6 @@ namespace firnlog::recovery {
 namespace {
 
 using engine::RecordScan;
-using engine::StoredFile;
 using engine::StoredKind;
 
 Result<bool> has_name(RecordScan& scan, const NameSought& sought) {

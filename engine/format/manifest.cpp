@@ -23,8 +23,11 @@ constexpr std::uint64_t kKeepsMoments = 8;
 // Log files were used again: to a build that does not know it the bytes behind their frames are
 // writes that were torn, or damage.
 constexpr std::uint64_t kRecycles = 16;
+// A packed segment was written anew: a build that does not look for it among the moves would give
+// it back.
+constexpr std::uint64_t kMovesPacked = 32;
 constexpr std::uint64_t kIncompatibleKnown =
-    kIsCompacted | kHasCheckpoints | kHashPieces | kKeepsMoments | kRecycles;
+    kIsCompacted | kHasCheckpoints | kHashPieces | kKeepsMoments | kRecycles | kMovesPacked;
 constexpr std::size_t kHeaderBytes = sizeof(layouts::Manifest);
 constexpr std::size_t kManifestBytesMax = std::size_t{64} << 20;
 
@@ -269,6 +272,10 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
     if (!manifest.checkpoints.empty()) at.incompatible |= kHasCheckpoints;
     if (!manifest.kept.empty()) at.incompatible |= kKeepsMoments;
     if (manifest.recycles) at.incompatible |= kRecycles;
+    if (std::ranges::any_of(manifest.moves, [&](const Move& move) {
+            return std::ranges::binary_search(manifest.packed, move.to);
+        }))
+        at.incompatible |= kMovesPacked;
     if (!manifest.has_beginning() || !manifest.packed.empty()) at.incompatible |= kIsCompacted;
     store(out.data(), at);
     at.begin.crc = crc32c(Bytes(out).subspan(layouts::kCheckedFrom));
