@@ -326,9 +326,9 @@ class Walk {
     io::MonoTime next_;                       // not before
     io::MonoTime began_;
     bool hurry_ = false;
-    bool unasked_ = false;           // the walk under way began by itself
-    bool pinned_ = false;            // nothing went at its switch
-    std::int64_t waiting_us_ = 0;    // when it began to wait for pins, if it did
+    bool unasked_ = false;         // the walk under way began by itself
+    bool pinned_ = false;          // nothing went at its switch
+    std::int64_t waiting_us_ = 0;  // when it began to wait for pins, if it did
     bool cached_ = false;
     bool thorough_ = false;          // somebody asked for it, or the disk is full
     bool emergency_ = false;         // of the walk under way: the disk is full
