@@ -36,11 +36,9 @@ void write_told(resp::Writer& out, const ForgetTold& told) {
     write_number(out, "images", erased.images);
     write_number(out, "files_seen", erased.files_seen);
     write_number(out, "files_all", erased.files_all);
-    write_names(out, "damaged", [&] {
-        std::vector<std::string> numbers;
-        for (const auto number : erased.damaged) numbers.push_back(std::to_string(number));
-        return numbers;
-    }());
+    out.bulk("damaged");
+    out.array(erased.damaged.size());
+    for (const auto number : erased.damaged) out.bulk(std::to_string(number));
     // Keys that had the same object, which stays for them.
     write_names(out, "shared", erased.names);
     write_names(out, "backups", told.backups);
