@@ -206,6 +206,41 @@ BOOST_AUTO_TEST_CASE(one_walk_gives_back_what_it_emptied_itself) {
     }
 }
 
+// Between two steps of the walk every survivor is written once more: what is copied then is old.
+BOOST_AUTO_TEST_CASE(what_is_written_between_its_copy_and_the_swap_stays) {
+    World world{{.seed = seed_or(1)}};
+    sim::Rng rng{seed_or(1)};
+    Subject subject(world, *open(world.files(), world.clock(), roomy_options()));
+    const auto write_survivors = [&](const std::string& value) {
+        for (int i = 0; i < 20; ++i)
+            BOOST_REQUIRE(subject.set("survivor:" + std::to_string(i), value));
+    };
+    auto& walk = subject.engine().walk;
+    std::uint64_t met = 0;
+    for (int round = 0; round < 4; ++round) {
+        write_survivors("old " + std::to_string(round));
+        for (int i = 0; i < 300; ++i) {
+            BOOST_REQUIRE(subject.set("filler:" + std::to_string(i % 7), text(rng, 6000)));
+            subject.engine().work();
+            subject.kick();
+        }
+        BOOST_REQUIRE(subject.sync());
+        const auto before = walk.status();
+        (void)walk.request(true, true);
+        for (int steps = 0; walk.status().done == before.done; ++steps) {
+            BOOST_REQUIRE(steps < 100'000);
+            (void)walk.step();
+            if (walk.status().phase == engine::WalkPhase::relocating) {
+                ++met;
+                write_survivors("new " + std::to_string(steps));
+            }
+            subject.kick();
+        }
+        BOOST_REQUIRE(digest(read_all(subject.engine(), 4)) == digest(subject.model()));
+    }
+    BOOST_TEST(met > 2U);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace firnlog::recovery
