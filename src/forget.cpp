@@ -38,10 +38,10 @@ std::string text_of_stop(Stop why) {
             return "IOERR writing or syncing the log failed: nothing was forgotten";
         case Stop::corrupt:
             return "CORRUPT the value's bytes are damaged on disk, so it cannot be written anew; "
-                   "FORGET key WITH LIVE needs no value";
+                   "FIRN FORGET key WITH LIVE needs no value";
         case Stop::too_big:
             return "ERR the value is larger than one batch may be, so it cannot be written anew; "
-                   "FORGET key WITH LIVE needs no value";
+                   "FIRN FORGET key WITH LIVE needs no value";
         case Stop::loading:
             return "LOADING a damaged page of the index is made anew: nothing was forgotten";
         case Stop::lost:
