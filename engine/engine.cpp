@@ -17,6 +17,7 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
       loader_(std::move(parts.loader)),
       departed_(files),
       manifest_(std::move(parts.manifest)),
+      digests_(files, store_id, manifest_),
       supply(files, clock, *segments_,
              {.store_id = parts.start.store_id, .next_file = parts.next_file}, options.supply,
              [this](std::function<void()> run) { grace.retire(std::move(run)); }),
@@ -38,6 +39,7 @@ Engine::Engine(io::Files& files, io::Clock& clock, EngineParts parts, EngineOpti
            options.walk),
       files_(files),
       clock_(clock) {
+    supply.on_sealed = [this](const Segment& sealed) { digests_.add(sealed); };
     if (parts.wants_checkpoint) (void)walk.request(false, false);
 }
 
@@ -73,7 +75,10 @@ bool Engine::work() {
     bool walked = false;
     constexpr int kWalkSteps = 4;
     for (int steps = 0; steps < kWalkSteps && walk.step(); ++steps) walked = true;
-    return keyspace_->release_some() || refilled || supplied || loaded || walked;
+    digests_.follow(manifest_);
+    // Of a disk that is full nothing is taken for them.
+    const bool digested = !supply.failure() && digests_.step(log.durable());
+    return keyspace_->release_some() || refilled || supplied || loaded || walked || digested;
 }
 
 // What of the index still waits in the checkpoint.

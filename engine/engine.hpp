@@ -11,6 +11,7 @@
 #include <optional>
 #include <thread>
 
+#include "engine/digests.hpp"
 #include "engine/index/keyspace.hpp"
 #include "engine/loader.hpp"
 #include "engine/log/log.hpp"
@@ -66,6 +67,7 @@ class Engine {
     std::unique_ptr<Loader> loader_;
     Departed departed_;
     Manifest manifest_;
+    Digests digests_;
 
   public:
     Supply supply;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/digests.hpp"
 #include "engine/format/names.hpp"
 #include "io/base/mutant.hpp"
 #include "recovery/stored_file.hpp"
@@ -44,6 +45,8 @@ class BackupMaker {
         StoredFileWish wish;
         std::uint64_t bytes = 0;
         bool cut = false;  // the moment lies in it
+        // What it was when it was sealed: it is the same file, and need not be read.
+        std::optional<StoredFile> sealed;
 
         [[nodiscard]] StoredFile file() const {
             return {.number = wish.number, .kind = wish.kind, .lsn = wish.lsn, .pieces = {}};
@@ -60,7 +63,9 @@ class BackupMaker {
     Opening<void> collect_once();
     [[nodiscard]] std::vector<Wanted> wanted_of(const RestorePlan& plan) const;
     [[nodiscard]] std::optional<StoredFile> known(const Wanted& wanted) const;
-    Opening<void> bring(const Wanted& wanted);
+    Opening<void> bring(Wanted wanted);
+    [[nodiscard]] std::optional<StoredFile> sealed(const Wanted& wanted) const;
+    [[nodiscard]] Opening<StoredFile> digest(const Wanted& wanted);
     Opening<void> read_brought();
     Opening<void> read_one(const Wanted& wanted);
     Opening<void> write_list(std::string_view suffix);
@@ -77,6 +82,7 @@ class BackupMaker {
     std::vector<engine::Manifest> stores_;
     std::unique_ptr<History> history_;
     RestorePlan plan_;
+    std::vector<StoredFile> digests_;  // that the store has noted
     engine::BackupManifest manifest_;  // grows
     std::vector<Wanted> brought_;      // to be read yet
     std::uint64_t unlisted_bytes_ = 0;
@@ -169,7 +175,21 @@ std::optional<StoredFile> BackupMaker::known(const Wanted& wanted) const {
     return {};
 }
 
-Opening<void> BackupMaker::bring(const Wanted& wanted) {
+std::optional<StoredFile> BackupMaker::sealed(const Wanted& wanted) const {
+    const auto is_it = [&](const StoredFile& file) {
+        return file.number == wanted.wish.number && file.kind == wanted.wish.kind &&
+               file.lsn == wanted.wish.lsn;
+    };
+    const auto found = std::find_if(digests_.rbegin(), digests_.rend(), is_it);
+    if (found == digests_.rend()) return {};
+    const auto fd = to_.open(wanted.new_name(), io::Open::read);
+    if (!fd) return {};
+    const auto size = to_.size(*fd);
+    to_.close(*fd);
+    return size && *size == found->bytes ? std::optional(*found) : std::nullopt;
+}
+
+Opening<void> BackupMaker::bring(Wanted wanted) {
     const auto name = wanted.new_name();
     // An earlier attempt's.
     if (auto gone = to_.unlink(name); !gone && gone.error().code != Code::missing)
@@ -193,9 +213,11 @@ Opening<void> BackupMaker::bring(const Wanted& wanted) {
         if (*given == io::Given::copied) {
             ++taken_.copied;
             taken_.bytes_copied += wanted.bytes;
+        } else {
+            wanted.sealed = sealed(wanted);
         }
     }
-    brought_.push_back(wanted);
+    brought_.push_back(std::move(wanted));
     return go_on(0);
 }
 
@@ -204,6 +226,8 @@ Opening<void> BackupMaker::collect_once() {
     auto history = History::read(from_);
     if (!history) return tl::unexpected(history.error());
     history_ = std::move(*history);
+    // What cannot be had here is had by reading.
+    if (auto noted = engine::Digests::read(from_, history_->manifest().store_id)) digests_ = *noted;
     auto plan = plan_of(*history_, clock_, {});
     if (!plan) return tl::unexpected(plan.error());
     plan_ = std::move(*plan);
@@ -271,10 +295,16 @@ Opening<void> BackupMaker::write_list(std::string_view suffix) {
     return {};
 }
 
+Opening<StoredFile> BackupMaker::digest(const Wanted& wanted) {
+    if (wanted.sealed) return *wanted.sealed;
+    ++taken_.read;
+    BackupFiles brought(to_, {{wanted.name(), {wanted.new_name(), wanted.bytes}}}, {}, 0);
+    return read_stored_file(brought, plan_.source.store_id, wanted.wish);
+}
+
 Opening<void> BackupMaker::read_one(const Wanted& wanted) {
     const auto new_name = wanted.new_name();
-    BackupFiles brought(to_, {{wanted.name(), {new_name, wanted.bytes}}}, {}, 0);
-    auto file = read_stored_file(brought, plan_.source.store_id, wanted.wish);
+    auto file = digest(wanted);
     if (!file) return tl::unexpected(file.error());
     const auto name = std::string(kBackupFolder) + "/" + file->stored_name();
     // Equal bytes may lie there: of a backup that we know nothing of any more, or of a maker who

@@ -39,7 +39,7 @@ bool is_past(const Manifest& manifest, std::string_view name,
     const auto is_adopted = [&](FileNumber file) { return name == names::new_log_file(file); };
     if (std::ranges::any_of(manifest.adopted, is_adopted)) return false;
     if (name.ends_with(names::kNewSuffix) &&
-        (name == names::kManifestNew ||
+        (name == names::kManifestNew || name == names::kDigestsNew ||
          names::log_number(name.substr(0, name.size() - names::kNewSuffix.size()))))
         return true;
     return number && !names::log_number(name) && !manifest.names(*number);

@@ -70,6 +70,7 @@ HARNESSES = {
     "sidecars": Harness("recovery/recovery_tests", "sidecars"),
     "restore": Harness("recovery/recovery_tests", "restore_"),
     "backup": Harness("recovery/recovery_tests", "backup_"),
+    "digests": Harness("recovery/recovery_tests", "digests"),
     "archive": Harness("recovery/recovery_tests", "archive_"),
     "vouchers": Harness("recovery/recovery_tests", "corruption/what_is_durable*"),
     "bytes": Harness("recovery/recovery_tests", "corruption/whichever_byte*"),
@@ -233,6 +234,8 @@ MUTANTS = {
         "backup", "files of another timeline are taken for one's own", "backup"),
     "backup_names_not_synced": mutant(
         "backup", "a backup's files' names are not made durable", "backup"),
+    "digest_of_what_is_not_durable": mutant(
+        "backup", "a digest is noted of a file that a crash may take back", "digests"),
     "forget_leaves_the_log": mutant(
         "forget", "records of a forgotten key stay in the log", "forget"),
     "forget_leaves_the_images": mutant(

@@ -108,6 +108,26 @@ static_assert(sizeof(SidecarBlock) == 8);
 static_assert(offsetof(SidecarBlock, crc) == 0);
 static_assert(offsetof(SidecarBlock, entries) == 4);
 
+// Of the file of digests; what it has follows.
+struct Digests {
+    Begin begin;
+    StoreId store_id{};
+    std::array<std::byte, 32> zero{};
+};
+static_assert(sizeof(Digests) == 64);
+static_assert(offsetof(Digests, begin) == 0);
+static_assert(offsetof(Digests, store_id) == 16);
+static_assert(offsetof(Digests, zero) == 32);
+
+// Of what it has; a Stored follows.
+struct Digest {
+    std::uint32_t crc = 0;
+    std::uint32_t zero = 0;
+};
+static_assert(sizeof(Digest) == 8);
+static_assert(offsetof(Digest, crc) == 0);
+static_assert(offsetof(Digest, zero) == 4);
+
 // Of a checkpoint; zero from here on up to 4096.
 struct Checkpoint {
     Begin begin;
@@ -343,7 +363,7 @@ static_assert(offsetof(Backup, files) == 44);
 static_assert(offsetof(Backup, store_bytes) == 48);
 static_assert(offsetof(Backup, zero) == 52);
 
-// A file of a backup; the checksums of its pieces follow, padded to 8.
+// A file that does not change any more; the checksums of its pieces follow, padded to 8.
 struct Stored {
     FileNumber number = 0;
     std::uint8_t kind = 0;

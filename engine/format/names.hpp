@@ -5,6 +5,7 @@
 //   0000000012.ckpt   a checkpoint
 //   0000000012.pack   a packed segment: records that survived their log file
 //   0000000012.side   the sidecar of 0000000012.log: where its records lie; of no use without it
+//   digests           of full files, made when they were sealed; of no use without them
 //   lock              held by the one writer
 //   reserve           room for a walk on a full disk; of no content
 //   0000000012.log    a log segment, or one made ready and not used yet
@@ -25,6 +26,8 @@ inline constexpr std::string_view kManifest = "manifest";
 inline constexpr std::string_view kManifestNew = "manifest.new";
 inline constexpr std::string_view kLock = "lock";
 inline constexpr std::string_view kReserve = "reserve";
+inline constexpr std::string_view kDigests = "digests";
+inline constexpr std::string_view kDigestsNew = "digests.new";
 inline constexpr std::string_view kQuarantine = "quarantine";
 inline constexpr std::string_view kLogSuffix = ".log";
 inline constexpr std::string_view kNewSuffix = ".new";  // being built; ours to remove at a start

@@ -468,6 +468,7 @@ void Supply::finish_sealing() {
         if (spare_.size() < kSpareMax) spare_.push_back(std::move(segment.image));
         segment.image.reset();
     });
+    if (on_sealed) on_sealed(segment);
 }
 
 std::unique_ptr<Image> Supply::image_of(std::uint64_t bytes) {

@@ -151,6 +151,8 @@ class Supply {
 
     // Whenever a segment was made, or could not be: somebody may wait for room. Any thread.
     std::function<void()> on_change;
+    // It lies in the page cache now. On the worker thread; set before that starts.
+    std::function<void(const Segment&)> on_sealed;
 
   private:
     // A segment that is being made, or whose map is being loaded: how far.

@@ -31,8 +31,9 @@ constexpr std::string_view kHelp =
 
 Adds a backup of the store in DIR, as it is now and with its past, to the directory DEST. DIR is
 only read, and a server may run on it: writers go on. On the same file system files are linked and
-nothing but the log's last file is copied; a second backup takes only what is new. The backup has
-its name when all of it is there and was read; one that was cut short is gone on with by the next.
+nothing but the log's last file is copied; a second backup takes only what is new. What is linked is
+known by the digest of its sealing, all else is read. The backup has its name when all of it is
+there; one that was cut short is gone on with by the next.
 
 With --host a server is asked for one (FIRN BACKUP), which it takes into its backup-dir; this waits
 for the end of it. The password is in $REDISCLI_AUTH, as for redis-cli.
@@ -171,9 +172,10 @@ int take(const Options& options) {
     tell("took", std::to_string(taken->kept) + " were there, " + std::to_string(taken->linked) +
                      " linked, " + std::to_string(taken->cloned) + " cloned, " +
                      std::to_string(taken->copied) + " copied (" +
-                     std::to_string(taken->bytes_copied) + " bytes)");
+                     std::to_string(taken->bytes_copied) + " bytes); " +
+                     std::to_string(taken->read) + " were read");
     tell("time", milliseconds(taken->held_us) + " until the store was done with, " +
-                     milliseconds(taken->took_us) + " until all was read");
+                     milliseconds(taken->took_us) + " in all");
     return apply_retention(**to, options.retention);
 }
 

@@ -140,6 +140,43 @@ class Backup(unittest.TestCase):
             self.assertEqual(deleted.returncode, 0, deleted)
             self.assertEqual(self.digest("two"), client.value("FIRN", "DIGEST").decode())
 
+    def test_a_linked_file_is_known_by_its_digest_and_not_read(self):
+        with harness.firnlog("--segment-bytes-max", "4mb") as server, server.connect() as client:
+            client.pipeline([("SET", "k%d" % i, "x" * 1000) for i in range(30000)])
+            client.ask("SAVE")
+            digest = client.value("FIRN", "DIGEST").decode()
+            logs = [n for n in os.listdir(server.folder) if n.endswith((".log", ".ckpt"))]
+
+            def noted():
+                with open(os.path.join(server.folder, "digests"), "rb") as file:
+                    return len(file.read())
+            # Behind 64 bytes of its own 64 for each file of 4 MiB, which the worker adds behind the log.
+            self.assertTrue(harness.eventually(lambda: noted() >= 64 * 8))
+            first = self.take(server.folder, "one")
+            linked, read = self.counts(first)
+            self.assertGreater(linked, 7, logs)
+            # The last file, and what was sealed and not durable yet as it was asked.
+            self.assertLessEqual(read, 2, first)
+        verified = run("backup", "verify", self.backups, "one")
+        self.assertEqual(verified.returncode, 0, verified)
+        self.assertEqual(self.digest("one"), digest)
+        # What the disk does to one of them afterwards is found, with the place.
+        folder = os.path.join(self.backups, "files")
+        name = max((n for n in os.listdir(folder) if n.endswith(".log")),
+                   key=lambda n: os.stat(os.path.join(folder, n)).st_size)
+        with open(os.path.join(folder, name), "r+b") as file:
+            file.seek(1_500_000)
+            file.write(b"damage")
+        verified = run("backup", "verify", self.backups, "one")
+        self.assertEqual(verified.returncode, 3, verified)
+        self.assertIn("%s offset 1048576" % name, verified.stdout + verified.stderr)
+
+    @staticmethod
+    def counts(result):
+        """How many files were linked, and how many read."""
+        took = line(result, "took")
+        return (int(re.search(r"(\d+) linked", took)[1]), int(re.search(r"(\d+) were read", took)[1]))
+
     def test_a_backup_killed_anywhere_is_gone_on_with(self):
         seed = int(os.environ.get("FIRNLOG_SEED", "0")) or random.randrange(1 << 30)
         rng = random.Random(seed)
