@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::uint64_t kReadAhead = std::uint64_t{1} << 20;
-// Dirty pages are written out as they come, so that the last sync is a short one.
-constexpr std::uint64_t kSyncEvery = std::uint64_t{8} << 20;
 
 tl::unexpected<Error> damaged(FileNumber number, std::uint64_t offset, const char* doing) {
     return fail(Error{.code = Code::damaged, .offset = offset, .file = number, .doing = doing});
@@ -22,18 +20,13 @@ tl::unexpected<Error> damaged(FileNumber number, std::uint64_t offset, const cha
 }  // namespace
 
 Result<void> CheckpointWriter::begin(const CheckpointHeader& header, std::uint64_t room) {
-    ensure(fd_ < 0, "one checkpoint is written at a time");
     header_ = header;
     directory_.clear();
-    written_ = 0;
-    synced_ = 0;
-    room_ = room;
-    auto fd = files_.open(names::checkpoint_file(header.number), io::Open::create);
-    if (!fd) return fail(fd);
-    fd_ = *fd;
-    buffer_.assign(kCheckpointHeaderBytes, std::byte{0});
-    encode_checkpoint_header(header, buffer_.data());
-    return room_ == 0 ? Result<void>{} : files_.allocate(fd_, room_);
+    if (auto begun = file_.begin(names::checkpoint_file(header.number), 0, room); !begun)
+        return begun;
+    file_.pending().assign(kCheckpointHeaderBytes, std::byte{0});
+    encode_checkpoint_header(header, file_.pending().data());
+    return {};
 }
 
 Result<void> CheckpointWriter::add(BlobEntry entry, Bytes blob) {
@@ -43,21 +36,10 @@ Result<void> CheckpointWriter::add(BlobEntry entry, Bytes blob) {
     entry.crc = blob_crc(blob, store_id_, header_.number, entry.offset);
     directory_.resize(directory_.size() + kBlobEntryBytes);
     encode_blob_entry(entry, directory_.data() + directory_.size() - kBlobEntryBytes);
-    buffer_.insert(buffer_.end(), blob.begin(), blob.end());
-    buffer_.resize(align_up(buffer_.size(), std::size_t{8}));
+    auto& pending = file_.pending();
+    pending.insert(pending.end(), blob.begin(), blob.end());
+    pending.resize(align_up(pending.size(), std::size_t{8}));
     return write_some();
-}
-
-Result<void> CheckpointWriter::flush() {
-    for (std::size_t at = 0; at < buffer_.size(); at += kPiece) {
-        const auto piece = Bytes(buffer_).subspan(at, std::min(kPiece, buffer_.size() - at));
-        if (auto done = files_.write(fd_, written_, piece); !done) return done;
-        written_ += piece.size();
-    }
-    buffer_.clear();
-    if (written_ - synced_ < kSyncEvery) return {};
-    synced_ = written_;
-    return files_.sync(fd_);
 }
 
 Result<void> CheckpointWriter::finish(Lsn lo, Lsn hi, std::uint64_t keys) {
@@ -69,30 +51,13 @@ Result<void> CheckpointWriter::finish(Lsn lo, Lsn hi, std::uint64_t keys) {
                               .counted = true};
     trailer.directory_crc =
         blob_crc(directory_, store_id_, header_.number, trailer.directory_offset);
-    buffer_.insert(buffer_.end(), directory_.begin(), directory_.end());
+    auto& pending = file_.pending();
+    pending.insert(pending.end(), directory_.begin(), directory_.end());
     const auto offset = bytes();
-    buffer_.resize(buffer_.size() + kTrailerBytes);
+    pending.resize(pending.size() + kTrailerBytes);
     encode_trailer(trailer, store_id_, header_.number, offset,
-                   buffer_.data() + buffer_.size() - kTrailerBytes);
-    if (auto done = flush(); !done) return done;
-    if (room_ > written_)
-        if (auto done = files_.truncate(fd_, written_); !done) return done;
-    if (!planted("image_not_synced"))
-        if (auto done = files_.sync(fd_); !done) return done;
-    close();
-    return files_.sync_dir();
-}
-
-void CheckpointWriter::abandon() {
-    close();
-    buffer_.clear();
-    // What cannot be removed now nobody names: the next start removes it.
-    (void)files_.unlink(names::checkpoint_file(header_.number));
-}
-
-void CheckpointWriter::close() {
-    if (fd_ >= 0) files_.close(fd_);
-    fd_ = -1;
+                   pending.data() + pending.size() - kTrailerBytes);
+    return file_.finish({}, !planted("image_not_synced"));
 }
 
 Result<std::unique_ptr<CheckpointReader>> CheckpointReader::open(io::Files& files,

@@ -12,46 +12,34 @@
 #include <vector>
 
 #include "engine/format/checkpoint.hpp"
-#include "io/files.hpp"
+#include "engine/sequential_file.hpp"
 
 namespace firnlog::engine {
 
 class CheckpointWriter {
   public:
     CheckpointWriter(io::Files& files, const StoreId& store_id)
-        : files_(files), store_id_(store_id) {}
-    CheckpointWriter(const CheckpointWriter&) = delete;
-    CheckpointWriter& operator=(const CheckpointWriter&) = delete;
-    ~CheckpointWriter() { close(); }
+        : store_id_(store_id), file_(files) {}
 
     // `room`: so many bytes are allocated for it, which somebody has just made free.
     Result<void> begin(const CheckpointHeader& header, std::uint64_t room = 0);
     // What a blob is, but for its place and checksum, which are filled in.
     Result<void> add(BlobEntry entry, Bytes blob);
     // Writes what has gathered, if that is worth it.
-    Result<void> write_some() { return buffer_.size() >= kPiece ? flush() : Result<void>{}; }
+    Result<void> write_some() { return file_.write_some(); }
     // Directory, trailer, sync; the name is made durable too.
     Result<void> finish(Lsn lo, Lsn hi, std::uint64_t keys);
     // Closes the file and removes it.
-    void abandon();
+    void abandon() { file_.abandon(); }
 
-    [[nodiscard]] bool active() const { return fd_ >= 0; }
+    [[nodiscard]] bool active() const { return file_.active(); }
     [[nodiscard]] FileNumber number() const { return header_.number; }
-    [[nodiscard]] std::uint64_t bytes() const { return written_ + buffer_.size(); }
+    [[nodiscard]] std::uint64_t bytes() const { return file_.bytes(); }
 
   private:
-    static constexpr std::size_t kPiece = std::size_t{1} << 20;
-    Result<void> flush();
-    void close();
-
-    io::Files& files_;
     const StoreId store_id_;
     CheckpointHeader header_;
-    int fd_ = -1;
-    std::uint64_t written_ = 0;
-    std::uint64_t synced_ = 0;
-    std::uint64_t room_ = 0;
-    std::vector<std::byte> buffer_;
+    SequentialFile file_;
     std::vector<std::byte> directory_;
 };
 

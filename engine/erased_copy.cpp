@@ -8,6 +8,7 @@
 #include "engine/format/frame.hpp"
 #include "engine/format/names.hpp"
 #include "engine/format/segment.hpp"
+#include "engine/sequential_file.hpp"
 #include "io/base/crc32c.hpp"
 
 namespace firnlog::engine {
@@ -15,8 +16,6 @@ namespace {
 
 // Of one step.
 constexpr std::uint64_t kStepBytes = std::uint64_t{512} << 10;
-// No more than this is unsynced on its way to the disk: the log's own syncs would wait for it.
-constexpr std::uint64_t kSyncEvery = std::uint64_t{1} << 20;
 
 // In the place of a record; its checksum too.
 void put(std::byte* at, Fate fate, const Decoded& was, std::uint32_t seed) {
@@ -44,7 +43,8 @@ class LogCopy : public ErasedCopy {
           to_(to),
           judge_(std::move(judge)),
           frame_seed_(store_id),
-          record_seed_(store_id) {}
+          record_seed_(store_id),
+          out_(files) {}
     ~LogCopy() override { close(); }
 
     Result<bool> step() override {
@@ -55,7 +55,7 @@ class LogCopy : public ErasedCopy {
             if (at_ - from >= kStepBytes) return true;
             if (auto taken = take_frame(); !taken) return fail(taken);
         }
-        if (out_ < 0) {
+        if (!out_.active()) {
             close();
             return false;
         }
@@ -65,7 +65,7 @@ class LogCopy : public ErasedCopy {
 
     void abandon() override {
         close();
-        (void)files_.unlink(names::new_log_file(to_));
+        out_.abandon();
     }
 
   private:
@@ -82,9 +82,7 @@ class LogCopy : public ErasedCopy {
         if (!block) return fail(block);
         auto read = decode_segment_header(*block, store_id_);
         if (read.fault != HeaderFault::none || read.header.base != log_.base) return damaged();
-        auto out = files_.open(names::new_log_file(to_), io::Open::create);
-        if (!out) return fail(out);
-        out_ = *out;
+        if (auto begun = out_.begin(names::new_log_file(to_)); !begun) return begun;
         read.header.number = to_;
         read.header.bytes = log_.end;
         read.header.stale = {};
@@ -102,11 +100,9 @@ class LogCopy : public ErasedCopy {
     }
 
     Result<void> write(Bytes bytes) {
-        if (auto done = files_.write(out_, bytes_, bytes); !done) return done;
-        bytes_ += bytes.size();
-        if (bytes_ - synced_ < kSyncEvery) return {};
-        synced_ = bytes_;
-        return files_.sync(out_);
+        out_.pending().insert(out_.pending().end(), bytes.begin(), bytes.end());
+        bytes_ = out_.bytes();
+        return out_.write_some();
     }
 
     // What is read back has nothing that should have been erased.
@@ -121,7 +117,7 @@ class LogCopy : public ErasedCopy {
         const auto changed = erase_in(lsn, *header);
         if (!changed) return fail(changed);
         at_ += frame_.size();
-        if (out_ < 0) return *changed ? damaged() : Result<void>{};
+        if (!out_.active()) return *changed ? damaged() : Result<void>{};
         if (*changed) encode_frame_header(*header, frame_seed_, frame_.data());
         return write(frame_);
     }
@@ -155,10 +151,8 @@ class LogCopy : public ErasedCopy {
 
     // From here on the copy is what is read.
     Result<void> end_writing() {
-        if (auto synced = files_.sync(out_); !synced) return synced;
-        files_.close(std::exchange(out_, -1));
+        if (auto finished = out_.finish(); !finished) return finished;
         files_.close(std::exchange(in_, -1));
-        if (auto synced = files_.sync_dir(); !synced) return synced;
         auto in = files_.open(names::new_log_file(to_), io::Open::read);
         if (!in) return fail(in);
         in_ = *in;
@@ -167,8 +161,7 @@ class LogCopy : public ErasedCopy {
     }
 
     void close() {
-        for (auto* fd : {&in_, &out_})
-            if (*fd >= 0) files_.close(std::exchange(*fd, -1));
+        if (in_ >= 0) files_.close(std::exchange(in_, -1));
     }
 
     io::Files& files_;
@@ -178,10 +171,9 @@ class LogCopy : public ErasedCopy {
     const Judge judge_;
     const FrameSeed frame_seed_;
     const RecordSeed record_seed_;
+    SequentialFile out_;
     int in_ = -1;
-    int out_ = -1;
     std::uint64_t at_ = kSegmentHeaderBytes;
-    std::uint64_t synced_ = 0;
     std::vector<std::byte> frame_;
 };
 

@@ -4,22 +4,16 @@
 //   begin ── add … add ── finish ─┬─ synced, header last ── read back ── it may be led into
 //                                 └─ abandon: the file goes
 //
-// It keeps less than a MiB in memory, and no more than that unsynced on its way to the disk: the
-// log's own syncs would wait for it. One thread.
-
-#include <vector>
+// It keeps less than a MiB in memory. One thread.
 
 #include "engine/format/packed.hpp"
-#include "io/files.hpp"
+#include "engine/sequential_file.hpp"
 
 namespace firnlog::engine {
 
 class PackedWriter {
   public:
-    PackedWriter(io::Files& files, const StoreId& store_id) : files_(files), store_id_(store_id) {}
-    PackedWriter(const PackedWriter&) = delete;
-    PackedWriter& operator=(const PackedWriter&) = delete;
-    ~PackedWriter() { close(); }
+    PackedWriter(io::Files& files, const StoreId& store_id) : store_id_(store_id), file_(files) {}
 
     // `room`: so many bytes are allocated for it, which somebody has just made free.
     Result<void> begin(FileNumber number, std::uint64_t room = 0);
@@ -27,27 +21,17 @@ class PackedWriter {
     Result<std::uint64_t> add(Lsn lsn, Bytes record);
     Result<void> finish();
     // Closes the file and removes it.
-    void abandon();
+    void abandon() { file_.abandon(); }
 
-    [[nodiscard]] bool active() const { return fd_ >= 0; }
+    [[nodiscard]] bool active() const { return file_.active(); }
     [[nodiscard]] FileNumber number() const { return header_.number; }
-    [[nodiscard]] std::uint64_t bytes() const { return written_ + buffer_.size(); }
+    [[nodiscard]] std::uint64_t bytes() const { return file_.bytes(); }
     [[nodiscard]] std::uint64_t records() const { return header_.records; }
 
   private:
-    static constexpr std::size_t kPiece = std::size_t{256} << 10;
-    static constexpr std::uint64_t kSyncEvery = std::uint64_t{1} << 20;
-    Result<void> flush();
-    void close();
-
-    io::Files& files_;
     const StoreId store_id_;
     PackedHeader header_;
-    int fd_ = -1;
-    std::uint64_t written_ = 0;
-    std::uint64_t synced_ = 0;
-    std::uint64_t room_ = 0;
-    std::vector<std::byte> buffer_;
+    SequentialFile file_;
 };
 
 }  // namespace firnlog::engine

@@ -192,6 +192,7 @@ bool Walk::pressed(std::uint64_t log_bytes) const {
 bool Walk::step() {
     bool impossible = false;
     watch_disk();
+    duty_ = log_.pace.duty(clock_.mono(), busy(), std::clamp(options_.duty_percent, 1U, 100U));
     bool hopeful = false;
     {
         const std::lock_guard guard(mutex_);
@@ -246,11 +247,15 @@ bool Walk::step() {
         finish(done.error());
         return true;
     }
-    const auto took_us = clock_.mono().us - now.us;
-    const auto duty = std::clamp(options_.duty_percent, 1U, 100U);
-    next_ = clock_.mono().after(took_us * (100 - duty) / duty);
+    rest_since(now);
     publish();
     return *done;
+}
+
+// Behind a piece of work that began then.
+void Walk::rest_since(io::MonoTime began) {
+    const auto now = clock_.mono();
+    next_ = now.after((now.us - began.us) * (100 - duty_) / duty_);
 }
 
 void Walk::begin() {
@@ -283,6 +288,7 @@ void Walk::begin() {
         supply_.spare_bytes_max(status_.live_bytes / kLogPart);
     window_now_ = window;
     written_at_begin_ = relocator_.counts().written_bytes;
+    moving_bytes_ = 0;
     std::optional<std::uint64_t> lent_max;
     if (emergency_) {
         (void)reserve_.lend(kReserveSlack);
@@ -495,6 +501,7 @@ void Walk::reclaim() {
         const std::lock_guard guard(mutex_);
         status_.freed_bytes += freed;
     }
+    if (is_short()) (void)supply_.give_spares_up();
     measure();
     supply_.look_again();
 }
@@ -505,7 +512,7 @@ void Walk::reclaim() {
 bool Walk::remove_file(FileNumber number) {
     for (const auto& name : {names::log_file(number), names::new_log_file(number),
                              names::packed_file(number), names::checkpoint_file(number)}) {
-        const auto gone = files_.unlink(name);
+        const auto gone = supply_.remover.remove(name);
         if (!gone && gone.error().code == Code::missing) continue;
         if (gone && names::log_number(name)) (void)files_.unlink(names::sidecar_file(number));
         return gone.has_value();
@@ -533,7 +540,7 @@ void Walk::finish(std::optional<Error> error) {
         const std::lock_guard guard(mutex_);
         // Spares that lay there go first: perhaps that was enough.
         const bool no_space = error && error->code == Code::no_space;
-        met_full_disk_ = no_space && !gave_spares_up();
+        met_full_disk_ = no_space && !supply_.give_spares_up();
         judge_emergency(now.us, error.has_value());
         if (error) {
             ++status_.failed;
@@ -575,6 +582,13 @@ void Walk::publish() {
     const bool writes = phase_ != Phase::counting && phase_ != Phase::relocating;
     status_.bytes = writes ? writer_.bytes() : 0;
     status_.relocated = relocator_.counts();
+    status_.moved_bytes = status_.relocated.written_bytes - written_at_begin_;
+    status_.moving_bytes = std::max(moving_bytes_, status_.moved_bytes);
+    status_.duty_percent = hurry_ ? 100 : duty_;
+    // At the end there is nothing new to tell.
+    if (const auto took_us = clock_.mono().us - began_.us; phase_ != Phase::idle && took_us > 0)
+        status_.bytes_a_second =
+            (status_.bytes + status_.moved_bytes) * 1'000'000 / static_cast<std::uint64_t>(took_us);
     status_.checkpoints = manifest_.checkpoints.size();
     status_.checkpoint_bytes = 0;
     for (const auto& entry : manifest_.checkpoints) status_.checkpoint_bytes += entry.bytes;

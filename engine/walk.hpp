@@ -86,7 +86,8 @@ struct WaterMarks {
 struct WalkOptions {
     // Log since the last checkpoint that makes one due: it bounds what a start replays. 0: none.
     std::uint64_t log_bytes = std::uint64_t{256} << 20;
-    // Of the worker's time, while the walk is not in a hurry.
+    // Of the worker's time at the most, while the walk is not in a hurry; less when writers feel it
+    // (Pace).
     unsigned duty_percent = 50;
     // Of a packed segment.
     std::uint64_t packed_bytes = std::uint64_t{32} << 20;
@@ -168,14 +169,19 @@ class Walk {
         std::uint64_t done = 0;    // those that came to their end
         std::uint64_t failed = 0;  // those that did not
         std::uint64_t failed_in_row = 0;
-        std::optional<Error> error;   // of the last one
-        std::int64_t began_us = 0;    // monotonic, of the one under way
-        std::int64_t last_us = -1;    // how long the last good one took
-        std::uint64_t keys = 0;       // imaged by the one under way
-        std::uint64_t bytes = 0;      // written by it
-        std::uint64_t bytes_all = 0;  // written by all
-        std::uint64_t changes = 0;    // records since the newest checkpoint
-        std::uint64_t log_bytes = 0;  // of log since then
+        std::optional<Error> error;  // of the last one
+        std::int64_t began_us = 0;   // monotonic, of the one under way
+        std::int64_t last_us = -1;   // how long the last good one took
+        std::uint64_t keys = 0;      // imaged by the one under way
+        std::uint64_t bytes = 0;     // written by it
+        // Of what it moves; what was found that is.
+        std::uint64_t moved_bytes = 0;
+        std::uint64_t moving_bytes = 0;
+        std::uint64_t bytes_a_second = 0;  // that it writes, or the last one wrote
+        unsigned duty_percent = 0;         // of the worker's time that it may take now
+        std::uint64_t bytes_all = 0;       // written by all
+        std::uint64_t changes = 0;         // records since the newest checkpoint
+        std::uint64_t log_bytes = 0;       // of log since then
         std::size_t checkpoints = 0;
         std::uint64_t checkpoint_bytes = 0;  // of all that are kept
         std::uint64_t image_bytes = 0;       // of the newest
@@ -234,15 +240,16 @@ class Walk {
     std::function<void(bool good)> on_finished;
 
   private:
+    void rest_since(io::MonoTime began);
     [[nodiscard]] bool due() const;
     [[nodiscard]] bool garbage_due(std::uint64_t log_bytes) const;
     [[nodiscard]] std::uint64_t dead_bytes_max() const;
     [[nodiscard]] bool pressed(std::uint64_t log_bytes) const;
     void watch_disk();
     void bound_supply();
-    bool gave_spares_up();
     [[nodiscard]] bool is_full() const;
     [[nodiscard]] bool is_low() const;
+    [[nodiscard]] bool is_short() const;
     void try_again_at_once();
     [[nodiscard]] bool emergency_due(std::int64_t now_us) const;
     [[nodiscard]] bool hope() const;
@@ -342,6 +349,8 @@ class Walk {
     std::uint64_t log_between_walks_ = 0;  // bytes, from the last but one to the last
     std::uint64_t freed_at_begin_ = 0;
     std::uint64_t written_at_begin_ = 0;
+    std::uint64_t moving_bytes_ = 0;
+    unsigned duty_ = 0;
     Window window_now_;  // of the walk under way
     io::MonoTime look_at_disk_;
     // Files that nothing needs and that are there still: made by a walk whose switch failed, so

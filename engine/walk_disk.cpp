@@ -85,7 +85,7 @@ void Walk::watch_disk() {
     if (marks.low == 0) marks.low = reserve_.wanted();
     marks.high = std::max(marks.high != 0 ? marks.high : 2 * marks.low, marks.low);
     // Before history is cut for its sake.
-    if (*free < marks.low && gave_spares_up())
+    if (*free < marks.low && supply_.give_spares_up())
         if (auto again = files_.free_bytes()) free = again;
     {
         const std::lock_guard guard(mutex_);
@@ -95,21 +95,15 @@ void Walk::watch_disk() {
     bound_supply();
 }
 
-// Whether there were any.
-bool Walk::gave_spares_up() {
-    if (supply_.made().spare_bytes == 0) return false;
-    supply_.spare_bytes_max(0);
-    return true;
-}
+bool Walk::is_short() const { return is_full() || emergency_ || is_low(); }
 
 // What the segments to come are made of, and how large they are.
 void Walk::bound_supply() {
     // As much as the log wrote from one walk to the next it will write again; if it goes on like
     // that, and as long as nobody else has more use of the room.
-    const bool is_short = is_full() || emergency_ || is_low();
     const bool idle = clock_.mono().us - checkpoint_mono_us_ > kIdleUs;
     const auto spares = std::max(options_.garbage_log_bytes, status_.live_bytes / 2);
-    supply_.spare_bytes_max(is_short ? 0 : idle ? spares : std::max(spares, log_between_walks_));
+    supply_.spare_bytes_max(is_short() ? 0 : idle ? spares : std::max(spares, log_between_walks_));
     // What is ready, in use, set aside, and what comes back at once, is counted in segments: a
     // small store lies in small ones. Files have few numbers: when many are used up they are large
     // again.
@@ -204,6 +198,9 @@ void Walk::judge_emergency(std::int64_t now_us, bool failed) {
         // One that the water mark has asked for, and that had nothing to cut, is not asked for at
         // once again.
         cut_us_ = now_us + kCutRetryUs;
+        // Nor does one that found the disk full on its way make another one wait, which may use
+        // the reserve.
+        if (met_full_disk_) emergency_us_ = now_us;
         return;
     }
     emergency_ = false;

@@ -47,9 +47,7 @@ bool Walk::step_forgetting() {
     }
     if (!more) end_forgetting(Forgetting::State::failed, more.error());
     if (forgetter_.is_between_files()) forgets_next_ = false;
-    const auto took_us = clock_.mono().us - now.us;
-    const auto duty = std::clamp(options_.duty_percent, 1U, 100U);
-    next_ = clock_.mono().after(took_us * (100 - duty) / duty);
+    rest_since(now);
     return !more || *more;
 }
 
@@ -94,7 +92,7 @@ void Walk::end_forgetting(Forgetting::State state, std::optional<Error> error) {
     forgetter_.abandon();
     // Nor does what was given back and lies ready to be used again keep any of it.
     if (state == Forgetting::State::done) {
-        supply_.spare_bytes_max(0);
+        (void)supply_.give_spares_up();
         bound_supply();
     }
     const std::lock_guard guard(mutex_);

@@ -53,6 +53,7 @@ void Walk::choose_victims() {
                         .live = [&](FileNumber file) { return use_of(file).bytes; }});
     std::erase_if(victims_, [&](FileNumber number) { return relocator_.gave_up(number); });
     std::ranges::reverse(victims_);
+    for (const auto number : victims_) moving_bytes_ += use_of(number).bytes;
 }
 
 // Of as many victims as one round has room for; of one at least.

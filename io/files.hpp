@@ -85,12 +85,23 @@ class Files {
     virtual Result<void> truncate(int fd, std::uint64_t bytes) = 0;
     // fdatasync: data, and the size if it changed.
     virtual Result<void> sync(int fd) = 0;
+    // Hands these bytes to the disk, and waits until it has them: of no promise, but little is left
+    // for the sync() that makes one. On the way nobody's log waits as it would for many of those,
+    // each of which has the file system write down where its blocks are. After an error what
+    // was written is lost, and no sync() tells of it again. sync_file_range(2); nothing where
+    // there is none.
+    virtual Result<void> write_out(int /*fd*/, std::uint64_t /*offset*/, std::uint64_t /*bytes*/) {
+        return {};
+    }
     virtual Result<std::uint64_t> size(int fd) = 0;
     virtual Result<std::unique_ptr<Mapping>> map(int fd) = 0;
     // Whether this descriptor, open for writing, is all that leads to the file's bytes: one name,
     // no other descriptor and no map of anybody's; and every block of it is there, written, and no
     // other file's. False where that cannot be known.
     [[nodiscard]] virtual bool is_sole(int /*fd*/) { return false; }
+    // Whether this descriptor, open for writing, is all that is left of the file: it has no name,
+    // and nobody else has it open or mapped. False where that cannot be known.
+    [[nodiscard]] virtual bool is_last(int /*fd*/) { return false; }
     // The page cache lets go of what it has of the file, all of which is synced.
     virtual void forget(int /*fd*/) {}
 

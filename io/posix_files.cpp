@@ -23,6 +23,7 @@
 #include <csignal>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "io/base/ensure.hpp"
@@ -180,6 +181,16 @@ class PosixFiles final : public Files {
         return {};
     }
 
+    Result<void> write_out(int fd, std::uint64_t offset, std::uint64_t bytes) override {
+        constexpr unsigned kAll =
+            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+        if (::sync_file_range(fd, static_cast<off_t>(offset), static_cast<off_t>(bytes), kAll) !=
+                0 &&
+            errno != ENOSYS && errno != ESPIPE)
+            return fail_errno("write out a file");
+        return {};
+    }
+
     Result<std::uint64_t> size(int fd) override {
         struct stat info {};
         if (::fstat(fd, &info) != 0) return fail_errno("read a file's size");
@@ -188,6 +199,7 @@ class PosixFiles final : public Files {
 
     Result<std::unique_ptr<Mapping>> map(int fd) override;
     [[nodiscard]] bool is_sole(int fd) override;
+    [[nodiscard]] bool is_last(int fd) override;
     void forget(int fd) override { (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
     Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> link(std::string_view from, std::string_view to) override;
@@ -385,15 +397,26 @@ static_assert(offsetof(Extents, at) == sizeof(fiemap));
     return true;
 }
 
-// The kernel grants a write lease only where no other descriptor leads to the file, nor a map,
-// which holds one. Whoever opens the file while we have it waits until it is given back, and we are
-// told by a signal, of which the default one would end the process.
-bool PosixFiles::is_sole(int fd) {
-    if (::fcntl(fd, F_SETSIG, SIGURG) != 0 || ::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) return false;
+// What it is, if no other descriptor leads to it. The kernel grants a write lease only where none
+// does, nor a map, which holds one. Whoever opens the file while we have it waits until it is given
+// back, and we are told by a signal, of which the default one would end the process.
+std::optional<struct stat> alone(int fd) {
+    if (::fcntl(fd, F_SETSIG, SIGURG) != 0 || ::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) return {};
     struct stat info {};
-    const bool one_name = ::fstat(fd, &info) == 0 && info.st_nlink == 1;
-    if (::fcntl(fd, F_SETLEASE, F_UNLCK) != 0 || !one_name) return false;
-    return has_blocks_of_its_own(fd, static_cast<std::uint64_t>(info.st_size));
+    const bool told = ::fstat(fd, &info) == 0;
+    if (::fcntl(fd, F_SETLEASE, F_UNLCK) != 0 || !told) return {};
+    return info;
+}
+
+bool PosixFiles::is_sole(int fd) {
+    const auto info = alone(fd);
+    return info && info->st_nlink == 1 &&
+           has_blocks_of_its_own(fd, static_cast<std::uint64_t>(info->st_size));
+}
+
+bool PosixFiles::is_last(int fd) {
+    const auto info = alone(fd);
+    return info && info->st_nlink == 0;
 }
 
 Result<void> PosixFiles::rename(std::string_view from, std::string_view to) {

@@ -137,6 +137,7 @@ void Flusher::start_write() {
                        log_.wanted_.load(std::memory_order_relaxed) > log_.durable().value &&
                        !log_.syncing_.exchange(true, std::memory_order_acq_rel);
     }
+    began_ = log_.clock_.mono();
     // Whole blocks straight from the tail's memory; the last one is shared with the frames to come,
     // which are appended while this write is in flight, so it is copied.
     const auto* image = range_.segment->image->data();
@@ -169,6 +170,8 @@ void Flusher::start_write() {
 
 void Flusher::write_done(int result) {
     --in_flight_;
+    const auto now = log_.clock_.mono();
+    log_.pace.note(now.us - began_.us);
     if (result < 0 && !planted("write_error_ignored")) {
         log_.fail_with(-result);
     } else if (log_.failed() == 0) {
@@ -179,12 +182,11 @@ void Flusher::write_done(int result) {
             log_.unsynced_since_us_.store(0, std::memory_order_relaxed);
             log_.advance_durable(range_.batch_end);
         } else {
-            const auto now = log_.clock_.mono().us;
             if (unsynced.empty() || unsynced.back().segment != range_.segment)
-                unsynced.push_back({.segment = range_.segment, .since_us = now});
+                unsynced.push_back({.segment = range_.segment, .since_us = now.us});
             auto& last = unsynced.back();
             last.batch_end = range_.batch_end;
-            if (last.uncovered_since_us == 0) last.uncovered_since_us = now;
+            if (last.uncovered_since_us == 0) last.uncovered_since_us = now.us;
             log_.unsynced_since_us_.store(unsynced.front().since_us, std::memory_order_relaxed);
         }
         if (range_.fills_segment) log_.supply_.seal(*range_.segment);

@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "engine/log/tail.hpp"
+#include "engine/pace.hpp"
 #include "io/io.hpp"
 
 namespace firnlog::engine {
@@ -44,6 +45,8 @@ class Log {
     Log(io::Clock& clock, Supply& supply, LogStart start);
 
     Tail tail;
+    // Of its writes; who works beside it goes by that.
+    Pace pace;
 
     [[nodiscard]] Lsn written() const { return {written_.load(std::memory_order_acquire)}; }
     [[nodiscard]] Lsn durable() const { return {durable_.load(std::memory_order_acquire)}; }
@@ -159,6 +162,7 @@ class Flusher {
 
     // Of the write in flight.
     Range range_;
+    io::MonoTime began_;
     bool write_syncs_ = false;
     std::span<const std::byte> pieces_[2];
     std::unique_ptr<std::byte[], void (*)(void*)> block_;  // the shared last block, copied

@@ -60,7 +60,7 @@ std::optional<Spares::Taken> Spares::take(Sizes bytes, bool direct) {
 // What cannot be removed now a start removes.
 void Spares::remove(const Spare& spare) {
     bytes_ -= spare.bytes;
-    (void)files_.unlink(spare.name());
+    (void)remover_.remove(spare.name());
 }
 
 }  // namespace firnlog::engine

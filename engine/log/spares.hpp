@@ -20,6 +20,7 @@
 #include <string>
 
 #include "engine/address.hpp"
+#include "engine/remover.hpp"
 #include "io/clock.hpp"
 #include "io/files.hpp"
 
@@ -35,7 +36,8 @@ struct Spare {
 
 class Spares {
   public:
-    Spares(io::Files& files, io::Clock& clock) : files_(files), clock_(clock) {}
+    Spares(io::Files& files, io::Clock& clock, Remover& remover)
+        : files_(files), clock_(clock), remover_(remover) {}
     Spares(const Spares&) = delete;
     Spares& operator=(const Spares&) = delete;
 
@@ -64,6 +66,7 @@ class Spares {
 
     io::Files& files_;
     io::Clock& clock_;
+    Remover& remover_;
     std::deque<Spare> spares_;
     std::uint64_t bytes_ = 0;  // of them
     std::uint64_t bytes_max_ = 0;

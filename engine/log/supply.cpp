@@ -24,8 +24,6 @@ constexpr std::int64_t kPieceUsMax = 20'000;
 constexpr std::int64_t kPacedWaitUs = 1'000;
 // So many full segments may wait in memory; from there on they are sealed whatever the pace is.
 constexpr std::size_t kFullMax = 2;
-// A sync of all zeros at once would make the log's own syncs wait for all of them.
-constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{4} << 20;
 // A write into room without zeros costs a detour by a thread of the kernel, a sync a commit of the
 // journal, a millisecond at most. Zeros cost about as much for so many bytes of each.
 constexpr std::uint64_t kBulkWriteBytes = std::uint64_t{32} << 10;
@@ -38,7 +36,8 @@ constexpr std::uint64_t kJudgedBytes = std::uint64_t{1} << 20;
 
 Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, Of log,
                SupplyOptions options, Retire retire)
-    : files_(files),
+    : remover(files, clock),
+      files_(files),
       clock_(clock),
       segments_(segments),
       store_id_(log.store_id),
@@ -47,7 +46,7 @@ Supply::Supply(io::Files& files, io::Clock& clock, Segments& segments, Of log,
       next_file_(log.next_file),
       next_bytes_(options.bytes_first),
       bytes_max_(options.bytes_max),
-      spares_(files, clock),
+      spares_(files, clock, remover),
       kept_wanted_(options.kept_bytes) {}
 
 // What somebody waits for comes first; on a full disk, what frees it (see growth_first).
@@ -103,6 +102,7 @@ bool Supply::work() {
         }
     }
     if (full != nullptr) begin_sealing(*full);
+    (void)remover.step();
     // A segment that somebody may wait for comes before the sealing of one that can be read.
     if (what != Wanted::nothing && !making_) {
         if (what == Wanted::kept && growth_first()) what = Wanted::ready;
@@ -280,8 +280,15 @@ bool Supply::spare(const Segment& segment, Lsn end) {
 
 void Supply::spare_bytes_max(std::uint64_t bytes) {
     spares_.bound(bytes);
+    if (bytes == 0) remover.hurry();
     const std::lock_guard guard(mutex_);
     made_.spare_bytes = spares_.bytes();
+}
+
+bool Supply::give_spares_up() {
+    const bool any = spares_.bytes() + remover.bytes() != 0;
+    spare_bytes_max(0);
+    return any;
 }
 
 // Of a spare that has about the size: it gets a header that says what it is before it gets the name
@@ -331,13 +338,13 @@ Result<void> Supply::make_piece() {
     const auto bytes = std::min({options_.piece_bytes, kZerosBytes, making.bytes - making.done});
     if (auto written = files_.write(making.fd, making.done, Bytes(kZeros).first(bytes)); !written)
         return written;
-    const bool sync = making.done / kSyncEveryBytes != (making.done + bytes) / kSyncEveryBytes;
+    auto written_out = files_.write_out(making.fd, making.done, bytes);
     making.done += bytes;
     {
         const std::lock_guard guard(mutex_);
         made_.zeroed_bytes += bytes;
     }
-    return sync ? files_.sync(making.fd) : Result<void>{};
+    return written_out;
 }
 
 Result<void> Supply::finish_making() {
@@ -379,7 +386,7 @@ void Supply::settle(const Result<void>& result, Wanted what) {
         // A disk that has no room for a large one may have it for a small one.
         const bool is_full = result.error().code == Code::no_space;
         // Nor need one have any that holds spares.
-        if (is_full && spares_.bytes() != 0) return spare_bytes_max(0);
+        if (is_full && give_spares_up()) return;
         if (is_full && for_growth && next_bytes_ > options_.bytes_first) {
             next_bytes_ = std::max(options_.bytes_first, next_bytes_ / 2);
             return;
@@ -402,7 +409,7 @@ void Supply::settle(const Result<void>& result, Wanted what) {
 }
 
 void Supply::abandon() {
-    spares_.bound(0);
+    (void)give_spares_up();
     sealing_.reset();
     abandon_making();
 }

@@ -11,6 +11,7 @@
 //
 //   work():  one piece of   making the next segment, if fewer than `ready` lie waiting
 //                           sealing a full one: bring its map into memory, send readers there
+//                     blocks of files that go (Remover)
 //
 // Both move as many bytes as the log itself, on the same disk. In one go they would hold up the
 // log's own writes, and its syncs, for as long as 64 MiB take; so they go piece by piece, in step
@@ -93,6 +94,9 @@ class Supply {
     // Segments that nothing needs any more, for others to be made of: at most so many bytes of
     // them. Worker thread only.
     void spare_bytes_max(std::uint64_t bytes);
+    // All of them go, and what is going is gone: space is short. False: there was nothing. Worker
+    // thread only.
+    bool give_spares_up();
     // Whether a log file of that size would be kept for it.
     [[nodiscard]] bool takes_spare(std::uint64_t bytes) const;
     // Takes its file, which has nothing of the log from `end` on, out of the log; false: it is not
@@ -148,6 +152,9 @@ class Supply {
     }
     // Files that can be made still: a number is used once (docs/format.md).
     [[nodiscard]] std::uint32_t numbers_left() const { return kFileNumberMax + 1 - next_file(); }
+
+    // Files that the store has no use of any more; work() does its pieces. Worker thread only.
+    Remover remover;
 
     // Whenever a segment was made, or could not be: somebody may wait for room. Any thread.
     std::function<void()> on_change;

@@ -105,7 +105,7 @@ Flow walk(Call& call) {
     }
     if (!text::equal_folded(word, "status")) return call.syntax_error();
     const auto status = walk.status();
-    call.out.map(16);
+    call.out.map(20);
     const auto field = [&](std::string_view name, std::uint64_t value) {
         call.out.bulk(name);
         call.out.integer(static_cast<std::int64_t>(value));
@@ -115,6 +115,10 @@ Flow walk(Call& call) {
     field("paused", status.paused ? 1 : 0);
     field("keys", status.keys);
     field("bytes", status.bytes);
+    field("moved_bytes", status.moved_bytes);
+    field("moving_bytes", status.moving_bytes);
+    field("bytes_per_sec", status.bytes_a_second);
+    field("duty_percent", status.duty_percent);
     field("done", status.done);
     field("failed", status.failed);
     field("checkpoints", status.checkpoints);

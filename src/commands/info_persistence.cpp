@@ -60,6 +60,10 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("walk_paused", walk.paused ? 1 : 0);
     lines.add("walk_keys", walk.keys);
     lines.add("walk_bytes", walk.bytes);
+    lines.add("walk_moved_bytes", walk.moved_bytes);
+    lines.add("walk_moving_bytes", walk.moving_bytes);
+    lines.add("walk_bytes_per_sec", walk.bytes_a_second);
+    lines.add("walk_duty_percent", walk.duty_percent);
     lines.add("walk_written_bytes", walk.bytes_all);
     lines.add("walk_failures", walk.failed);
     lines.add("walk_error", walk.error ? walk.error->text() : std::string());

@@ -114,6 +114,34 @@ BOOST_FIXTURE_TEST_CASE(a_file_is_its_owners_alone_until_somebody_has_it_too, Ow
     for (const int end : {ready[0], ready[1], done[0], done[1]}) ::close(end);
 }
 
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(&Owned::can_tell))
+BOOST_FIXTURE_TEST_CASE(a_descriptor_is_the_last_when_no_name_and_nobody_else_leads_there, Owned) {
+    BOOST_TEST(!files->is_last(fd));
+    const auto reader = files->open("file", Open::read);
+    BOOST_REQUIRE(files->link("file", "other").has_value());
+    BOOST_REQUIRE(files->unlink("file").has_value());
+    BOOST_TEST(!files->is_last(fd));
+    BOOST_REQUIRE(files->unlink("other").has_value());
+    BOOST_TEST(!files->is_last(fd));
+    auto map = files->map(*reader);
+    files->close(*reader);
+    BOOST_TEST(!files->is_last(fd));
+    map->reset();
+    BOOST_TEST(files->is_last(fd));
+    BOOST_TEST(!files->is_sole(fd));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_written_out_is_what_was_written, World) {
+    const auto fd = files->open("file", Open::create);
+    const std::string text(90'000, 'w');
+    BOOST_REQUIRE(files->write(*fd, 0, as_bytes(text)).has_value());
+    BOOST_TEST(files->write_out(*fd, 0, text.size()).has_value());
+    BOOST_TEST(files->write_out(*fd, text.size(), 0).has_value());
+    files->close(*fd);
+    BOOST_TEST((get("file") == text));
+    BOOST_TEST(!files->write_out(-1, 0, 1).has_value());
+}
+
 BOOST_FIXTURE_TEST_CASE(a_file_with_blocks_that_were_never_written_is_not_ready_to_be_written,
                         World) {
     const auto fd = files->open("file", Open::create);

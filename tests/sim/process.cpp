@@ -304,6 +304,13 @@ bool Files::is_sole(int fd) {
            descriptor->file->links == 1 && descriptor->file->opens == 1;
 }
 
+bool Files::is_last(int fd) {
+    const auto hold = process_.world().guard();
+    const auto* const descriptor = process_.world().descriptor(fd, process_);
+    return descriptor != nullptr && descriptor->file != nullptr && descriptor->writable &&
+           descriptor->file->links == 0 && descriptor->file->opens == 1;
+}
+
 Result<void> Files::rename(std::string_view from, std::string_view to) {
     Call call{process_, Kind::rename, "rename a file", from};
     if (call.error() == 0) call.error(call.world().disk().rename(from, to));

@@ -63,6 +63,7 @@ class Files final : public io::Files {
     Result<std::uint64_t> size(int fd) override;
     Result<std::unique_ptr<io::Mapping>> map(int fd) override;
     [[nodiscard]] bool is_sole(int fd) override;
+    [[nodiscard]] bool is_last(int fd) override;
     Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> link(std::string_view from, std::string_view to) override;
     Result<void> unlink(std::string_view name) override;
