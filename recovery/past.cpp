@@ -36,7 +36,8 @@ class PastOpener {
     Opening<std::unique_ptr<engine::Keyspace>> index();
 
   private:
-    Opening<void> load_base();
+    Opening<void> find_index(bool waits);
+    Opening<void> load_base(bool waits);
     Opening<void> replay();
     Result<std::unique_ptr<engine::Segments>> open_segments();
     [[nodiscard]] bool go_on(std::uint64_t bytes);
@@ -50,7 +51,9 @@ class PastOpener {
     Past::Facts facts_;
     Progress progress_;
     std::optional<engine::CheckpointEntry> base_;
+    std::set<engine::FileNumber> left_out_;  // checkpoints
     std::unique_ptr<engine::Keyspace> keyspace_;
+    std::unique_ptr<engine::Loader> loader_;  // gone before the keyspace
     std::unique_ptr<Replay> replay_;
 };
 
@@ -61,25 +64,33 @@ bool PastOpener::go_on(std::uint64_t bytes) {
     return !options_.give_up || !options_.give_up();
 }
 
-Opening<void> PastOpener::load_base() {
+Opening<void> PastOpener::load_base(bool waits) {
     const auto& manifest = history_->manifest();
+    const engine::Moves moves(manifest.moves);
+    const auto tell = [&](std::uint64_t) { return go_on(0); };
     std::optional<Error> fault;
+    replay_.reset();
+    loader_.reset();
+    base_.reset();
     for (const auto& entry : history_->bases_of(facts_.place.lsn)) {
-        if (entry.number == options_.without) continue;
+        if (left_out_.contains(entry.number)) continue;
         const auto twin =
             std::ranges::find_if(manifest.checkpoints, [&](const engine::CheckpointEntry& other) {
                 return other.number != entry.number && other.lo == entry.lo && other.hi == entry.hi;
             });
-        auto loaded = load_checkpoint(
-            history_->files(), manifest.store_id, entry, manifest.hash_secret,
-            engine::Moves(manifest.moves), [&](std::uint64_t) { return go_on(0); },
-            twin == manifest.checkpoints.end() ? 0 : twin->number);
+        auto loaded = waits
+                          ? begin_checkpoint(history_->files(), manifest.store_id, entry,
+                                             manifest.hash_secret, moves, tell)
+                          : load_checkpoint(history_->files(), manifest.store_id, entry,
+                                            manifest.hash_secret, moves, tell,
+                                            twin == manifest.checkpoints.end() ? 0 : twin->number);
         if (!loaded && loaded.error().code == Code::busy) return stopped();
         if (!loaded) {
             fault = loaded.error();
             continue;
         }
         keyspace_ = std::move(loaded->keyspace);
+        loader_ = std::move(loaded->loader);
         replay_ = std::make_unique<Replay>(*keyspace_, std::move(loaded->stamps));
         base_ = entry;
         facts_.checkpoint = entry.number;
@@ -151,24 +162,36 @@ Result<std::unique_ptr<engine::Segments>> PastOpener::open_segments() {
     return segments.take();
 }
 
-Opening<std::unique_ptr<engine::Keyspace>> PastOpener::index() {
+// Until no part of it turned out to be damaged on the way.
+Opening<void> PastOpener::find_index(bool waits) {
     const auto place = history_->find(options_.moment, options_.now_us);
     if (!place) return tl::unexpected(place.error());
-    facts_.place = *place;
-    if (auto loaded = load_base(); !loaded) return tl::unexpected(loaded.error());
-    if (auto replayed = replay(); !replayed) return tl::unexpected(replayed.error());
+    left_out_.insert(options_.without);
+    for (;;) {
+        facts_ = {.place = *place};
+        progress_ = {};
+        if (auto loaded = load_base(waits); !loaded) return loaded;
+        if (auto replayed = replay(); !replayed) return replayed;
+        if (keyspace_->lost() == 0) return {};
+        left_out_.insert(base_->number);
+    }
+}
+
+Opening<std::unique_ptr<engine::Keyspace>> PastOpener::index() {
+    if (auto found = find_index(false); !found) return tl::unexpected(found.error());
     return std::move(keyspace_);
 }
 
 Opening<std::unique_ptr<Past>> PastOpener::run() {
-    auto keyspace = index();
-    if (!keyspace) return tl::unexpected(keyspace.error());
-    keyspace_ = std::move(*keyspace);
+    if (auto found = find_index(options_.waits); !found) return tl::unexpected(found.error());
+    // Nobody makes anew what is lost later.
+    keyspace_->beyond_repair(true);
     facts_.place.us = options_.expiry_us.value_or(facts_.place.us);
     auto segments = open_segments();
     if (!segments) return refuse(segments.error());
     return make_past({.history = std::move(history_),
                       .keyspace = std::move(keyspace_),
+                      .loader = std::move(loader_),
                       .segments = std::move(*segments),
                       .facts = facts_},
                      options_.databases);
@@ -195,6 +218,7 @@ std::unique_ptr<Past> make_past(PastParts parts, std::uint32_t databases) {
     auto clock = std::make_unique<StoppedClock>(place.us);
     engine::EngineParts engine_parts{.segments = std::move(parts.segments),
                                      .keyspace = std::move(parts.keyspace),
+                                     .loader = std::move(parts.loader),
                                      .start = {.store_id = manifest.store_id,
                                                .timeline = place.timeline,
                                                .next = place.lsn,

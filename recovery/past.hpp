@@ -4,7 +4,8 @@
 //   moment ──History::find──> lsn ──newest base with hi <= lsn──> checkpoint ──log up to lsn──>
 //   index
 //
-// The same functions build it that a start uses. Its clock stands still: what expires goes by the
+// The same functions build it that a start uses; what nobody touches of the index may stay in the
+// checkpoint (PastOptions::waits). Its clock stands still: what expires goes by the
 // moment's time and never by the wall. Files that a server unlinks meanwhile stay readable: they
 // are held open.
 
@@ -22,6 +23,10 @@ struct PastOptions {
     std::int64_t now_us = 0;                     // what a moment that has not come yet is told by
     std::uint32_t databases = 16;                // at least
     engine::FileNumber without = 0;              // a checkpoint that is not to be begun with
+    // Stripes may wait in the checkpoint until somebody touches them. What is damaged in one shows
+    // then, and its keys cannot be read (Stop::lost): without, another checkpoint would be
+    // begun with.
+    bool waits = false;
     std::function<void(const Progress&)> progress;
     std::function<bool()> give_up;
     std::optional<Serving> serving = {};
@@ -57,6 +62,7 @@ class Past {
 struct PastParts {
     std::unique_ptr<History> history;
     std::unique_ptr<engine::Keyspace> keyspace;
+    std::unique_ptr<engine::Loader> loader = {};  // null: every stripe is there
     std::unique_ptr<engine::Segments> segments;
     Past::Facts facts;  // whose time is what expiry goes by
 };
@@ -67,7 +73,7 @@ struct PastParts {
                                          std::int64_t now_us,
                                          const std::optional<Serving>& serving = {});
 
-// The index alone. Refused as by History.
+// The index alone, all of it. Refused as by History.
 [[nodiscard]] Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,
                                                                        const PastOptions& options);
 

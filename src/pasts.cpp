@@ -21,6 +21,11 @@ constexpr std::int64_t kIdleUs = 600'000'000;
 constexpr std::string_view kTooMany =
     "ERR too many moments of the past are read now, try again later or read one of them";
 
+// Whether one that is open is good for that: a job cannot go on without a page.
+bool will_do(OpenPast& past, Pasts::Stay stay) {
+    return stay == Pasts::Stay::passing ? past.whole() : !past.damaged();
+}
+
 // Whether `asked` names one place for ever: an lsn does.
 bool is_fixed(const recovery::Moment& asked) { return asked.what == recovery::Moment::What::lsn; }
 
@@ -45,18 +50,19 @@ Asof::Asof(std::shared_ptr<OpenPast> where)
 
 Asof::~Asof() { past->connections.fetch_sub(1, std::memory_order_relaxed); }
 
-std::shared_ptr<OpenPast> Pasts::find(const recovery::Moment& asked) const {
+std::shared_ptr<OpenPast> Pasts::find(const recovery::Moment& asked, Stay stay) const {
     if (!is_fixed(asked)) return nullptr;
     for (const auto& past : open_)
         if (is_fixed(past->asked) && past->asked.lsn == asked.lsn &&
-            past->asked.timeline == asked.timeline)
+            past->asked.timeline == asked.timeline && will_do(*past, stay))
             return past;
     return nullptr;
 }
 
-std::shared_ptr<OpenPast> Pasts::find(const recovery::Place& place) const {
+std::shared_ptr<OpenPast> Pasts::find(const recovery::Place& place, Stay stay) const {
     for (const auto& past : open_)
-        if (past->place().lsn == place.lsn && past->place().us == place.us) return past;
+        if (past->place().lsn == place.lsn && past->place().us == place.us && will_do(*past, stay))
+            return past;
     return nullptr;
 }
 
@@ -81,7 +87,7 @@ tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open(
     };
     {
         const std::lock_guard guard(mutex_);
-        if (auto past = find(options.moment)) return use(std::move(past));
+        if (auto past = find(options.moment, stay)) return use(std::move(past));
     }
     auto live = options;
     live.serving.emplace(server_.sidecars().serving());
@@ -91,7 +97,10 @@ tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open(
     {
         std::shared_ptr<OpenPast> closing;
         const std::lock_guard guard(mutex_);
-        if (auto past = find(*place)) return use(std::move(past));
+        if (auto past = find(*place, stay)) return use(std::move(past));
+        // Where one checkpoint has turned out to be damaged, others are not believed unread.
+        live.waits = stay == Stay::lasting &&
+                     std::ranges::none_of(open_, [](auto& past) { return past->damaged(); });
         room = make_room(closing);
     }
     if (!room && stay == Stay::lasting) return tl::unexpected(std::string(kTooMany));
@@ -109,7 +118,7 @@ tl::expected<std::shared_ptr<OpenPast>, std::string> Pasts::open_for_key(
     io::Files& files, recovery::PastOptions options, const recovery::KeyWish& wish) {
     {
         const std::lock_guard guard(mutex_);
-        if (auto past = find(options.moment)) {
+        if (auto past = find(options.moment, Stay::passing)) {
             past->used_us.store(server_.clock().mono().us, std::memory_order_relaxed);
             return past;
         }

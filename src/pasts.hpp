@@ -38,6 +38,10 @@ class OpenPast {
     const recovery::Moment asked;
     [[nodiscard]] recovery::Past& past() { return *past_; }
     [[nodiscard]] const recovery::Place& place() const { return past_->facts().place; }
+    // All of it is in memory: whoever reads it meets no damage in the index.
+    [[nodiscard]] bool whole() { return past_->engine().keyspace().whole(); }
+    // Some of it could not be brought in as it was touched.
+    [[nodiscard]] bool damaged() { return past_->engine().keyspace().lost() != 0; }
 
     // Monotonic; any thread that reads there.
     std::atomic<std::int64_t> used_us{0};
@@ -65,8 +69,9 @@ class Pasts {
     explicit Pasts(Server& server) : server_(server) {}
 
     enum class Stay : std::uint8_t {
-        passing,  // a job's: where there is no room it has the moment for itself
-        lasting,  // a connection's
+        passing,  // a job's: where there is no room it has the moment for itself; all of it is
+                  // brought in first
+        lasting,  // a connection's: what nobody touches may stay in the checkpoint
     };
     // The error is a reply.
     [[nodiscard]] tl::expected<std::shared_ptr<OpenPast>, std::string> open(
@@ -89,8 +94,9 @@ class Pasts {
     [[nodiscard]] Told told() const;
 
   private:
-    [[nodiscard]] std::shared_ptr<OpenPast> find(const recovery::Moment& asked) const;
-    [[nodiscard]] std::shared_ptr<OpenPast> find(const recovery::Place& place) const;
+    // One that is open and good for that.
+    [[nodiscard]] std::shared_ptr<OpenPast> find(const recovery::Moment& asked, Stay stay) const;
+    [[nodiscard]] std::shared_ptr<OpenPast> find(const recovery::Place& place, Stay stay) const;
     // False: all are in use. What was closed for it goes when the list is not locked any more.
     [[nodiscard]] bool make_room(std::shared_ptr<OpenPast>& closing);
     void put_out(const std::shared_ptr<OpenPast>& past);

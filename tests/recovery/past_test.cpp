@@ -3,6 +3,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "engine/format/names.hpp"
+#include "engine/manifest_file.hpp"
 #include "recovery/past.hpp"
 #include "tests/recovery/lived.hpp"
 #include "tests/recovery/workload.hpp"
@@ -14,17 +16,31 @@ namespace {
 using sim::Rng;
 using sim::World;
 
-Opening<std::unique_ptr<Past>> past_of(World& world, Moment moment) {
+Opening<std::unique_ptr<Past>> past_of(World& world, Moment moment, bool waits = false) {
     return open_past(world.files(), {.moment = std::move(moment),
                                      .now_us = world.clock().wall().us,
                                      .databases = 4,
+                                     .waits = waits,
                                      .progress = {},
                                      .give_up = {}});
 }
 
+// Whatever of it waits; false if some of that is damaged.
+bool bring_in(Past& past) {
+    auto& keyspace = past.engine().keyspace();
+    for (std::uint32_t i = 0; i < engine::kStripes; ++i) {
+        const auto stripe = static_cast<engine::Stripe>(i);
+        const std::lock_guard guard(keyspace.stripe(stripe).lock);
+        (void)keyspace.fetch(stripe);
+    }
+    return keyspace.whole();
+}
+
 std::uint64_t digest_of(Past& past) { return digest(read_all(past.engine(), 4)); }
 
-void every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moments) {
+// Returns how many stripes waited.
+std::uint64_t every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moments, bool waits) {
+    std::uint64_t waited = 0;
     Lived lived(seed, 3);
     auto& versions = lived.versions;
     BOOST_REQUIRE(versions.size() > 100);
@@ -36,13 +52,16 @@ void every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moments) {
             moment.lsn.value += lived.rng.below(versions[i + 1].end - versions[i].end);
         BOOST_TEST_CONTEXT("lsn " << moment.lsn.value << ", version " << i << " ends at "
                                   << versions[i].end.value) {
-            const auto past = past_of(lived.world, moment);
+            const auto past = past_of(lived.world, moment, waits);
             BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+            waited += (*past)->engine().keyspace().waiting();
+            BOOST_REQUIRE(bring_in(**past));
             BOOST_REQUIRE((*past)->facts().place.lsn <= moment.lsn);
             BOOST_REQUIRE((*past)->facts().place.lsn >= versions[i].end);
             BOOST_REQUIRE(digest_of(**past) == versions[i].digest);
         }
     }
+    return waited;
 }
 
 }  // namespace
@@ -52,8 +71,52 @@ BOOST_AUTO_TEST_SUITE(past)
 BOOST_AUTO_TEST_CASE(every_lsn_of_a_history_with_crashes_opens_as_the_model_was) {
     const auto end = seed_or(1) + volume({.usual = 4, .sanitized = 2, .full = 50});
     for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            every_moment_is_as_it_was(seed, in_full() ? 200 : 25);
+            BOOST_TEST(every_moment_is_as_it_was(seed, in_full() ? 200 : 25, false) == 0U);
         }
+}
+
+BOOST_AUTO_TEST_CASE(so_it_does_where_what_nobody_touches_is_left_in_the_checkpoint) {
+    const auto end = seed_or(1) + volume({.usual = 4, .sanitized = 2, .full = 50});
+    std::uint64_t waited = 0;
+    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            waited += every_moment_is_as_it_was(seed, in_full() ? 200 : 25, true);
+        }
+    BOOST_TEST(waited > 0);
+}
+
+// What is damaged shows when it is touched: then nothing wrong is read, and the moment can be
+// opened anew without that checkpoint.
+BOOST_AUTO_TEST_CASE(a_page_of_a_moment_that_is_damaged_is_not_read_and_another_base_is_found) {
+    std::uint64_t later = 0;
+    std::uint64_t at_once = 0;
+    const auto end = seed_or(1) + volume({.usual = 60, .sanitized = 10, .full = 1000});
+    Lived lived(seed_or(1), 2);
+    const auto& version = lived.versions.back();
+    const Moment moment{.what = Moment::What::lsn, .lsn = version.end};
+    const auto manifest = engine::read_manifest(lived.world.files());
+    BOOST_REQUIRE(manifest && manifest->checkpoints.size() > 1);
+    const auto& newest = manifest->checkpoints.back();
+    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            Rng rng{seed};
+            World world{{.seed = seed}, lived.world.image(sim::Cut::kill, rng)};
+            world.disk().flip(engine::names::checkpoint_file(newest.number),
+                              rng.below(newest.bytes));
+            const auto past = past_of(world, moment, true);
+            BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+            if ((*past)->facts().checkpoint != newest.number) ++at_once;
+            if (bring_in(**past)) {
+                BOOST_REQUIRE(digest_of(**past) == version.digest);
+                continue;
+            }
+            ++later;
+            BOOST_TEST((*past)->engine().keyspace().waiting() == 0U);
+            BOOST_TEST((*past)->engine().keyspace().beyond_repair());
+            const auto again = past_of(world, moment);
+            BOOST_REQUIRE_MESSAGE(again.has_value(), (again ? "" : again.error().text));
+            BOOST_REQUIRE(digest_of(**again) == version.digest);
+        }
+    BOOST_TEST(later > 0);
+    BOOST_TEST(at_once > 0);
 }
 
 // What the window let go of is refused with the oldest moment there is; that one and all behind it
