@@ -194,7 +194,7 @@ Opening<DeletedBackups> delete_backups(io::Files& files, const std::vector<std::
 std::vector<std::string> outlived(const std::vector<Backup>& whole, const Retention& retention,
                                   std::int64_t now_us) {
     std::vector<std::string> names;
-    if (!retention.keep_us && !retention.keep_last) return names;
+    if (!retention.any()) return names;
     for (std::size_t i = 0; i + 1 < whole.size(); ++i) {
         const auto age_us = now_us - whole[i].manifest.made_us;
         const bool young = retention.keep_us && age_us <= *retention.keep_us;
@@ -202,6 +202,19 @@ std::vector<std::string> outlived(const std::vector<Backup>& whole, const Retent
         if (!young && !last) names.push_back(whole[i].name);
     }
     return names;
+}
+
+Opening<Retained> retain(io::Files& files, const Retention& retention, std::int64_t now_us) {
+    Retained retained;
+    if (!retention.any()) return retained;
+    const auto found = list_backups(files);
+    if (!found) return refuse(found.error());
+    retained.deleted = outlived(found->whole, retention, now_us);
+    if (retained.deleted.empty()) return retained;
+    auto gone = delete_backups(files, retained.deleted);
+    if (!gone) return tl::unexpected(gone.error());
+    retained.gone = *gone;
+    return retained;
 }
 
 }  // namespace firnlog::recovery

@@ -74,13 +74,22 @@ struct DeletedBackups {
 [[nodiscard]] Opening<DeletedBackups> delete_backups(io::Files& files,
                                                      const std::vector<std::string>& names);
 
+// What either of them asks for stays, and the newest always.
 struct Retention {
-    std::optional<std::int64_t> keep_us;  // younger ones stay
+    std::optional<std::int64_t> keep_us;  // younger ones
     std::optional<std::uint64_t> keep_last;
+    [[nodiscard]] bool any() const { return keep_us || keep_last; }
 };
-// Which of them nothing asks for. The newest always stays.
+// Which of them nothing asks for.
 [[nodiscard]] std::vector<std::string> outlived(const std::vector<Backup>& whole,
                                                 const Retention& retention, std::int64_t now_us);
+// Deletes what nothing asks for; where nothing is said all of it stays.
+struct Retained {
+    std::vector<std::string> deleted;  // names
+    DeletedBackups gone;
+};
+[[nodiscard]] Opening<Retained> retain(io::Files& files, const Retention& retention,
+                                       std::int64_t now_us);
 
 // Removes files that no manifest names; none, if one cannot be read. The lock is held.
 [[nodiscard]] Result<DeletedBackups> sweep_backups(io::Files& files);

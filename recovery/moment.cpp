@@ -217,4 +217,12 @@ std::string text_of(const Place& place) {
            text_of_time(place.commit_us);
 }
 
+// "7d" as "-7d", before now.
+std::optional<std::int64_t> parse_age(std::string_view text) {
+    constexpr std::int64_t kNow = std::int64_t{1} << 52;
+    const auto before = parse_time("-" + std::string(text), kNow);
+    if (!before || *before >= kNow) return {};
+    return kNow - *before;
+}
+
 }  // namespace firnlog::recovery

@@ -47,6 +47,8 @@ inline constexpr std::size_t kMarkBytesMax = 255;
 // The time alone.
 [[nodiscard]] tl::expected<std::int64_t, std::string> parse_time(std::string_view text,
                                                                  std::int64_t now_us);
+// "90s", "36h", "7d", "4w": how long that is, in microseconds.
+[[nodiscard]] std::optional<std::int64_t> parse_age(std::string_view text);
 
 // "2026-11-26T04:10:00.500000Z"
 [[nodiscard]] std::string text_of_time(std::int64_t us);

@@ -43,7 +43,7 @@ BackupJob::Status BackupJob::status() const {
     return status_;
 }
 
-Flow BackupJob::start(Call& call, const std::string& name) {
+Flow BackupJob::start(Call& call, const std::string& name, const recovery::Retention& retention) {
     if (!dir_) return call.error(kNoDirectory);
     {
         const std::lock_guard guard(mutex_);
@@ -55,7 +55,9 @@ Flow BackupJob::start(Call& call, const std::string& name) {
         status_.began_us = server_.clock().mono().us;
     }
     if (!jobs_.begin(
-            call.reactor, [this, name](io::Files& store) { take(store, name); }, kChanging)) {
+            call.reactor,
+            [this, name, retention](io::Files& store) { take(store, name, retention); },
+            kChanging)) {
         const std::lock_guard guard(mutex_);
         status_.running = false;
         return call.error(Recall::kNoThread);
@@ -84,7 +86,8 @@ tl::expected<recovery::BackupTaken, std::string> BackupJob::taken_of(io::Files& 
     }
 }
 
-void BackupJob::take(io::Files& store, const std::string& name) {
+void BackupJob::take(io::Files& store, const std::string& name,
+                     const recovery::Retention& retention) {
     const auto taken = taken_of(store, name);
     if (taken)
         logger::notice("backup: " + name + " at " + recovery::text_of(taken->place) + ", files=" +
@@ -93,6 +96,12 @@ void BackupJob::take(io::Files& store, const std::string& name) {
                        " usec=" + std::to_string(taken->took_us));
     else
         logger::warning("backup: " + name + ": " + taken.error());
+    recovery::Opening<recovery::Retained> retained;
+    if (taken) retained = recovery::retain(*dir_, retention, server_.clock().wall().us);
+    if (!retained)
+        logger::warning("backup: older ones are not deleted: " + retained.error().text);
+    else
+        for (const auto& deleted : retained->deleted) logger::notice("backup: deleted " + deleted);
     const std::lock_guard guard(mutex_);
     status_.running = false;
     status_.error = taken ? std::string() : taken.error();
@@ -101,6 +110,8 @@ void BackupJob::take(io::Files& store, const std::string& name) {
     status_.done_name = name;
     status_.taken = *taken;
     status_.done_us = server_.clock().wall().us;
+    status_.deleted = retained ? retained->deleted.size() : 0;
+    status_.retention_error = retained ? std::string() : retained.error().text;
 }
 
 Flow BackupJob::ask(Call& call, Does what, Job job) {

@@ -2,6 +2,7 @@
 // BackupJob: backups that the server takes of its own store, into backup-dir and nowhere else.
 //
 //   START ──durable up to here──> its own thread: recovery::take_backup     STATUS, INFO: how far
+//                                and, as it was told to, older ones are deleted
 //   DELETE ────────────────────> behind it on the same thread, because it looks for what no backup
 //                                names; its client waits
 //   LIST, VERIFY ──────────────> on a second thread, one after the other, whatever goes on beside
@@ -50,7 +51,9 @@ class BackupJob {
         // The last that is whole.
         std::string done_name;
         recovery::BackupTaken taken;
-        std::int64_t done_us = 0;  // of the wall
+        std::int64_t done_us = 0;     // of the wall
+        std::uint64_t deleted = 0;    // backups that its retention did not ask for
+        std::string retention_error;  // they are there still; empty: there were none
         bool trying = false;
         Tried backups;
         Tried archive;
@@ -58,7 +61,7 @@ class BackupJob {
     [[nodiscard]] Status status() const;
 
     // The reply is written, the job goes on without the client.
-    Flow start(Call& call, const std::string& name);
+    Flow start(Call& call, const std::string& name, const recovery::Retention& retention);
     // Parks the client until `job` has written the reply.
     using Job = std::function<tl::expected<void, std::string>(io::Files& dir, resp::Writer&)>;
     enum class Does : std::uint8_t { reads, changes };
@@ -82,7 +85,7 @@ class BackupJob {
   private:
     [[nodiscard]] tl::expected<recovery::BackupTaken, std::string> taken_of(
         io::Files& store, const std::string& name);
-    void take(io::Files& store, const std::string& name);
+    void take(io::Files& store, const std::string& name, const recovery::Retention& retention);
     // On the thread of trials.
     enum class What : std::uint8_t { backup, archive };
     [[nodiscard]] tl::expected<Trial, std::string> try_one(What what, const std::string& name);

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::string_view kHelp =
     R"(usage: firnlog backup --from DIR --to DEST [--name NAME] [--keep AGE] [--keep-last N]
-       firnlog backup --host HOST [--port PORT] [--name NAME]
+       firnlog backup --host HOST [--port PORT] [--name NAME] [--keep AGE] [--keep-last N]
        firnlog backup list DEST
        firnlog backup verify DEST [NAME]
        firnlog backup trial DEST [NAME]
@@ -58,6 +58,7 @@ struct Options {
     std::optional<bench::Target> server;
     std::vector<std::string> words;  // without an option
     recovery::Retention retention;
+    std::string keep;  // its age as it was said
 };
 
 int could_not(const std::string& why) {
@@ -77,15 +78,6 @@ int help(bool asked) {
 
 void tell(const char* what, const std::string& text) {
     std::printf("%-10s %s\n", what, text.c_str());
-}
-
-// "7d": how long that is. The grammar of moments has it as "-7d", before now.
-tl::expected<std::int64_t, std::string> parse_age(const std::string& text) {
-    constexpr std::int64_t kNow = std::int64_t{1} << 52;
-    const auto before = recovery::parse_time("-" + text, kNow);
-    if (!before || *before >= kNow)
-        return tl::unexpected("--keep " + text + ": an age is like 36h, 7d or 4w");
-    return kNow - *before;
 }
 
 // The error says what is wrong; an empty one asks for the help.
@@ -116,9 +108,10 @@ tl::expected<Options, std::string> parse(Arguments arguments) {
                 return tl::unexpected("--port " + value + ": it is a number from 1 to 65535");
             options.server->port = static_cast<std::uint16_t>(*port);
         } else if (argument == "--keep") {
-            const auto age = parse_age(value);
-            if (!age) return tl::unexpected(age.error());
-            options.retention.keep_us = *age;
+            options.retention.keep_us = recovery::parse_age(value);
+            options.keep = value;
+            if (!options.retention.keep_us)
+                return tl::unexpected("--keep " + value + ": an age is like 36h, 7d or 4w");
         } else if (argument == "--keep-last") {
             const auto count = text::parse_i64(value);
             if (!count || *count < 1)
@@ -134,15 +127,12 @@ tl::expected<Options, std::string> parse(Arguments arguments) {
 std::string milliseconds(std::int64_t us) { return std::to_string(us / 1000) + " ms"; }
 
 int apply_retention(io::Files& files, const recovery::Retention& retention) {
-    const auto found = recovery::list_backups(files);
-    if (!found) return could_not(found.error().text());
-    const auto names = recovery::outlived(found->whole, retention, io::SystemClock().wall().us);
-    if (names.empty()) return 0;
-    const auto deleted = recovery::delete_backups(files, names);
-    if (!deleted) return failed(deleted.error());
-    for (const auto& name : names) tell("deleted", name);
-    tell("freed",
-         std::to_string(deleted->bytes) + " bytes in " + std::to_string(deleted->files) + " files");
+    const auto retained = recovery::retain(files, retention, io::SystemClock().wall().us);
+    if (!retained) return failed(retained.error());
+    if (retained->deleted.empty()) return 0;
+    for (const auto& name : retained->deleted) tell("deleted", name);
+    tell("freed", std::to_string(retained->gone.bytes) + " bytes in " +
+                      std::to_string(retained->gone.files) + " files");
     return 0;
 }
 
@@ -190,7 +180,11 @@ int ask_server(const Options& options) {
     const auto name = options.name.empty()
                           ? recovery::backup_name_of_time(io::SystemClock().wall().us)
                           : options.name;
-    const auto started = link->ask({"FIRN", "BACKUP", "START", name});
+    std::vector<std::string> command{"FIRN", "BACKUP", "START", name};
+    if (options.retention.keep_us) command.insert(command.end(), {"KEEP", options.keep});
+    if (options.retention.keep_last)
+        command.insert(command.end(), {"KEEP-LAST", std::to_string(*options.retention.keep_last)});
+    const auto started = link->ask(command);
     if (!started) return could_not(started.error());
     if (started->error) return could_not(target.text() + ": " + started->text);
     const io::SystemClock clock;
@@ -217,6 +211,9 @@ int ask_server(const Options& options) {
         }
         tell("backup", field("backup_last_name"));
         tell("moment", "lsn " + field("backup_last_lsn"));
+        if (options.retention.any()) tell("deleted", field("backup_last_deleted") + " backups");
+        if (const auto error = field("backup_retention_error"); !error.empty())
+            return could_not(target.text() + ": " + error);
         return 0;
     }
 }
@@ -339,9 +336,8 @@ int backup(Arguments arguments) {
     if (!options) return options.error().empty() ? help(false) : could_not(options.error());
     io::install_sigbus_guard();
     const auto& words = options->words;
-    const bool retains = options->retention.keep_us || options->retention.keep_last;
-    if (options->server &&
-        (!words.empty() || retains || !options->from.empty() || !options->to.empty()))
+    const bool retains = options->retention.any();
+    if (options->server && (!words.empty() || !options->from.empty() || !options->to.empty()))
         return help(false);
     if (options->server) return ask_server(*options);
     if (words.empty())

@@ -44,14 +44,6 @@ int could_not(const std::string& why) {
     return 1;
 }
 
-// "10m": as moments have it, before now.
-std::optional<std::int64_t> parse_age(const std::string& text) {
-    constexpr std::int64_t kNow = std::int64_t{1} << 52;
-    const auto before = recovery::parse_time("-" + text, kNow);
-    if (!before || *before >= kNow) return {};
-    return kNow - *before;
-}
-
 // The error says what is wrong; an empty one asks for the help.
 tl::expected<Options, std::string> parse(Arguments arguments) {
     Options options;
@@ -60,7 +52,7 @@ tl::expected<Options, std::string> parse(Arguments arguments) {
         if (argument == "--json") {
             options.json = true;
         } else if (argument == "--min-sample" && i + 1 < arguments.size()) {
-            const auto age = parse_age(arguments[++i]);
+            const auto age = recovery::parse_age(arguments[++i]);
             if (!age)
                 return tl::unexpected("--min-sample " + arguments[i] +
                                       ": an age is like 90s, 10m or 2h");

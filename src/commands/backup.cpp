@@ -3,6 +3,7 @@
 #include "src/commands/past.hpp"
 #include "src/server.hpp"
 #include "src/text/fold.hpp"
+#include "src/text/numbers.hpp"
 
 // FIRN BACKUP: backups of the store that is served, in backup-dir.
 
@@ -44,7 +45,7 @@ class Fields {
 Flow status(Call& call) {
     const auto now = call.server.backups().status();
     const bool any = !now.done_name.empty();
-    call.out.map(12);
+    call.out.map(14);
     Fields fields(call.out);
     fields.add("running", std::uint64_t{now.running});
     fields.add("name", now.name);
@@ -60,6 +61,8 @@ Flow status(Call& call) {
                any ? recovery::text_of_time(now.taken.place.commit_us) : std::string());
     fields.add("last_bytes_copied", now.taken.bytes_copied);
     fields.add("last_usec", static_cast<std::uint64_t>(now.taken.took_us));
+    fields.add("last_deleted", now.deleted);
+    fields.add("retention_error", now.retention_error);
     return Flow::done;
 }
 
@@ -124,6 +127,27 @@ Flow remove(Call& call) {
         });
 }
 
+// START name [KEEP age] [KEEP-LAST n]
+Flow start(Call& call) {
+    recovery::Retention retention;
+    for (std::size_t i = 4; i < call.argc(); i += 2) {
+        if (i + 1 == call.argc()) return call.syntax_error();
+        const auto value = call.arg(i + 1);
+        if (equal_folded(call.arg(i), "keep")) {
+            retention.keep_us = recovery::parse_age(value);
+            if (!retention.keep_us) return call.error("ERR KEEP is an age, like 36h, 7d or 4w");
+        } else if (equal_folded(call.arg(i), "keep-last")) {
+            const auto count = text::parse_i64(value);
+            if (!count || *count < 1) return call.error("ERR KEEP-LAST is a number from 1 on");
+            retention.keep_last = static_cast<std::uint64_t>(*count);
+        } else {
+            return call.syntax_error();
+        }
+    }
+    if (!recovery::is_backup_name(call.arg(3))) return call.error(kWrongName);
+    return call.server.backups().start(call, std::string(call.arg(3)), retention);
+}
+
 }  // namespace
 
 Flow firn_backup(Call& call) {
@@ -135,13 +159,12 @@ Flow firn_backup(Call& call) {
             return call.server.backups().ask(call, BackupJob::Does::reads, write_list);
         return call.syntax_error();
     }
+    if (equal_folded(word, "start")) return start(call);
     if (call.argc() != 4) return call.syntax_error();
-    const bool starts = equal_folded(word, "start");
     const bool verifies = equal_folded(word, "verify");
     const bool tries = equal_folded(word, "trial");
-    if (!starts && !verifies && !tries && !equal_folded(word, "delete")) return call.syntax_error();
+    if (!verifies && !tries && !equal_folded(word, "delete")) return call.syntax_error();
     if (!recovery::is_backup_name(call.arg(3))) return call.error(kWrongName);
-    if (starts) return call.server.backups().start(call, std::string(call.arg(3)));
     if (tries) return call.server.backups().trial(call, std::string(call.arg(3)));
     return verifies ? verify(call) : remove(call);
 }

@@ -161,7 +161,8 @@ constexpr Command kFirnRows[] = {
      .categories = kConnection | kSlow,
      .handler = firn_asof},
     {.name = "firn|backup",
-     .syntax = "<START name | STATUS | LIST | VERIFY name | TRIAL [name] | DELETE name>",
+     .syntax = "<START name [KEEP age] [KEEP-LAST n] | STATUS | LIST | VERIFY name | TRIAL [name] "
+               "| DELETE name>",
      .summary = "Takes a backup of the store into backup-dir, or looks after those that are there",
      .since = kSince,
      .group = kGroup,

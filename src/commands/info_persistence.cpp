@@ -122,6 +122,8 @@ void log_fields(const InfoFacts& facts, InfoLines& lines) {
     lines.add("backup_last_time", backup.done_us / 1'000'000);
     lines.add("backup_last_usec", backup.taken.took_us);
     lines.add("backup_last_bytes_copied", backup.taken.bytes_copied);
+    lines.add("backup_last_deleted", backup.deleted);
+    lines.add("backup_retention_error", backup.retention_error);
     lines.add("backup_trial_in_progress", backup.trying ? 1 : 0);
     lines.add("backup_trial_error", backup.backups.error);
     lines.add("backup_verified_name", backup.backups.verified.name);

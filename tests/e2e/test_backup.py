@@ -295,6 +295,34 @@ class Online(unittest.TestCase):
         self.assertTrue(harness.eventually(lambda: self.status(client)["running"] == 0, 60))
         return self.status(client)
 
+    def test_a_server_deletes_older_ones_as_it_is_told_to(self):
+        with harness.firnlog("--backup-dir", self.backups) as server, server.connect() as client:
+
+            def names():
+                return [entry[1] for entry in client.value("FIRN", "BACKUP", "LIST")]
+            for number in range(4):
+                client.ask("SET", "k", str(number))
+                client.ask("FIRN", "BACKUP", "START", "b%d" % number)
+                self.finished(client)
+            self.assertEqual(names(), [b"b0", b"b1", b"b2", b"b3"])
+            # Either of them keeps.
+            client.ask("FIRN", "BACKUP", "START", "b4", "KEEP", "1h", "KEEP-LAST", "2")
+            self.assertEqual(self.finished(client)["last_deleted"], 0)
+            client.ask("FIRN", "BACKUP", "START", "b5", "KEEP-LAST", "3")
+            self.assertEqual(self.finished(client)["last_deleted"], 3)
+            self.assertEqual(names(), [b"b3", b"b4", b"b5"])
+            told = run("backup", "--host", "127.0.0.1", "--port", server.port, "--name", "b6",
+                       "--keep", "1s", "--keep-last", "1")
+            self.assertEqual(told.returncode, 0, told)
+            self.assertIn(b"b6", names())
+            self.assertEqual(line(told, "deleted"), "%d backups" % (4 - len(names())))
+            for words in (("KEEP", "soon"), ("KEEP-LAST", "0"), ("KEEP-LAST", "x"), ("KEEP",),
+                          ("KEPT", "1h")):
+                self.assertTrue(client.ask("FIRN", "BACKUP", "START", "b7", *words)
+                                .startswith(b"-ERR"), words)
+        verified = run("backup", "verify", self.backups)
+        self.assertEqual(verified.returncode, 0, verified)
+
     def test_a_client_has_a_backup_taken_and_looks_after_them(self):
         with harness.firnlog("--segment-bytes-max", "4mb", "--appendfsync", "everysec",
                              "--backup-dir", self.backups) as server, server.connect() as client:
