@@ -147,7 +147,10 @@ Loader::Mending Loader::mend(io::Clock& clock, const std::atomic<bool>& stop) {
     mend_again_ = clock.mono().after(kRetryUs);
     auto ended = [&]() -> std::optional<Rebuilt> {
         try {
-            if (!rebuilding_.valid()) rebuilding_ = rebuild(stop);
+            if (!rebuilding_.valid()) {
+                mending_ = lost();
+                rebuilding_ = rebuild(stop, mending_);
+            }
             if (rebuilding_.wait_for(std::chrono::seconds(0)) == std::future_status::timeout)
                 return std::nullopt;
             return rebuilding_.get();
@@ -164,16 +167,25 @@ Loader::Mending Loader::mend(io::Clock& clock, const std::atomic<bool>& stop) {
         note(rebuilt.error());
         return Mending::failed;
     }
-    for (std::uint32_t i = 0; i < kStripes; ++i) {
-        auto& state = keyspace_.stripe(static_cast<Stripe>(i));
-        const std::lock_guard guard(state.lock);
-        if (state.presence == Presence::lost)
-            (void)keyspace_.mend(static_cast<Stripe>(i), **rebuilt);
+    for (const auto stripe : mending_) {
+        const std::lock_guard guard(keyspace_.stripe(stripe).lock);
+        (void)keyspace_.mend(stripe, **rebuilt);
     }
     if (keyspace_.lost() == 0) return Mending::done;
     keyspace_.beyond_repair(true);
     note({.code = Code::damaged, .file = number_, .doing = "make a page of the index anew"});
     return Mending::failed;
+}
+
+// None waits any more, so these are all that there will ever be.
+std::vector<Stripe> Loader::lost() {
+    std::vector<Stripe> found;
+    for (std::uint32_t i = 0; i < kStripes; ++i) {
+        auto& state = keyspace_.stripe(static_cast<Stripe>(i));
+        const std::lock_guard guard(state.lock);
+        if (state.presence == Presence::lost) found.push_back(static_cast<Stripe>(i));
+    }
+    return found;
 }
 
 Result<void> Loader::load_blobs(Stripe stripe) {

@@ -6,7 +6,7 @@
 //   load()   whoever touches a stripe first, under its lock: blobs read, checksums looked at, put
 //            in (Keyspace::fetch)
 //   step()   the worker, a few stripes at a time, until none waits
-//   mend()   what is lost is taken out of an index that was built without this checkpoint
+//   mend()   what is lost, and no more, is built without this checkpoint, and taken from there
 //
 // A stripe comes whole, with the keys of all databases and its objects, so that it never refers to
 // what is not there. Where a key leads to an object of another stripe (after a RENAME) two of them
@@ -34,10 +34,11 @@ namespace firnlog::engine {
 
 class Loader {
   public:
-    // The index as it was when the start was through, of an older checkpoint and its log. It may
-    // take as long as the log is long; `stop` ends it.
+    // These stripes as they were when the start was through, of an older checkpoint and its log; of
+    // others there may be nothing. It may take as long as the log is long; `stop` ends it.
     using Rebuilt = Result<std::unique_ptr<Keyspace>>;
-    using Rebuild = std::function<std::future<Rebuilt>(const std::atomic<bool>& stop)>;
+    using Rebuild =
+        std::function<std::future<Rebuilt>(const std::atomic<bool>& stop, std::vector<Stripe>)>;
 
     // `reader` is of a counted checkpoint, its catalog is in the keyspace.
     Loader(Keyspace& keyspace, std::unique_ptr<CheckpointReader> reader, Moves moves);
@@ -71,6 +72,7 @@ class Loader {
         return std::span(order_).subspan(first_[stripe], first_[stripe + 1] - first_[stripe]);
     }
     void note(const Error& fault);
+    [[nodiscard]] std::vector<Stripe> lost();
     // Stripes that the objects of this one's keys are at home in.
     [[nodiscard]] std::vector<Stripe> homes_of(Stripe stripe);
 
@@ -85,6 +87,7 @@ class Loader {
     std::uint32_t at_ = 0;  // stripe
     io::MonoTime next_;     // not before
     std::vector<std::byte> warm_;
+    std::vector<Stripe> mending_;
     std::future<Rebuilt> rebuilding_;
     io::MonoTime mend_again_;  // not before
 

@@ -445,12 +445,14 @@ Opening<void> Opener::map_tail() {
 // What of the index is lost later is still as it is now: the past knows that.
 engine::Loader::Rebuild Opener::rebuild() const {
     const auto launch = options_.lanes != 0 ? std::launch::async : std::launch::deferred;
-    return [&files = files_, launch, lsn = tail_.cut.lsn,
-            without = base_->number](const std::atomic<bool>& stop) {
-        return std::async(launch, [&files, &stop, lsn, without]() -> engine::Loader::Rebuilt {
-            auto index = index_of_past(files, {.moment = {.what = Moment::What::lsn, .lsn = lsn},
-                                               .without = without,
-                                               .give_up = [&stop] { return stop.load(); }});
+    return [&files = files_, launch, lsn = tail_.cut.lsn, without = base_->number](
+               const std::atomic<bool>& stop, std::vector<engine::Stripe> lost) {
+        return std::async(launch, [&files, &stop, lsn, without, lost]() -> engine::Loader::Rebuilt {
+            auto index = stripes_of_past(files,
+                                         {.moment = {.what = Moment::What::lsn, .lsn = lsn},
+                                          .without = without,
+                                          .give_up = [&stop] { return stop.load(); }},
+                                         lost);
             if (!index) return fail(index.error().error);
             return std::move(*index);
         });

@@ -33,7 +33,7 @@ class PastOpener {
         : history_(std::move(history)), options_(options) {}
 
     Opening<std::unique_ptr<Past>> run();
-    Opening<std::unique_ptr<engine::Keyspace>> index();
+    Opening<std::unique_ptr<engine::Keyspace>> stripes(const std::vector<engine::Stripe>& wanted);
 
   private:
     Opening<void> find_index(bool waits);
@@ -177,9 +177,15 @@ Opening<void> PastOpener::find_index(bool waits) {
     }
 }
 
-Opening<std::unique_ptr<engine::Keyspace>> PastOpener::index() {
-    if (auto found = find_index(false); !found) return tl::unexpected(found.error());
-    return std::move(keyspace_);
+Opening<std::unique_ptr<engine::Keyspace>> PastOpener::stripes(
+    const std::vector<engine::Stripe>& wanted) {
+    for (;;) {
+        if (auto found = find_index(true); !found) return tl::unexpected(found.error());
+        if (std::ranges::all_of(wanted,
+                                [&](engine::Stripe stripe) { return keyspace_->fetch(stripe); }))
+            return std::move(keyspace_);
+        left_out_.insert(base_->number);
+    }
 }
 
 Opening<std::unique_ptr<Past>> PastOpener::run() {
@@ -238,12 +244,12 @@ Opening<Place> find_moment(io::Files& files, const Moment& moment, std::int64_t 
         serving);
 }
 
-Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,
-                                                         const PastOptions& options) {
+Opening<std::unique_ptr<engine::Keyspace>> stripes_of_past(
+    io::Files& files, const PastOptions& options, const std::vector<engine::Stripe>& stripes) {
     return with_history(
         files,
         [&](std::unique_ptr<History> history) {
-            return PastOpener(std::move(history), options).index();
+            return PastOpener(std::move(history), options).stripes(stripes);
         },
         options.serving);
 }

@@ -73,9 +73,10 @@ struct PastParts {
                                          std::int64_t now_us,
                                          const std::optional<Serving>& serving = {});
 
-// The index alone, all of it. Refused as by History.
-[[nodiscard]] Opening<std::unique_ptr<engine::Keyspace>> index_of_past(io::Files& files,
-                                                                       const PastOptions& options);
+// Of its index these stripes, and whatever the log since the checkpoint has touched: the others
+// wait, and are never to be fetched. Refused as by History.
+[[nodiscard]] Opening<std::unique_ptr<engine::Keyspace>> stripes_of_past(
+    io::Files& files, const PastOptions& options, const std::vector<engine::Stripe>& stripes);
 
 // `files` outlives it. Refused as by History.
 [[nodiscard]] Opening<std::unique_ptr<Past>> open_past(io::Files& files,

@@ -84,6 +84,34 @@ BOOST_AUTO_TEST_CASE(so_it_does_where_what_nobody_touches_is_left_in_the_checkpo
     BOOST_TEST(waited > 0);
 }
 
+// What a start mends a damaged page with.
+BOOST_AUTO_TEST_CASE(stripes_of_a_moment_come_alone) {
+    std::uint64_t waited = 0;
+    for (auto seed = seed_or(1); seed < seed_or(1) + 4; ++seed)
+        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
+            Lived lived(seed, 2);
+            const Moment moment{.what = Moment::What::lsn, .lsn = lived.versions.back().end};
+            const auto whole = past_of(lived.world, moment);
+            BOOST_REQUIRE(whole.has_value());
+            std::vector<engine::Stripe> wanted;
+            for (engine::Stripe stripe = 0; stripe < engine::kStripes; ++stripe)
+                if (lived.rng.chance(10)) wanted.push_back(stripe);
+            const auto found = stripes_of_past(
+                lived.world.files(), {.moment = moment, .now_us = lived.world.clock().wall().us},
+                wanted);
+            BOOST_REQUIRE_MESSAGE(found.has_value(), (found ? "" : found.error().text));
+            waited += (*found)->waiting();
+            auto& expected = (*whole)->engine().keyspace();
+            for (const auto stripe : wanted) {
+                BOOST_REQUIRE((*found)->stripe(stripe).presence == engine::Presence::there);
+                for (const auto kid : expected.kids())
+                    BOOST_REQUIRE_EQUAL((*found)->find_space_of(kid)->stripes[stripe].size(),
+                                        expected.find_space_of(kid)->stripes[stripe].size());
+            }
+        }
+    BOOST_TEST(waited > 0);
+}
+
 // What is damaged shows when it is touched: then nothing wrong is read, and the moment can be
 // opened anew without that checkpoint.
 BOOST_AUTO_TEST_CASE(a_page_of_a_moment_that_is_damaged_is_not_read_and_another_base_is_found) {
