@@ -11,11 +11,13 @@
 #include "recovery/history.hpp"
 #include "recovery/restore.hpp"
 #include "tests/recovery/lived.hpp"
+#include "tests/sim/ordeal.hpp"
 
 namespace firnlog::recovery {
 namespace {
 
 using engine::Lsn;
+using sim::Kind;
 using sim::World;
 using Bring = Archiver::Bring;
 
@@ -239,6 +241,12 @@ BOOST_AUTO_TEST_CASE(an_archive_is_the_model_at_each_of_its_moments_over_crashes
         }
 }
 
+// A try of the second round: what counted in it.
+struct Bringing : Shelf {
+    using Shelf::Shelf;
+    Lsn reached;
+};
+
 // A second round that has all there is to do: pieces, full segments, a checkpoint, manifests.
 struct Prepared {
     explicit Prepared(std::uint64_t seed) : store(seed, seed % 2 == 0) {
@@ -255,78 +263,61 @@ struct Prepared {
         BOOST_REQUIRE(store.change(25));
     }
     // As a server does: one that failed begins anew.
-    Opening<void> bring(Shelf& to) {
+    Opening<void> bring(Bringing& to) {
         const auto archiver = to.archiver(store.world, *store.subject);
         if (auto begun = archiver->begin(); !begun) return begun;
         auto brought = archiver->round(Bring::all);
-        reached = std::max(reached, archiver->position());
+        to.reached = std::max(to.reached, archiver->position());
         return brought;
     }
-    // What was counted is there, and it is one moment of the model.
-    void judge(Shelf& of) {
-        BOOST_REQUIRE(of.end() >= store.moment_before(std::max(position, reached)));
-        of.is_of(store.versions, store.rng, 1);
+    // What was counted is there, and it is one moment of the model; the next round ends as it
+    // should.
+    void judge(Bringing& to) {
+        BOOST_REQUIRE(to.end() >= store.moment_before(std::max(position, to.reached)));
+        to.is_of(store.versions, store.rng, 1);
+        require(bring(to));
+        const auto& now = store.versions.back();
+        BOOST_REQUIRE(to.end() == now.end);
+        to.is_at(now);
+    }
+    sim::Ordeal<Bringing> ordeal() {
+        return {
+            .name = "archiving",
+            .make = [this] { return std::make_unique<Bringing>(99, shelf.world.disk().copy()); },
+            .work = [this](Bringing& to) { return bring(to).has_value(); },
+            .judge = [this](Bringing& to, const sim::Tried&) { judge(to); },
+            .seed = seed_or(1),
+            .twice_percent = 20};
     }
 
     Shelf shelf;
     ArchivedStore store;
     Lsn position;
-    Lsn reached;
 };
 
 BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_takes_back_nothing_that_counted) {
     const auto end = seed_or(1) + volume({.usual = 1, .sanitized = 1, .full = 20});
-    const auto step = volume({.usual = 2, .sanitized = 13, .full = 1});
     for (auto seed = seed_or(1); seed < end; ++seed) {
         Prepared prepared(seed);
-        Shelf dry(99, prepared.shelf.world.disk().copy());
-        require(prepared.bring(dry));
-        const auto operations = dry.world.operations();
-        const auto now = prepared.store.versions.back();
-        BOOST_TEST(operations > 30U);
-        for (auto at = 1 + seed % step; at <= operations; at += step)
-            for (const auto cut : sim::kCuts)
-                BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed << " operation " << at << " cut "
-                                                   << static_cast<int>(cut)) {
-                    Shelf dying(99, prepared.shelf.world.disk().copy());
-                    dying.world.crash_at(at);
-                    prepared.reached = {};
-                    (void)prepared.bring(dying);
-                    BOOST_REQUIRE(dying.world.crashed());
-                    sim::Rng rng{at};
-                    dying.world.restart(cut, rng);
-                    prepared.judge(dying);
-                    require(prepared.bring(dying));
-                    BOOST_REQUIRE(dying.end() == now.end);
-                    dying.is_at(now);
-                }
+        auto ordeal = prepared.ordeal();
+        ordeal.seed = seed;
+        ordeal.step = volume({.usual = 2, .sanitized = 13, .full = 1});
+        const auto trials = ordeal.crashes();
+        trials.print();
+        trials.met("archive",
+                   {Kind::create, Kind::write, Kind::sync, Kind::rename, Kind::sync_dir});
+        BOOST_TEST(trials.twice > 0U);
     }
 }
 
 BOOST_AUTO_TEST_CASE(an_operation_that_fails_costs_time_and_nothing_else) {
     Prepared prepared(seed_or(3));
-    const auto now = prepared.store.versions.back();
-    const auto step = volume({.usual = 1, .sanitized = 7, .full = 1});
-    std::uint64_t struck = 0;
-    for (const auto error : {ENOSPC, EIO})
-        for (const bool sticky : {true, false})
-            for (std::uint64_t nth = 1;; nth += step) {
-                Shelf failing(99, prepared.shelf.world.disk().copy());
-                failing.world.fail({.error = error, .any = true, .nth = nth, .sticky = sticky});
-                prepared.reached = {};
-                const auto brought = prepared.bring(failing);
-                const bool reached = failing.world.faults_struck() != 0;
-                failing.world.heal();
-                if (!reached) break;
-                BOOST_TEST_CONTEXT("errno " << error << " at " << nth) {
-                    ++struck;
-                    prepared.judge(failing);
-                    require(prepared.bring(failing));
-                    BOOST_REQUIRE(failing.end() == now.end);
-                    failing.is_at(now);
-                }
-            }
-    BOOST_TEST(struck * step > 100U);
+    auto ordeal = prepared.ordeal();
+    ordeal.step = volume({.usual = 1, .sanitized = 7, .full = 1});
+    const auto trials = ordeal.failures();
+    trials.print();
+    trials.met("archive", {Kind::create, Kind::open, Kind::read, Kind::write, Kind::sync,
+                           Kind::rename, Kind::sync_dir, Kind::list});
 }
 
 // Written, and told to nobody: a crash of the store may take it back.

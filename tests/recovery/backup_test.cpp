@@ -10,10 +10,12 @@
 #include "recovery/history.hpp"
 #include "recovery/read_only_files.hpp"
 #include "tests/recovery/lived.hpp"
+#include "tests/sim/ordeal.hpp"
 
 namespace firnlog::recovery {
 namespace {
 
+using sim::Kind;
 using sim::World;
 
 constexpr std::uint32_t kDatabases = 4;
@@ -183,85 +185,74 @@ BOOST_AUTO_TEST_CASE(the_second_backup_takes_only_what_is_new_and_neither_needs_
     }
 }
 
-// What a crash leaves at each operation, whatever of the unsynced bytes and names it takes.
-BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_the_others_and_the_new_one_whole_or_absent) {
-    std::uint64_t crashes = 0;
-    std::uint64_t whole = 0;
-    const auto end = seed_or(1) + volume({.usual = 1, .sanitized = 1, .full = 20});
-    const auto step = volume({.usual = 1, .sanitized = 7, .full = 1});
-    for (auto seed = seed_or(1); seed < end; ++seed) {
-        Lived lived(seed, 1);
-        Shelf shelf;
+// A second backup of a store that has gone on since the first.
+struct Second {
+    explicit Second(std::uint64_t seed) : lived(seed, 1) {
         require(shelf.take(lived, "one"));
-        const auto then = newest(lived);
+        then = newest(lived);
         BOOST_REQUIRE(write_some(lived, 60));
-        const auto now = newest(lived);
-        const auto before = shelf.world.operations();
-        Shelf dry(99, shelf.world.disk().copy());
-        require(dry.take(lived, "two"));
-        const auto operations = dry.world.operations();
-        BOOST_REQUIRE(before != 0 && operations > 20);
-        for (auto at = 1 + seed % step; at <= operations; at += step)
-            for (const auto cut : sim::kCuts)
-                BOOST_TEST_CONTEXT("seed " << seed << " operation " << at << " cut "
-                                           << static_cast<int>(cut)) {
-                    Shelf dying(99, shelf.world.disk().copy());
-                    dying.world.crash_at(at);
-                    (void)dying.take(lived, "two");
-                    BOOST_REQUIRE(dying.world.crashed());
-                    sim::Rng rng{at};
-                    dying.world.restart(cut, rng);
-                    ++crashes;
-                    dying.is_at("one", then);
-                    const auto two = find_backup(dying.world.files(), "two");
-                    if (two) {
-                        ++whole;
-                        dying.is_at("two", now);
-                        continue;
-                    }
-                    BOOST_REQUIRE(two.error().error.code == Code::missing);
-                    // The next one goes on with it, and leaves nothing behind.
-                    require(dying.take(lived, "three"));
-                    dying.is_at("three", now);
-                    BOOST_REQUIRE(dying.leftovers().empty());
-                }
+        now = newest(lived);
     }
-    // Behind the rename that makes it one, some.
-    BOOST_TEST(whole > 0U);
-    BOOST_TEST(whole < crashes);
+    sim::Ordeal<Shelf> ordeal() {
+        return {.name = "a backup",
+                .make = [this] { return std::make_unique<Shelf>(99, shelf.world.disk().copy()); },
+                .work = [this](Shelf& to) { return to.take(lived, "two").has_value(); },
+                .judge = [this](Shelf& to, const sim::Tried& tried) { judge(to, tried); },
+                .seed = seed_or(1),
+                .twice_percent = 20};
+    }
+    void judge(Shelf& to, const sim::Tried& tried) {
+        to.is_at("one", then);
+        const auto two = find_backup(to.world.files(), "two");
+        // What was told to be taken is there.
+        BOOST_REQUIRE(!tried.done || two);
+        if (two) {
+            ++whole;
+            to.is_at("two", now);
+        } else {
+            ++absent;
+            BOOST_REQUIRE(two.error().error.code == Code::missing);
+        }
+        // The next one goes on with it, and leaves nothing behind.
+        require(to.take(lived, "three"));
+        to.is_at("three", now);
+        BOOST_REQUIRE(to.leftovers().empty());
+    }
+
+    Lived lived;
+    Shelf shelf;
+    Version then;
+    Version now;
+    std::uint64_t whole = 0;
+    std::uint64_t absent = 0;
+};
+
+BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_the_others_and_the_new_one_whole_or_absent) {
+    const auto end = seed_or(1) + volume({.usual = 1, .sanitized = 1, .full = 20});
+    for (auto seed = seed_or(1); seed < end; ++seed) {
+        Second second(seed);
+        auto ordeal = second.ordeal();
+        ordeal.seed = seed;
+        ordeal.step = volume({.usual = 1, .sanitized = 7, .full = 1});
+        const auto trials = ordeal.crashes();
+        trials.print();
+        trials.met("backup", {Kind::create, Kind::write, Kind::sync, Kind::rename, Kind::sync_dir});
+        BOOST_TEST(trials.twice > 0U);
+        // Behind the rename that makes it one, some.
+        BOOST_TEST(second.whole > 0U);
+        BOOST_TEST(second.absent > 0U);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(an_operation_that_fails_leaves_the_others_and_the_next_backup_is_whole) {
-    Lived lived(4, 1);
-    Shelf shelf;
-    require(shelf.take(lived, "one"));
-    const auto then = newest(lived);
-    BOOST_REQUIRE(write_some(lived, 60));
-    const auto now = newest(lived);
-    const auto step = volume({.usual = 1, .sanitized = 7, .full = 1});
-    std::uint64_t struck = 0;
-    for (const auto error : {ENOSPC, EIO})
-        for (const bool sticky : {true, false})
-            for (std::uint64_t nth = 1;; nth += step) {
-                Shelf failing(99, shelf.world.disk().copy());
-                failing.world.fail({.error = error, .any = true, .nth = nth, .sticky = sticky});
-                const auto taken = failing.take(lived, "two");
-                const bool reached = failing.world.faults_struck() != 0;
-                failing.world.heal();
-                if (!reached) break;
-                BOOST_TEST_CONTEXT("errno " << error << " at " << nth) {
-                    ++struck;
-                    failing.is_at("one", then);
-                    const auto two = find_backup(failing.world.files(), "two");
-                    // What was told to be taken is there.
-                    BOOST_REQUIRE(!taken || two);
-                    if (two) failing.is_at("two", now);
-                    require(failing.take(lived, "three"));
-                    failing.is_at("three", now);
-                    BOOST_REQUIRE(failing.leftovers().empty());
-                }
-            }
-    BOOST_TEST(struck * step > 100U);
+    Second second(4);
+    auto ordeal = second.ordeal();
+    ordeal.step = volume({.usual = 1, .sanitized = 7, .full = 1});
+    const auto trials = ordeal.failures();
+    trials.print();
+    trials.met("backup", {Kind::create, Kind::open, Kind::read, Kind::write, Kind::sync,
+                          Kind::rename, Kind::sync_dir, Kind::list});
+    BOOST_TEST(second.absent > 0U);
 }
 
 BOOST_AUTO_TEST_CASE(what_the_store_lets_go_of_meanwhile_is_had_or_not_needed) {

@@ -120,4 +120,18 @@ void Tally::print(std::FILE* to, const char* title) const {
     std::fprintf(to, " %12llu\n", static_cast<unsigned long long>(total()));
 }
 
+void Tally::print_lines(std::FILE* to, std::string_view title) const {
+    for (const auto& [phase, counts] : phases_) {
+        std::string line = std::string{title} + ", " + phase;
+        const char* separator = ": ";
+        for (std::size_t k = 0; k < kKinds; ++k) {
+            if (counts[k] == 0) continue;
+            line += separator + std::string{text(static_cast<Kind>(k))} + " " +
+                    std::to_string(counts[k]);
+            separator = ", ";
+        }
+        std::fprintf(to, "%s\n", line.c_str());
+    }
+}
+
 }  // namespace firnlog::sim

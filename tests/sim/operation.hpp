@@ -106,6 +106,8 @@ class Tally {
     [[nodiscard]] std::uint64_t total() const;
     // A row a kind, a column a phase; kinds never seen are left out.
     void print(std::FILE* to, const char* title) const;
+    // A line a phase, for a report: "<title>, <phase>: create 4, write 12".
+    void print_lines(std::FILE* to, std::string_view title) const;
 
   private:
     std::map<std::string, std::array<std::uint64_t, kKinds>, std::less<>> phases_;
