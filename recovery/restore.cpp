@@ -162,6 +162,9 @@ Opening<void> Restorer::shift_expiries() {
     if (!store) return tl::unexpected(store.error());
     auto& engine = (*store)->engine();
     auto& keyspace = engine.keyspace();
+    // For good: whatever a walk is due for meanwhile, and be it a full disk, the past that has come
+    // along is not what gives way.
+    engine.walk.pin();
     {
         BatchWriter writer(engine, io_);
         for (std::uint32_t database = 0; database < keyspace.databases_end(); ++database) {

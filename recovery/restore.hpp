@@ -65,8 +65,9 @@ struct Restored {
 [[nodiscard]] Opening<RestorePlan> plan_restore(io::Files& from, io::Clock& clock,
                                                 const RestoreOptions& options);
 
-// `to` is an empty directory; `io` writes the new store's log. What a refusal leaves in `to` is no
-// store. The new store is stopped cleanly.
+// `to` is an empty directory; `io` writes the new store's log. What a refusal or a crash leaves in
+// `to` is to be removed, though it may open: its expiries may be shifted in part. What is returned
+// is durable, name and all, and was stopped cleanly.
 [[nodiscard]] Opening<Restored> restore(io::Files& from, io::Files& to, io::Clock& clock,
                                         io::Io& io, const RestoreOptions& options);
 

@@ -157,6 +157,37 @@ BOOST_AUTO_TEST_CASE(a_key_lives_as_long_as_it_had_left_or_as_is_wished) {
     }
 }
 
+// Expiries are shifted by an engine that has a worker, whose walks once let go of what their own
+// window did not keep, or of all the past when the disk was full: the moment itself could not be
+// opened in the store that was made of it.
+BOOST_AUTO_TEST_CASE(the_past_that_comes_along_outlives_a_walk_amid_the_restore) {
+    World world({.seed = 11});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    const auto due_ms = world.clock().wall().ms() + 60'000'000;
+    BOOST_REQUIRE(subject.set("first", "v") && subject.sync());
+    const auto first = subject.versions().back();
+    // So many that the log has to be given room while they are written anew.
+    for (int round = 0; round < 4; ++round) {
+        BOOST_REQUIRE(subject.checkpoint([] { return true; }));
+        std::vector<std::pair<std::string, std::string>> pairs;
+        for (int i = 0; i < 1'000; ++i)
+            pairs.emplace_back("brief:" + std::to_string(1'000 * round + i), "v");
+        BOOST_REQUIRE(subject.set_many(pairs, due_ms) && subject.sync());
+    }
+    const auto last = subject.versions().back();
+    Target to(world);
+    auto options = options_for(lsn_of(last.end), Ttl::shift);
+    options.engine.walk.window.retain_s = 0;
+    options.engine.walk.log_bytes = 1;
+    options.engine.walk.duty_percent = 100;
+    const auto restored =
+        restore(world.files(), to.world.files(), to.world.clock(), to.world.io(), options);
+    BOOST_REQUIRE_MESSAGE(restored.has_value(), (restored ? "" : restored.error().text));
+    BOOST_TEST(restored->shifted == 4'000U);
+    for (const auto& version : {first, last})
+        BOOST_TEST((digest_at(to.world, version.end) == version.digest));
+}
+
 BOOST_AUTO_TEST_CASE(some_keys_alone_make_a_store_of_their_own) {
     World world({.seed = 9});
     Subject subject(world, *open(world.files(), world.clock(), small_options()));

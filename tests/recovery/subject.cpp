@@ -311,7 +311,8 @@ engine::Lsn Subject::end_of(std::string_view key, std::string_view value) {
     return engine().segments().find(address.file())->lsn_at(address.offset()) + bytes;
 }
 
-bool Subject::set_many(const std::vector<std::pair<std::string, std::string>>& pairs) {
+bool Subject::set_many(const std::vector<std::pair<std::string, std::string>>& pairs,
+                       std::int64_t expires_ms) {
     std::vector<std::string_view> names;
     std::size_t bytes = 0;
     for (const auto& [key, value] : pairs) {
@@ -321,9 +322,9 @@ bool Subject::set_many(const std::vector<std::pair<std::string, std::string>>& p
     return batch(names, false, [&](Model& next) -> Done {
         if (auto room = session_.reserve(bytes, pairs.size()); !room) return room;
         for (const auto& [key, value] : pairs) {
-            strings::set_reserved(session_, key, value);
+            strings::set_reserved(session_, key, value, expires_ms);
             next[{database_, key}] = {
-                .is_hash = false, .text = value, .fields = {}, .expires_ms = -1};
+                .is_hash = false, .text = value, .fields = {}, .expires_ms = expires_ms};
         }
         return {};
     });

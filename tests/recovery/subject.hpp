@@ -76,7 +76,8 @@ class Subject {
 
     // ---- One batch each, model and engine alike. False if the world crashed or the log failed.
     bool set(std::string key, std::string value, std::int64_t expires_ms = -1);
-    bool set_many(const std::vector<std::pair<std::string, std::string>>& pairs);
+    bool set_many(const std::vector<std::pair<std::string, std::string>>& pairs,
+                  std::int64_t expires_ms = -1);
     // A batch each, appended together; the keys are different ones.
     bool set_group(const std::vector<std::pair<std::string, std::string>>& pairs);
     bool patch(std::string key, std::size_t offset, std::string bytes);
