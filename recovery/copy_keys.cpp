@@ -129,6 +129,11 @@ Result<void> Copier::run() {
 
 }  // namespace
 
+BatchWriter::~BatchWriter() {
+    while (!flusher_.idle() && io_.turn(true)) {
+    }
+}
+
 Result<void> BatchWriter::finish() {
     auto& log = engine_.log;
     while (log.durable() != log.tail.end() || log.tail.dirty()) {

@@ -17,6 +17,10 @@ class BatchWriter {
   public:
     BatchWriter(engine::Engine& engine, io::Io& io)
         : engine_(engine), io_(io), session_(engine), flusher_(engine.log, io, [] {}) {}
+    // Waits for what is in flight: the engine's files and memory go behind it, after a failure too.
+    ~BatchWriter();
+    BatchWriter(const BatchWriter&) = delete;
+    BatchWriter& operator=(const BatchWriter&) = delete;
 
     // `run` is given the session, with the key locked, and returns Expected<void>.
     template <class Run>
