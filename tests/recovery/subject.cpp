@@ -10,7 +10,6 @@
 #include "engine/ops/keys.hpp"
 #include "engine/ops/strings.hpp"
 #include "io/base/crc32c.hpp"
-#include "recovery/put_back.hpp"
 
 namespace firnlog::recovery {
 
@@ -445,6 +444,20 @@ bool Subject::swap(std::uint32_t a, std::uint32_t b) {
             swapped[{to, name.second}] = value;
         }
         next = std::move(swapped);
+        return {};
+    });
+}
+
+bool Subject::put_back(const OldKey& old, const TtlRule& ttl) {
+    return batch({old.key}, false, [&](Model& next) -> Done {
+        const auto done = recovery::put_back(session_, old, ttl, false);
+        if (!done) return tl::unexpected(done.error());
+        if (*done == PutBack::removed) next.erase({database_, old.key});
+        if (*done == PutBack::written)
+            next[{database_, old.key}] = {.is_hash = old.type == engine::Type::hash,
+                                          .text = old.value,
+                                          .fields = {old.fields.begin(), old.fields.end()},
+                                          .expires_ms = ttl.apply(old.expires_ms)};
         return {};
     });
 }

@@ -17,6 +17,7 @@
 #include "engine/engine.hpp"
 #include "engine/session.hpp"
 #include "recovery/open.hpp"
+#include "recovery/put_back.hpp"
 #include "tests/sim/world.hpp"
 
 namespace firnlog::recovery {
@@ -89,6 +90,7 @@ class Subject {
     bool copy(std::string from, std::string to);
     bool flush();
     bool swap(std::uint32_t a, std::uint32_t b);
+    bool put_back(const OldKey& old, const TtlRule& ttl);
     bool touch(std::string key);  // looks: a due key is deleted
     void select(std::uint32_t database) { database_ = database; }
     // Nobody waits for durability batch by batch, as in everysec: writes go out without a sync.

@@ -27,8 +27,9 @@ namespace firnlog::sim {
 
 // What the judge is told of a try.
 struct Tried {
-    bool done = false;   // the work said that it had come to its end
-    bool twice = false;  // the work was done again, and crashed again
+    bool done = false;    // the work said that it had come to its end
+    bool twice = false;   // the work was done again, and crashed again
+    Cut cut = Cut::none;  // of the last crash
 };
 
 // How many tries there were, and what they met.
@@ -133,7 +134,7 @@ class Ordeal {
             auto& world = stage->world;
             Rng rng{seed * 1'000'003 + number * 7 + static_cast<std::uint64_t>(cut)};
             world.crash_at(number);
-            Tried tried{.done = work(*stage)};
+            Tried tried{.done = work(*stage), .cut = cut};
             BOOST_REQUIRE_EQUAL(world.crashed(), at != nullptr);
             if (at == nullptr) {
                 ++trials.behind;
@@ -149,7 +150,8 @@ class Ordeal {
                 tried.twice = world.crashed();
                 if (tried.twice) {
                     ++trials.twice;
-                    world.restart(rng.chance(50) ? Cut::random : Cut::kill, rng);
+                    tried.cut = rng.chance(50) ? Cut::random : Cut::kill;
+                    world.restart(tried.cut, rng);
                 }
                 world.crash_at(0);
             }
