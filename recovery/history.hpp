@@ -58,9 +58,10 @@ class History {
     [[nodiscard]] bool goes_on(const Piece& piece) const { return piece.end > begin(); }
     // [begin, end): the log that is there without a gap.
     [[nodiscard]] engine::Lsn begin() const {
-        if (run_ != pieces_.size()) return std::max(pieces_[run_].file.base(), manifest_.first_lsn);
-        // Nothing has been written since: there is no gap if only timelines' ends lie between.
-        return next_of(manifest_.first_lsn) == end_ ? manifest_.first_lsn : end_;
+        const auto first = run_ != pieces_.size() ? pieces_[run_].file.base() : end_;
+        // There is no gap before it if only timelines' ends lie between.
+        return next_of(manifest_.first_lsn) == first ? manifest_.first_lsn
+                                                     : std::max(first, manifest_.first_lsn);
     }
     [[nodiscard]] engine::Lsn end() const { return end_; }
 

@@ -40,15 +40,7 @@ struct Shelf {
         return std::move(*backup);
     }
     std::uint64_t digest_at(const Backup& backup, engine::Lsn lsn) {
-        const auto files = open_backup(world.files(), backup);
-        const auto past =
-            open_past(*files, {.moment = {.what = Moment::What::lsn, .us = 0, .lsn = lsn},
-                               .now_us = backup.manifest.made_us,
-                               .databases = kDatabases,
-                               .progress = {},
-                               .give_up = {}});
-        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
-        return digest(read_all((*past)->engine(), kDatabases));
+        return recovery::digest_at(*open_backup(world.files(), backup), lsn);
     }
     void is_at(const std::string& name, const Version& version) {
         const auto backup = sound(name);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "recovery/past.hpp"
 #include "tests/environment.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/recovery/workload.hpp"
@@ -15,17 +16,33 @@
 
 namespace firnlog::recovery {
 
-// The store is opened. Versions that did not survive what was before are forgotten.
+// Versions that did not survive what was before this start are forgotten.
+inline void drop_lost(const Store& store, std::vector<Version>& versions) {
+    const auto& timelines = store.manifest().timelines;
+    if (timelines.size() > 1 && !store.report().clean)
+        std::erase_if(versions, [&](const Version& version) {
+            return version.end > timelines[timelines.size() - 2].end;
+        });
+}
+
 inline std::unique_ptr<Subject> open_again(sim::World& world, const OpenOptions& options,
                                            std::vector<Version>& versions) {
     auto opened = open(world.files(), world.clock(), options);
     BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
-    const auto& timelines = (*opened)->manifest().timelines;
-    if (timelines.size() > 1 && !(*opened)->report().clean)
-        std::erase_if(versions, [&](const Version& version) {
-            return version.end > timelines[timelines.size() - 2].end;
-        });
+    drop_lost(**opened, versions);
     return std::make_unique<Subject>(world, std::move(*opened));
+}
+
+// What a store's directory, or what is shown as one, was at that place.
+inline std::uint64_t digest_at(io::Files& files, engine::Lsn lsn) {
+    constexpr std::int64_t kLaterUs = std::int64_t{1} << 60;  // than any commit
+    const auto past = open_past(files, {.moment = {.what = Moment::What::lsn, .us = 0, .lsn = lsn},
+                                        .now_us = kLaterUs,
+                                        .databases = 4,
+                                        .progress = {},
+                                        .give_up = {}});
+    BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+    return digest(read_all((*past)->engine(), 4));
 }
 
 struct Lived {

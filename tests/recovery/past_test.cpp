@@ -185,6 +185,27 @@ BOOST_AUTO_TEST_CASE(where_log_was_given_back_every_moment_from_the_oldest_on_op
     BOOST_TEST(opened > 0);
 }
 
+// The log of the first timeline was empty, so the next one's beginning was taken for the end of a
+// gap: until its first checkpoint no moment of such a store could be opened, nor a backup made.
+BOOST_AUTO_TEST_CASE(a_store_that_was_killed_before_its_first_write_has_all_of_its_past) {
+    World world({.seed = 12});
+    Rng rng{12};
+    for (int life = 0; life < 3; ++life) {
+        BOOST_REQUIRE(open(world.files(), world.clock(), small_options()).has_value());
+        world.crash_now();
+        world.restart(life == 1 ? sim::Cut::none : sim::Cut::kill, rng);
+    }
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    BOOST_REQUIRE(subject.store().manifest().timelines.size() == 4U);
+    BOOST_REQUIRE(subject.set("a", "1") && subject.sync() && subject.set("a", "2"));
+    BOOST_REQUIRE(subject.sync());
+    for (const auto& version : subject.versions())
+        BOOST_TEST((digest_at(world.files(), version.end) == version.digest));
+    const auto history = History::read(world.files());
+    BOOST_REQUIRE(history.has_value());
+    BOOST_TEST((*history)->is_whole());
+}
+
 BOOST_AUTO_TEST_CASE(a_past_stays_what_it_was_while_the_server_writes_on) {
     World world({.seed = 7});
     Subject subject(world, *open(world.files(), world.clock(), small_options()));

@@ -30,26 +30,17 @@ struct Target {
     World world;
 };
 
-std::uint64_t digest_at(World& world, engine::Lsn lsn) {
-    auto past = open_past(world.files(), {.moment = lsn_of(lsn),
-                                          .now_us = world.clock().wall().us,
-                                          .databases = 4,
-                                          .progress = {},
-                                          .give_up = {}});
-    BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
-    return digest(read_all((*past)->engine(), 4));
-}
-
 void restores_what_it_was(Lived& lived, std::size_t i) {
     const auto& version = lived.versions[i];
     Target to(lived.world);
     const auto restored = restore(lived.world.files(), to.world.files(), to.world.clock(),
                                   to.world.io(), options_for(lsn_of(version.end), Ttl::keep));
     BOOST_REQUIRE_MESSAGE(restored.has_value(), (restored ? "" : restored.error().text));
-    BOOST_REQUIRE(digest_at(to.world, version.end) == version.digest);
+    BOOST_REQUIRE(digest_at(to.world.files(), version.end) == version.digest);
     // What was before came along.
     const auto before = lived.rng.below(i + 1);
-    BOOST_REQUIRE(digest_at(to.world, lived.versions[before].end) == lived.versions[before].digest);
+    BOOST_REQUIRE(digest_at(to.world.files(), lived.versions[before].end) ==
+                  lived.versions[before].digest);
     // It is a store: it opens cleanly in a timeline of its own, takes writes, and survives a crash.
     auto store = open(to.world.files(), to.world.clock(), small_options());
     BOOST_REQUIRE_MESSAGE(store.has_value(), (store ? "" : store.error().text));
@@ -66,7 +57,7 @@ void restores_what_it_was(Lived& lived, std::size_t i) {
     store = open(to.world.files(), to.world.clock(), small_options());
     BOOST_REQUIRE_MESSAGE(store.has_value(), (store ? "" : store.error().text));
     BOOST_REQUIRE(digest(read_all((*store)->engine(), 4)) == after);
-    BOOST_REQUIRE(digest_at(to.world, version.end) == version.digest);
+    BOOST_REQUIRE(digest_at(to.world.files(), version.end) == version.digest);
 }
 
 }  // namespace
@@ -185,7 +176,7 @@ BOOST_AUTO_TEST_CASE(the_past_that_comes_along_outlives_a_walk_amid_the_restore)
     BOOST_REQUIRE_MESSAGE(restored.has_value(), (restored ? "" : restored.error().text));
     BOOST_TEST(restored->shifted == 4'000U);
     for (const auto& version : {first, last})
-        BOOST_TEST((digest_at(to.world, version.end) == version.digest));
+        BOOST_TEST((digest_at(to.world.files(), version.end) == version.digest));
 }
 
 BOOST_AUTO_TEST_CASE(some_keys_alone_make_a_store_of_their_own) {
