@@ -315,7 +315,9 @@ void ArchiveReader::make_manifest() {
     timelines.back().end = {};
     manifest_.clean = false;
     manifest_.durable = {};  // the archive may end before
-    manifest_.first_lsn = run_.begin;
+    // Timelines that nothing was written in have no log, and miss none.
+    const auto birth = timelines.front().begin;
+    manifest_.first_lsn = next_of(timelines, birth) == run_.begin ? birth : run_.begin;
     manifest_.retired.clear();
     manifest_.adopted.clear();
     manifest_.packed.clear();

@@ -413,7 +413,8 @@ Opening<void> Archiver::bring_manifest() {
 // Whether the log that is there has something to begin with, and a manifest that says so.
 void Archiver::look_for_base() {
     if (has_base_ || manifest_.sequence != manifest_sequence_) return;
-    has_base_ = begin_ <= manifest_.timelines.front().begin ||
+    const auto& timelines = manifest_.timelines;
+    has_base_ = begin_ <= next_of(timelines, timelines.front().begin) ||
                 std::ranges::any_of(manifest_.checkpoints, [&](const auto& entry) {
                     return checkpoints_.contains(entry.number) && entry.lo >= begin_ &&
                            entry.hi <= position_;

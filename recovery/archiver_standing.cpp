@@ -52,8 +52,9 @@ Lsn Archiver::oldest_base() const {
 
 void Archiver::begin_run(Lsn at) {
     any_ = true;
-    begin_ = at;
-    position_ = at;
+    // Timelines that nothing was written in are no part of it.
+    begin_ = next_of(manifest_.timelines, at);
+    position_ = begin_;
     has_base_ = false;
     pieces_.clear();
 }

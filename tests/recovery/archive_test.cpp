@@ -320,6 +320,35 @@ BOOST_AUTO_TEST_CASE(an_operation_that_fails_costs_time_and_nothing_else) {
                            Kind::rename, Kind::sync_dir, Kind::list});
 }
 
+// As in the store itself (past_test.cpp): the archiver called a log damaged that had nothing in its
+// first timeline.
+BOOST_AUTO_TEST_CASE(a_store_that_was_killed_before_its_first_write_is_archived_from_its_birth_on) {
+    Shelf shelf;
+    ArchivedStore store(12);
+    store.open_store();
+    store.world.crash_now();
+    store.subject.reset();
+    store.world.restart(sim::Cut::kill, store.rng);
+    store.open_store();
+    BOOST_REQUIRE(store.change(20));
+    auto archiver = shelf.archiver(store.world, *store.subject);
+    require(archiver->begin());
+    require(archiver->round(Bring::all));
+    BOOST_REQUIRE(archiver->has_base());
+    BOOST_REQUIRE(shelf.end() == store.versions.back().end);
+    BOOST_REQUIRE(shelf.oldest() == engine::kFirstLsn);
+    shelf.is_of(store.versions, store.rng, 8);
+    // One that begins anew goes on with it.
+    BOOST_REQUIRE(store.change(5));
+    archiver.reset();
+    archiver = shelf.archiver(store.world, *store.subject);
+    require(archiver->begin());
+    BOOST_REQUIRE(archiver->has_base());
+    require(archiver->round(Bring::all));
+    BOOST_TEST(archiver->counts().gaps == 0U);
+    shelf.is_at(store.versions.back());
+}
+
 // Written, and told to nobody: a crash of the store may take it back.
 BOOST_AUTO_TEST_CASE(what_is_not_durable_is_not_there) {
     for (std::uint64_t seed = 1; seed < 6; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
