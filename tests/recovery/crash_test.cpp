@@ -8,8 +8,13 @@
 
 #include "engine/format/layouts.hpp"
 #include "engine/format/names.hpp"
+#include "recovery/archive_files.hpp"
+#include "recovery/archiver.hpp"
+#include "recovery/backup.hpp"
+#include "recovery/history.hpp"
 #include "recovery/survey.hpp"
 #include "tests/environment.hpp"
+#include "tests/recovery/lived.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/recovery/workload.hpp"
 #include "tests/sim/world.hpp"
@@ -37,6 +42,8 @@ struct Campaign {
     std::uint64_t stale = 0;             // crashes that left such ones in the log
     std::uint64_t archives = 0;          // compared over the crash, and
     std::uint64_t archived_records = 0;  // what they held
+    std::uint64_t pasts = 0;             // moments from before a crash, opened behind it,
+    std::uint64_t stored_pasts = 0;      // in backups and archives that were made there
     std::map<std::string, std::uint64_t> by_mode;
     std::map<std::string, std::uint64_t> by_kind;
     std::map<std::string, std::map<std::string, std::uint64_t>> by_phase_and_kind;
@@ -64,6 +71,11 @@ struct Campaign {
             static_cast<unsigned long long>(freed), static_cast<unsigned long long>(relocated),
             static_cast<unsigned long long>(copied), static_cast<unsigned long long>(recycled),
             static_cast<unsigned long long>(stale));
+        std::printf(
+            "report:   moments from before a crash opened behind it: %llu, in a backup or an "
+            "archive "
+            "made behind it: %llu\n",
+            static_cast<unsigned long long>(pasts), static_cast<unsigned long long>(stored_pasts));
         std::printf("report:   archives held against what follows: %llu, records in them: %llu;",
                     static_cast<unsigned long long>(archives),
                     static_cast<unsigned long long>(archived_records));
@@ -135,6 +147,46 @@ bool has_stale(World& world) {
     return false;
 }
 
+// G14: what was before a crash can be opened behind it, in the store, in a backup and in an
+// archive.
+void hold_past(World& after, Subject& subject, std::vector<Version> versions, Rng& rng,
+               Campaign& campaign) {
+    drop_lost(subject.store(), versions);
+    const auto& lately = subject.versions();
+    versions.insert(versions.end(), lately.begin(), lately.end());
+    const auto history = History::read(after.files());
+    BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
+    const auto oldest = (*history)->oldest();
+    std::erase_if(versions, [&](const Version& version) { return version.end < oldest; });
+    BOOST_REQUIRE(!versions.empty());
+    const auto hold = [&](io::Files& files, int moments, std::uint64_t& count) {
+        BOOST_REQUIRE(digest_at(files, versions.back().end) == versions.back().digest);
+        for (int n = 1; n < moments; ++n) {
+            const auto& version = versions[rng.below(versions.size())];
+            BOOST_TEST_CONTEXT("the moment of lsn " << version.end.value) {
+                BOOST_REQUIRE(digest_at(files, version.end) == version.digest);
+            }
+        }
+        count += static_cast<std::uint64_t>(moments);
+    };
+    hold(after.files(), 3, campaign.pasts);
+    World backups{{.seed = 1, .phase = "backup"}};
+    const auto taken = take_backup(after.files(), backups.files(), after.clock(),
+                                   {.name = "one", .progress = {}, .give_up = {}});
+    BOOST_REQUIRE_MESSAGE(taken.has_value(), (taken ? "" : taken.error().text));
+    hold(*open_backup(backups.files(), *find_backup(backups.files(), "one")), 2,
+         campaign.stored_pasts);
+    World shelf{{.seed = 1, .phase = "archive"}};
+    Archiver archiver(after.files(), {.to = &shelf.files(),
+                                      .durable = [&] { return subject.engine().log.durable(); }});
+    BOOST_REQUIRE(archiver.begin().has_value());
+    const auto brought = archiver.round(Archiver::Bring::all);
+    BOOST_REQUIRE_MESSAGE(brought.has_value(), (brought ? "" : brought.error().text));
+    const auto archive = ArchiveFiles::open(shelf.files(), {});
+    BOOST_REQUIRE_MESSAGE(archive.has_value(), (archive ? "" : archive.error().text));
+    hold(**archive, 2, campaign.stored_pasts);
+}
+
 // Opens what a crash left and holds it against the versions [oldest, newest].
 void check_image(World& after, const std::vector<Version>& versions, std::size_t oldest,
                  std::uint64_t seed, Campaign& campaign, const Archive* archive) {
@@ -179,6 +231,8 @@ void check_image(World& after, const std::vector<Version>& versions, std::size_t
     const auto expected = digest(subject.model());
     Rng copying{seed};
     hold_against(*archive, archive_of(after.image(Cut::none, copying), lsn), campaign);
+    // A sixth of them: it takes as long as dozens of crashes.
+    if (campaign.resumed % 6 == 0) hold_past(after, subject, versions, copying, campaign);
     const bool clean = seed % 2 == 0;
     if (clean) BOOST_REQUIRE(subject.stop_cleanly());
     Rng rng{seed};
@@ -271,6 +325,8 @@ BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_a_version_that_was_acknowle
     BOOST_TEST(campaign.resumed > 0);
     BOOST_TEST(campaign.torn > 0);
     BOOST_TEST(campaign.archives > 0);
+    BOOST_TEST(campaign.pasts > 0);
+    BOOST_TEST(campaign.stored_pasts > 0);
     BOOST_TEST(campaign.archived_records > campaign.archives);
     for (const char* mode : {"always", "everysec"})
         BOOST_TEST(campaign.by_mode[mode] > 0, "no crash in mode " << mode);
