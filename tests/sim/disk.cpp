@@ -249,6 +249,54 @@ InodeRef Disk::by_id(std::uint32_t id) const {
     return nullptr;
 }
 
+bool Disk::share_a_name(const DirChange& a, const DirChange& b) {
+    const auto is_of_b = [&](const std::string& name) {
+        return !name.empty() && (name == b.removed || name == b.added);
+    };
+    return is_of_b(a.removed) || is_of_b(a.added);
+}
+
+// What came true of what each folder went through. Changes of one name come in order, and a rename
+// between two folders comes in both or in neither.
+std::vector<std::vector<bool>> Disk::kept_changes(Cut cut, const std::vector<DirRef>& dirs,
+                                                  Rng& rng) {
+    std::vector<std::vector<bool>> kept;
+    for (const DirRef& dir : dirs) {
+        const std::size_t count = dir->changes.size();
+        const std::size_t first = cut == Cut::none  ? 0
+                                  : cut == Cut::all ? count
+                                                    : rng.below(count + 1);
+        kept.emplace_back(count);
+        std::fill_n(kept.back().begin(), first, true);
+        if (cut != Cut::random || rng.chance(50)) continue;
+        for (auto&& change : kept.back()) change = rng.chance(50);
+    }
+    const auto has_peer = [&](const DirChange& change) {
+        const auto peer = std::ranges::find(dirs, change.peer);
+        if (peer == dirs.end()) return false;
+        const auto& others = change.peer->changes;
+        const auto other = std::ranges::find(others, change.number, &DirChange::number);
+        const auto& its = kept[static_cast<std::size_t>(peer - dirs.begin())];
+        return other != others.end() && its[static_cast<std::size_t>(other - others.begin())];
+    };
+    const auto can_stay = [&](std::size_t d, std::size_t c) {
+        const DirChange& change = dirs[d]->changes[c];
+        for (std::size_t before = 0; before < c; ++before)
+            if (!kept[d][before] && share_a_name(dirs[d]->changes[before], change)) return false;
+        return change.peer == nullptr || has_peer(change);
+    };
+    for (bool settled = false; !settled;) {
+        settled = true;
+        for (std::size_t d = 0; d < dirs.size(); ++d)
+            for (std::size_t c = 0; c < kept[d].size(); ++c)
+                if (kept[d][c] && !can_stay(d, c)) {
+                    kept[d][c] = false;
+                    settled = false;
+                }
+    }
+    return kept;
+}
+
 Disk Disk::after_cut(Cut cut, std::vector<Flying> flying, Rng& rng) const {
     ensure(cut != Cut::kill, "a kill leaves the page cache: copy()");
     const std::vector<InodeRef> files = all_files();
@@ -271,31 +319,8 @@ Disk Disk::after_cut(Cut cut, std::vector<Flying> flying, Rng& rng) const {
         if (!numbers.empty()) keep.number = numbers[rng.below(numbers.size())];
     }
 
-    // How far each folder got; a rename between two of them is kept by both or by none.
     const std::vector<DirRef> dirs = all_dirs();
-    std::vector<std::size_t> kept;
-    for (const DirRef& dir : dirs)
-        kept.push_back(cut == Cut::none  ? 0
-                       : cut == Cut::all ? dir->changes.size()
-                                         : rng.below(dir->changes.size() + 1));
-    for (bool settled = false; !settled;) {
-        settled = true;
-        for (std::size_t d = 0; d < dirs.size(); ++d)
-            for (std::size_t c = 0; c < kept[d]; ++c) {
-                const DirChange& change = dirs[d]->changes[c];
-                if (change.peer == nullptr) continue;
-                const auto peer = std::ranges::find(dirs, change.peer);
-                const auto& others = change.peer->changes;
-                const auto other = std::ranges::find(others, change.number, &DirChange::number);
-                if (peer != dirs.end() &&
-                    other - others.begin() <
-                        static_cast<std::ptrdiff_t>(
-                            kept[static_cast<std::size_t>(peer - dirs.begin())]))
-                    continue;
-                kept[d] = c;
-                settled = false;
-            }
-    }
+    const auto kept = kept_changes(cut, dirs, rng);
 
     Disk image;
     image.changes_ = changes_;
@@ -309,7 +334,8 @@ Disk Disk::after_cut(Cut cut, std::vector<Flying> flying, Rng& rng) const {
     }
     const auto rebuild = [&](std::size_t d, Dir& to) {
         Entries entries = dirs[d]->durable;
-        for (std::size_t c = 0; c < kept[d]; ++c) apply(entries, dirs[d]->changes[c]);
+        for (std::size_t c = 0; c < kept[d].size(); ++c)
+            if (kept[d][c]) apply(entries, dirs[d]->changes[c]);
         for (auto& [name, entry] : entries)
             if (entry.file != nullptr) {
                 entry.file = images.at(entry.file.get());

@@ -5,7 +5,8 @@
 // A name is durable only after sync_dir of its folder; data and size only after a sync of the file.
 // No kindness of a particular file system is simulated: a file's fsync does not save its name, a
 // rename over a file does not flush the new one. A rename between folders is atomic, as in every
-// journal. Each folder's changes come true in order.
+// journal. Of a folder's changes a cut keeps the first ones, or any: only those of one name come
+// true in order.
 //
 // after_cut() makes the disk a power cut leaves, copy() the very same disk again; both are cheap,
 // for durable bytes are shared. Errors are errno numbers, 0 is success. Guarded by the World.
@@ -98,6 +99,9 @@ class Disk {
     int place(std::string_view name, Place& found) const;
     static void apply(Entries& entries, const DirChange& change);
     static void flush(Dir& dir, std::uint64_t number);
+    static bool share_a_name(const DirChange& a, const DirChange& b);
+    static std::vector<std::vector<bool>> kept_changes(Cut cut, const std::vector<DirRef>& dirs,
+                                                       Rng& rng);
     void change(Dir& dir, std::string_view removed, std::string_view added, const Entry& entry);
     void drop_name(Dir& dir, std::string_view name);
     [[nodiscard]] std::vector<DirRef> all_dirs() const;

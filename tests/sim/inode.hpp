@@ -34,7 +34,7 @@ enum class Cut : std::uint8_t {
     none,    // power: nothing
     all,     // power: everything, writes in flight included
     prefix,  // power: the oldest changes, the last of them torn at a sector
-    random,  // power: any sectors, any of the sizes, any prefix of each directory's changes
+    random,  // power: any sectors, any of the sizes, any of each directory's changes
     kill,    // SIGKILL: everything completed; each write in flight wholly, partly or not at all
 };
 inline constexpr Cut kPowerCuts[] = {Cut::none, Cut::all, Cut::prefix, Cut::random};
