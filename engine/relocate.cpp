@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/format/names.hpp"
-#include "io/base/mutant.hpp"
 
 namespace firnlog::engine {
 namespace {
@@ -151,7 +150,6 @@ std::uint64_t Relocator::find_some() {
 // Copies it, if it is in use and there is room.
 Result<Relocator::Fit> Relocator::copy(const Spot& spot, const Found& found) {
     if (!keyspace_.move(spot, found.from, found.from)) return Fit::yes;
-    if (planted("a_survivor_is_left_behind") && found.lsn.value % 512 < 64) return Fit::yes;
     const auto fits = fit(found.bytes + kPackedLeadBytes);
     if (!fits || *fits != Fit::yes) return fits;
     const auto offset = writer_.add(found.lsn, Bytes(found_bytes_).subspan(found.at, found.bytes));

@@ -395,7 +395,7 @@ Result<void> Walk::switch_over(CheckpointEntry entry) {
             window.room_bytes = window_now_.room_bytes;
             window.unarchived = {unarchived_.load(std::memory_order_acquire)};
         }
-        pinned_ = pins_ != 0;
+        pinned_ = pins_ != 0 && !planted("past_goes_under_its_reader");
     }
     bound_supply();
     const auto files = full_files();
@@ -411,7 +411,8 @@ Result<void> Walk::switch_over(CheckpointEntry entry) {
     }
     next.packed.clear();
     for (const auto& file : files)
-        if (file.packed && next.names(file.number)) next.packed.push_back(file.number);
+        if (file.packed && next.names(file.number) && !planted("survivors_not_named"))
+            next.packed.push_back(file.number);
     std::ranges::sort(next.packed);
     std::erase_if(next.moves, [&](const Move& move) { return !next.names(move.from); });
     for (const auto& file : unneeded(next, files)) {

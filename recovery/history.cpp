@@ -6,6 +6,7 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
+#include "io/base/mutant.hpp"
 #include "recovery/tail_scan.hpp"
 
 namespace firnlog::recovery {
@@ -169,7 +170,8 @@ std::vector<engine::CheckpointEntry> History::bases_of(Lsn lsn) const {
     const auto begin_lsn = begin();
     for (auto i = manifest_.checkpoints.size(); i-- > 0;) {
         const auto& entry = manifest_.checkpoints[i];
-        if (entry.hi <= lsn && entry.lo >= begin_lsn) bases.push_back(entry);
+        if (entry.hi > lsn && !planted("base_newer_than_its_moment")) continue;
+        if (entry.lo >= begin_lsn) bases.push_back(entry);
     }
     return bases;
 }

@@ -61,6 +61,7 @@ HARNESSES = {
     "parser": Harness("src_tests", "resp_parser"),
     "expiry": Harness("recovery/recovery_tests", "expired_keys"),
     "gates": Harness("src_world_tests", "gates"),
+    "start": Harness("recovery/recovery_tests", "start"),
     "quiet": Harness("src_world_tests", "quiet"),
     "everysec": Harness("src_world_tests", "everysec"),
     "relocation": Harness("recovery/recovery_tests", "relocation"),
@@ -73,6 +74,7 @@ HARNESSES = {
     "digests": Harness("recovery/recovery_tests", "digests"),
     "archive": Harness("recovery/recovery_tests", "archive_"),
     "vouchers": Harness("recovery/recovery_tests", "corruption/what_is_durable*"),
+    "headers": Harness("recovery/recovery_tests", "corruption/no_byte*"),
     "bytes": Harness("recovery/recovery_tests", "corruption/whichever_byte*"),
     "corruption": Harness("recovery/recovery_tests", "corruption"),
     "faults": Harness("recovery/recovery_tests", "faults"),
@@ -95,9 +97,6 @@ class Mutant(NamedTuple):
 def mutant(area, bug, harnesses, must="", open=""):
     return Mutant(area, bug, tuple(harnesses.split()), tuple(must.split()), open)
 
-
-MISSED = "nothing noticed it, a test is missing"
-HARMLESS = "a file that an image leads to stays, so only room is lost"
 
 MUTANTS = {
     "ack_on_submit": mutant(
@@ -145,12 +144,10 @@ MUTANTS = {
         "expiry", "a key is reported expired and its deletion not logged", "expiry crash"),
     "flush_keeps_the_old_keys": mutant(
         "catalog", "a database that was emptied keeps its objects", "keyspace"),
-    "shared_object_dies_early": mutant(
-        "catalog", "an object goes with the first of the keys that lead to it", "keyspace crash",
-        open=MISSED),
-    "a_survivor_is_left_behind": mutant(
-        "relocate", "a live record is not moved out of a victim", "relocation crash",
-        open=HARMLESS),
+    "object_goes_with_its_name": mutant(
+        "catalog", "RENAME takes the object away with the name", "keyspace crash"),
+    "survivors_not_named": mutant(
+        "relocate", "the manifest does not say which packed segments count", "relocation crash"),
     "survivors_not_synced": mutant(
         "relocate", "a packed segment is not synced", "crash"),
     "image_leaves_a_page_out": mutant(
@@ -176,8 +173,7 @@ MUTANTS = {
     "manifest_not_synced": mutant(
         "manifest", "the manifest is renamed without a sync", "crash"),
     "manifest_name_not_synced": mutant(
-        "manifest", "the manifest's new name is not made durable", "crash",
-        open=MISSED),
+        "manifest", "the manifest's new name is not made durable", "crash"),
     "files_go_that_an_image_names": mutant(
         "reclaim", "files go that a checkpoint leads into", "history crash"),
     "kept_log_goes": mutant(
@@ -187,15 +183,13 @@ MUTANTS = {
     "what_goes_is_not_removed": mutant(
         "reclaim", "files that nobody needs are kept", "full_disk crash"),
     "growth_takes_what_is_kept": mutant(
-        "reserve", "growth uses the log kept for deletions", "full_disk",
-        open=MISSED),
+        "reserve", "growth uses the log kept for deletions", "full_disk"),
     "reserve_stays_empty": mutant(
         "reserve", "no room is kept for a walk", "full_disk"),
     "record_checksum_unread": mutant(
         "read", "a damaged record is served", "bytes corruption"),
     "frame_checksum_unread": mutant(
-        "read", "a damaged frame header is believed", "corruption crash",
-        open=MISSED),
+        "read", "a damaged frame header is believed", "headers"),
     "torn_batch_kept": mutant(
         "batch", "a batch without its end counts", "crash corruption"),
     "batch_over_frames_lost": mutant(
@@ -204,24 +198,26 @@ MUTANTS = {
         "recovery", "a log that ends in zeros is refused", "crash"),
     "damage_is_cut": mutant(
         "recovery", "acknowledged bytes that are damaged are cut off", "corruption"),
+    "tombstone_dropped_early": mutant(
+        "image", "a deletion behind a page's back counts as in the page", "crash"),
     "deletion_not_replayed": mutant(
         "recovery", "deletions are not replayed", "crash"),
     "lsn_used_twice": mutant(
-        "timeline", "a new timeline begins where the old one was cut", "crash",
-        open=MISSED),
+        "timeline", "a new timeline begins where the old one was cut", "start"),
     "timeline_stands_still": mutant(
-        "timeline", "an unclean start begins no timeline", "crash",
-        open=MISSED),
+        "timeline", "an unclean start begins no timeline", "start"),
     "kept_tail_not_synced": mutant(
         "recovery", "the tail written anew is not synced", "crash"),
     "kept_tail_not_adopted": mutant(
         "recovery", "the tail written anew is not named", "crash"),
-    "adopted_name_not_synced": mutant(
-        "recovery", "the old tail goes before the new one's name is durable", "crash",
-        open=MISSED),
+    "kept_tail_name_not_synced": mutant(
+        "recovery", "the tail written anew is named before its own name is durable", "start crash"),
+    "base_newer_than_its_moment": mutant(
+        "past", "a moment is made of a checkpoint that is younger", "past"),
+    "past_goes_under_its_reader": mutant(
+        "past", "files go that somebody who reads the past holds on to", "past full_disk"),
     "the_past_is_written_to": mutant(
-        "past", "an opened past takes writes", "past",
-        open=MISSED),
+        "past", "an opened past takes writes", "past"),
     "sidecar_skips_a_record": mutant(
         "past", "a record is not found by its sidecar", "sidecars"),
     "sidecar_of_another_segment_believed": mutant(

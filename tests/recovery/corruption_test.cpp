@@ -384,6 +384,31 @@ BOOST_AUTO_TEST_CASE(whichever_byte_of_a_small_store_flips_no_wrong_value_is_ser
     BOOST_TEST(counts.older > 0);
 }
 
+// No value is wrong for it, yet it is believed: when a frame was committed decides what a moment of
+// the past is, what was durable by then which damage is refused.
+BOOST_AUTO_TEST_CASE(no_byte_of_a_frames_header_is_believed_that_was_not_written) {
+    const auto tiny = make_tiny(true);
+    const auto log = tiny.files.at(tiny.last_log);
+    std::size_t frames = 0;
+    for (std::size_t at = engine::kSegmentHeaderBytes; at < used(log); ++frames) {
+        const auto frame = load<engine::FrameHeader>(as_bytes(log).data() + at);
+        BOOST_REQUIRE(frame.magic == engine::kFrameMagic);
+        for (std::size_t i = 0; i < engine::kFrameHeaderBytes; ++i) {
+            auto files = tiny.files;
+            flip(tiny.last_log, at + i, i % 8).apply(files);
+            World world{{.seed = tiny.seed}, disk_of(files)};
+            const auto checked = check(world.files());
+            BOOST_REQUIRE_MESSAGE(checked && !checked->sound(),
+                                  "frame " << frames << " byte " << i);
+            const auto opened = open(world.files(), world.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(!opened.has_value(), "frame " << frames << " byte " << i);
+            BOOST_REQUIRE((opened.error().error.code == Code::damaged));
+        }
+        at += engine::kFrameHeaderBytes + frame.length;
+    }
+    BOOST_TEST(frames > 3U);
+}
+
 // What is allowed above goes by the vouchers: a log that vouches for nothing may lose anything. So
 // they must be there.
 BOOST_AUTO_TEST_CASE(what_is_durable_is_vouched_for_by_the_next_frame) {

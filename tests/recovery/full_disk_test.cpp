@@ -105,6 +105,26 @@ BOOST_AUTO_TEST_CASE(growth_is_refused_deletions_go_on_and_the_walk_makes_room_w
     BOOST_TEST(digest(read_all(engine, 4)) == expected);
 }
 
+// It lies ready all the time, and growth gets nothing of it, however short: not even of a segment
+// that deletions have begun.
+BOOST_AUTO_TEST_CASE(growth_gets_nothing_of_the_log_that_is_kept_for_deletions) {
+    World world{{.seed = 12}};
+    Full full(world, false);
+    // No walk makes room meanwhile.
+    full.subject.engine().walk.pin();
+    full.fill();
+    for (int i = 0; full.subject.set("short", "value"); ++i) BOOST_REQUIRE(i < 1000);
+    for (int gone = 0; gone < full.keys; ++gone) {
+        BOOST_REQUIRE(!full.subject.set("short", "value"));
+        BOOST_REQUIRE_MESSAGE(full.subject.remove(key(gone)), "deletion number " << gone);
+        full.work();
+    }
+    bool begun = false;
+    for (const auto* segment : full.subject.engine().segments().all())
+        begun = begun || (segment->kept && segment->base.value != 0);
+    BOOST_TEST(begun, "deletions did use what is kept for them");
+}
+
 BOOST_AUTO_TEST_CASE(writes_are_back_within_a_second_of_space_returning) {
     World world{{.seed = 6}};
     Full full(world, false);

@@ -5,6 +5,8 @@
 
 #include "engine/format/names.hpp"
 #include "engine/manifest_file.hpp"
+#include "engine/ops/keys.hpp"
+#include "engine/ops/strings.hpp"
 #include "recovery/past.hpp"
 #include "tests/recovery/lived.hpp"
 #include "tests/recovery/workload.hpp"
@@ -217,6 +219,63 @@ BOOST_AUTO_TEST_CASE(a_past_stays_what_it_was_while_the_server_writes_on) {
     BOOST_REQUIRE(workload(world, subject, rng));
     BOOST_TEST(digest(subject.model()) != then);
     BOOST_TEST(digest_of(**past) == then);
+}
+
+BOOST_AUTO_TEST_CASE(a_past_takes_no_writes) {
+    World world({.seed = 8});
+    Subject subject(world, *open(world.files(), world.clock(), small_options()));
+    BOOST_REQUIRE(subject.set("a", "1") && subject.sync());
+    const auto past = past_of(world, {});
+    BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+    engine::Session session((*past)->engine());
+    const auto is_refused = [&](const auto& write) {
+        const std::string_view key = "a";
+        session.begin({&key, 1}, 0);
+        const auto done = write(key);
+        BOOST_REQUIRE(!done.has_value());
+        BOOST_TEST((done.error() == engine::Stop::io_error));
+        BOOST_TEST(!session.has_effects());
+        (void)session.end();
+        session.reset();
+    };
+    is_refused([&](auto key) { return engine::strings::set(session, key, "2"); });
+    is_refused([&](auto key) { return engine::keys::remove(session, key); });
+    BOOST_TEST(digest_of(**past) == digest(subject.model()));
+}
+
+// A pin: what a checkpoint of then leads into stays, whatever is written and however many
+// checkpoints are taken, until the last reader is gone.
+BOOST_AUTO_TEST_CASE(while_somebody_reads_the_past_no_walk_takes_its_files) {
+    World world({.seed = 9});
+    Subject subject(world, *open(world.files(), world.clock(), small_options(false)));
+    auto& walk = subject.engine().walk;
+    const auto write_all_anew = [&](char with) {
+        for (int i = 0; i < 40; ++i) {
+            BOOST_REQUIRE(subject.set("key" + std::to_string(i), std::string(8'000, with)));
+            subject.engine().work();
+            subject.kick();
+        }
+        BOOST_REQUIRE(subject.sync());
+        while (subject.engine().work()) {
+        }
+        BOOST_REQUIRE(subject.checkpoint([] { return true; }));
+    };
+    write_all_anew('a');
+    const Moment then{.what = Moment::What::lsn, .us = 0, .lsn = subject.engine().log.durable()};
+    const auto expected = digest(subject.model());
+    walk.pin();
+    const auto freed = walk.status().freed_bytes;
+    for (const char with : {'b', 'c', 'd', 'e'}) write_all_anew(with);
+    BOOST_TEST(walk.status().freed_bytes == freed);
+    {
+        const auto past = past_of(world, then);
+        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+        BOOST_TEST(digest_of(**past) == expected);
+    }
+    walk.unpin();
+    write_all_anew('f');
+    BOOST_TEST(walk.status().freed_bytes > freed);
+    BOOST_TEST(!past_of(world, then).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(a_time_is_rounded_down_to_what_was_committed_by_then) {

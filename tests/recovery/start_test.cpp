@@ -1,4 +1,5 @@
-// What a start tells while it lasts, where it can be ended, and that it needs no room of others.
+// What a start tells while it lasts, where it can be ended, where the log goes on behind a crash,
+// and that it needs no room of others.
 
 #include <boost/test/unit_test.hpp>
 #include <optional>
@@ -23,12 +24,12 @@ struct Killed {
     World world{{.seed = 11}};
     std::uint64_t expected = 0;
 
-    Killed() {
+    explicit Killed(int keys = kKeys) {
         auto opened = open(world.files(), world.clock(), small_options());
         BOOST_REQUIRE(opened.has_value());
         Subject subject(world, std::move(*opened));
         subject.lazy(true);
-        for (int i = 0; i < kKeys; ++i) {
+        for (int i = 0; i < keys; ++i) {
             BOOST_REQUIRE(subject.set("key:" + std::to_string(i), std::string(kValueBytes, 'v')));
             subject.engine().work();
             subject.kick();
@@ -75,6 +76,67 @@ BOOST_AUTO_TEST_CASE(each_of_its_phases_is_told_and_ends_where_the_operator_want
         BOOST_TEST(told.size() == 3U);
         BOOST_TEST(digest(read_all((*opened)->engine(), 4)) == killed.expected);
     }
+}
+
+// G11, of the start behind a crash, which writes the tail anew: it names the new files, lets the
+// old ones go, and is as well done by half as not at all.
+BOOST_AUTO_TEST_CASE(a_start_that_dies_at_any_operation_leaves_what_it_found) {
+    const Killed killed(12);
+    World world{{.seed = 15}, killed.disk()};
+    std::uint64_t crashes = 0;
+    world.on_operation([&](const sim::Operation& at) {
+        if (!sim::changes_disk(at.kind)) return;
+        // Of names, too, a cut keeps any: some of those that are to come together.
+        for (std::uint64_t i = 0; i < 40; ++i) {
+            const auto cut = i < std::size(sim::kCuts) ? sim::kCuts[i] : Cut::random;
+            Rng rng{at.number * 100 + i};
+            World after{{.seed = at.number}, world.image(cut, rng)};
+            auto opened = open(after.files(), after.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            BOOST_REQUIRE_MESSAGE(digest(read_all((*opened)->engine(), 4)) == killed.expected,
+                                  "operation " << at.number << ", cut " << sim::text(cut));
+            ++crashes;
+        }
+    });
+    BOOST_REQUIRE(open(world.files(), world.clock(), small_options()).has_value());
+    world.on_operation({});
+    BOOST_TEST(crashes > 100U);
+}
+
+// G18: whoever read the log before the crash may hold lsns of what is lost. None of them is given
+// out again, and the timeline's number tells the two apart besides.
+BOOST_AUTO_TEST_CASE(behind_a_crash_the_log_goes_on_in_a_new_timeline_past_every_lsn_there_was) {
+    for (const auto cut : sim::kCuts) BOOST_TEST_CONTEXT("cut " << sim::text(cut)) {
+            World world{{.seed = 14}};
+            engine::Lsn durable;
+            engine::Lsn end;
+            engine::Timeline timeline = 0;
+            {
+                auto opened = open(world.files(), world.clock(), small_options());
+                BOOST_REQUIRE(opened.has_value());
+                timeline = (*opened)->manifest().timelines.back().timeline;
+                Subject subject(world, std::move(*opened));
+                BOOST_REQUIRE(subject.set("key", "value") && subject.sync());
+                durable = subject.engine().log.durable();
+                // Written, and nobody has asked for more.
+                subject.lazy(true);
+                for (int i = 0; i < 5; ++i) {
+                    BOOST_REQUIRE(subject.set("key", std::string(kValueBytes, 'v')));
+                    subject.kick();
+                }
+                end = subject.engine().log.tail.end();
+                world.crash_now();
+            }
+            Rng rng{14};
+            world.restart(cut, rng);
+            auto opened = open(world.files(), world.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            const auto& timelines = (*opened)->manifest().timelines;
+            BOOST_REQUIRE(timelines.size() == 2U);
+            if (cut == Cut::none) BOOST_TEST(timelines.front().end.value == durable.value);
+            BOOST_TEST(timelines.back().timeline > timeline);
+            BOOST_TEST(timelines.back().begin.value >= end.value);
+        }
 }
 
 BOOST_AUTO_TEST_CASE(after_a_clean_stop_it_finds_room_though_others_have_filled_the_disk) {
