@@ -117,7 +117,9 @@ struct ArchivedStore {
     }
     bool change() {
         const auto key = "key:" + std::to_string(rng.below(40));
-        const std::string text(rng.between(1, 3000), static_cast<char>('a' + rng.below(26)));
+        // One draw after the other: compilers differ in the order of arguments.
+        const auto letter = static_cast<char>('a' + rng.below(26));
+        const std::string text(rng.between(1, 3000), letter);
         const auto done = [&] {
             switch (rng.below(8)) {
                 case 0:
