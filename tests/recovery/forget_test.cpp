@@ -40,11 +40,13 @@ Model read_past(World& world, Lsn lsn) {
 // Keys, and the places in the log before which nothing of them is.
 using Forgotten = std::map<std::string, Lsn>;
 
-// In whatever database: names move from one to another.
+// In whatever database: names move from one to another. What was parked of it is taken out a batch
+// later, and what is left of that says nothing.
 ValueDigests without(ValueDigests values, const Forgotten& forgotten, Lsn at) {
     std::erase_if(values, [&](const auto& item) {
         const auto found = forgotten.find(item.first.second);
-        return found != forgotten.end() && at <= found->second;
+        return found != forgotten.end() &&
+               (at <= found->second || item.first.first == engine::kParkedFirst);
     });
     return values;
 }
