@@ -6,9 +6,15 @@
 #include <functional>
 #include <string>
 
+#include "recovery/archive_files.hpp"
+#include "recovery/archiver.hpp"
+#include "recovery/backup.hpp"
+#include "recovery/backups.hpp"
 #include "recovery/check.hpp"
 #include "recovery/listing.hpp"
 #include "recovery/past.hpp"
+#include "recovery/past_of_key.hpp"
+#include "recovery/put_back.hpp"
 #include "recovery/rates.hpp"
 #include "recovery/repair.hpp"
 #include "recovery/restore.hpp"
@@ -36,12 +42,25 @@ struct Found {
         BOOST_REQUIRE(subject.set("key:1", "2") && subject.hash_set("hash:1", "f", "2"));
         BOOST_REQUIRE(subject.sync());
         now_us = lived.world.clock().wall().us;
+        end = subject.engine().log.durable();
+        World shelf{{.seed = seed}};
+        BOOST_REQUIRE(take_backup(lived.world.files(), shelf.files(), lived.world.clock(),
+                                  {.name = "one", .progress = {}, .give_up = {}}));
+        backup = shelf.disk().copy();
+        World other{{.seed = seed}};
+        Archiver archiver(lived.world.files(),
+                          {.to = &other.files(), .durable = [&] { return end; }});
+        BOOST_REQUIRE(archiver.begin() && archiver.round(Archiver::Bring::all));
+        archive = other.disk().copy();
         Rng rng{seed};
         disk = lived.world.image(Cut::kill, rng);
     }
 
     sim::Disk disk;
+    sim::Disk backup;
+    sim::Disk archive;
     Moment moment;
+    engine::Lsn end;
     std::int64_t now_us = 0;
 };
 
@@ -60,14 +79,71 @@ Answer start(World& world) {
     return text;
 }
 
-Answer look_at_the_past(World& world, const Found& found) {
-    auto past = open_past(world.files(), {.moment = found.moment,
-                                          .now_us = found.now_us,
-                                          .databases = kDatabases,
-                                          .progress = {},
-                                          .give_up = {}});
+PastOptions at_moment(const Found& found) {
+    return {.moment = found.moment,
+            .now_us = found.now_us,
+            .databases = kDatabases,
+            .progress = {},
+            .give_up = {}};
+}
+
+Answer past_in(io::Files& files, const Found& found) {
+    auto past = open_past(files, at_moment(found));
     if (!past) return tl::unexpected(past.error());
     return std::to_string(digest(read_all((*past)->engine(), kDatabases)));
+}
+
+Answer look_at_the_past(World& world, const Found& found) { return past_in(world.files(), found); }
+
+Answer look_at_an_archive(World& world, const Found& found) {
+    const auto files = ArchiveFiles::open(world.files(), found.moment);
+    if (!files) return tl::unexpected(files.error());
+    return past_in(**files, found);
+}
+
+Answer look_at_a_backup(World& world, const Found& found) {
+    const auto backup = find_backup(world.files(), "");
+    if (!backup) return tl::unexpected(backup.error());
+    const auto verified = verify_backup(world.files(), *backup);
+    if (!verified) return tl::unexpected(verified.error());
+    if (!verified->faults.empty()) return refuse({.code = Code::damaged}, verified->faults.front());
+    const auto files = open_backup(world.files(), *backup);
+    return past_in(*files, found);
+}
+
+// As it is served: by sidecars, which are made on the way.
+Answer look_at_keys(World& world, const Found& found) {
+    const auto history = History::read(world.files());
+    if (!history) return tl::unexpected(history.error());
+    const auto& manifest = (*history)->manifest();
+    Sidecars sidecars(world.files(), manifest.store_id, engine::Hasher(manifest.hash_secret));
+    auto options = at_moment(found);
+    options.serving.emplace(Serving{.end = found.end, .sidecars = sidecars});
+    const auto served = History::read(world.files(), options.serving);
+    if (!served) return tl::unexpected(served.error());
+    // Who cannot write them searches all the same.
+    (void)sidecars.pass((*served)->stretches(), [](std::uint64_t) { return true; });
+    std::string text;
+    for (const std::string key : {"key:1", "hash:1", "big", "hash:kept", "none"}) {
+        const auto past = open_past_of_key(world.files(), options, {.database = 0, .key = key});
+        if (!past) return tl::unexpected(past.error());
+        engine::Session session((*past)->engine());
+        session.may_wait(true);
+        const std::string_view name = key;
+        session.begin({&name, 1}, 0);
+        const auto old = take_old(session, name);
+        (void)session.end();
+        if (!old) return refuse({.code = Code::io}, "it cannot be read");
+        text += key + " " + (*old ? std::to_string((*old)->bytes()) : "-") + "\n";
+        ListOptions list{
+            .since = {}, .until = found.moment, .matches = {}, .count = 20, .now_us = found.now_us};
+        list.only = KeyOf{.database = 0, .key = key};
+        list.serving.emplace(Serving{.end = found.end, .sidecars = sidecars});
+        const auto listed = list_key(world.files(), list);
+        if (!listed) return tl::unexpected(listed.error());
+        for (const auto& line : listed->lines) text += std::to_string(line.lsn.value) + " ";
+    }
+    return text;
 }
 
 Answer look_at_the_log(World& world, const Found& found) {
@@ -124,8 +200,7 @@ struct Counts {
 // `fault` strikes in the world that `run` is given.
 using Run = std::function<Answer(World&)>;
 
-void whatever_fails(const Found& found, const Run& run, const std::function<sim::Disk()>& where,
-                    Counts& counts) {
+void whatever_fails(const Run& run, const std::function<sim::Disk()>& where, Counts& counts) {
     World sound{{.seed = 1}, where()};
     const auto expected = run(sound);
     BOOST_REQUIRE_MESSAGE(expected.has_value(), (expected ? "" : expected.error().text));
@@ -167,6 +242,7 @@ BOOST_AUTO_TEST_CASE(whatever_operation_fails_a_store_is_read_as_it_is_or_not_at
             {"log", [&](World& world) { return look_at_the_log(world, found); }},
             {"check", [&](World& world) { return check_it(world, found); }},
             {"rates", [&](World& world) { return tell_its_rates(world, found); }},
+            {"keys", [&](World& world) { return look_at_keys(world, found); }},
             {"restore from",
              [&](World& world) {
                  World to{{.seed = 2}};
@@ -179,9 +255,14 @@ BOOST_AUTO_TEST_CASE(whatever_operation_fails_a_store_is_read_as_it_is_or_not_at
              }},
         };
         for (const auto& [name, run] : verbs) BOOST_TEST_CONTEXT(name << " keeps " << keeps) {
-                whatever_fails(found, run, from, counts);
+                whatever_fails(run, from, counts);
             }
     }
+    const Found found(7, true);
+    whatever_fails([&](World& world) { return look_at_a_backup(world, found); },
+                   [&] { return found.backup.copy(); }, counts);
+    whatever_fails([&](World& world) { return look_at_an_archive(world, found); },
+                   [&] { return found.archive.copy(); }, counts);
     std::printf("report: reading a store, operations that failed: %llu, refused for it: %llu\n",
                 static_cast<unsigned long long>(counts.struck),
                 static_cast<unsigned long long>(counts.refused));
@@ -202,7 +283,7 @@ BOOST_AUTO_TEST_CASE(whatever_operation_fails_where_a_store_goes_it_is_whole_or_
                 auto& target = to.disk().names().empty() ? to : other;
                 return repairs ? repair_it(from, target, found) : restore_it(from, target, found);
             };
-            whatever_fails(found, run, nowhere, counts);
+            whatever_fails(run, nowhere, counts);
         }
     BOOST_TEST(counts.refused > 50U);
 }
