@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "src/resp/ahead.hpp"
 #include "src/resp/parser.hpp"
 #include "src/resp/receive_buffer.hpp"
 #include "src/text/quote.hpp"
@@ -257,6 +258,17 @@ BOOST_AUTO_TEST_CASE(an_announced_length_allocates_nothing) {
     BOOST_TEST(many.buffer().capacity() <= 1024);
 }
 
+BOOST_AUTO_TEST_CASE(a_length_may_be_as_long_as_its_bound) {
+    for (const auto& [length, wanted] : {std::pair{"1099511627776", Status::need_more},
+                                         std::pair{"1099511627777", Status::error}}) {
+        ReceiveBuffer buffer;
+        Parser parser;
+        parser.limit({.bulk_bytes_max = std::int64_t{1} << 40});
+        BOOST_REQUIRE(buffer.append("*1\r\n$"s + length + "\r\nfirst bytes"));
+        BOOST_TEST((parser.next(buffer) == wanted), length);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_large_value_grows_to_its_size_and_its_memory_goes_back) {
     constexpr std::size_t kValueBytes = 10 << 20;
     const std::string bytes = set_command(kValueBytes);
@@ -283,6 +295,18 @@ BOOST_AUTO_TEST_CASE(whole_packets_are_read_where_they_lie) {
     BOOST_TEST(feeder.buffer().capacity() == 0);
 }
 
+BOOST_AUTO_TEST_CASE(keys_are_seen_ahead_of_short_whole_commands_alone) {
+    const std::string get = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    std::array<KeyAhead, 4> keys;
+    BOOST_TEST(keys_ahead(get + get, keys) == 2U);
+    BOOST_TEST(keys[1].key == "k");
+    for (const std::string behind :
+         {"PING\r\n", "*2\r\n$3\r\nGET\r\n$1\r\nk", "*2\r\n+3\r\nGET\r\n$1\r\nk\r\n",
+          "*2\r\n$3:\r\nGET", "*2\n\n$3\r\n", "*1\r\n$4\r\nPING\r\n", "*9\r\n$4\r\nMSET\r\n",
+          "*2\r\n$1000001\r\nGET\r\n"})
+        BOOST_TEST(keys_ahead(get + behind, keys) == 1U, behind);
+}
+
 BOOST_AUTO_TEST_CASE(the_receive_buffer_refuses_what_is_past_its_bound) {
     ReceiveBuffer buffer(100);
     BOOST_TEST(buffer.append(std::string(60, 'a')));
@@ -293,6 +317,7 @@ BOOST_AUTO_TEST_CASE(the_receive_buffer_refuses_what_is_past_its_bound) {
     BOOST_TEST(buffer.unread() == std::string(10, 'a') + std::string(90, 'c'));
     buffer.consume(100);
     BOOST_TEST(!buffer.receive(std::string(101, 'd')));
+    BOOST_TEST(!buffer.append(std::string(101, 'd')));
     BOOST_TEST(buffer.unread().empty());
 }
 

@@ -2,6 +2,7 @@
 
 #include "src/resp/writer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
@@ -197,6 +198,54 @@ BOOST_AUTO_TEST_CASE(a_buffer_that_lost_a_byte_sends_none) {
     BOOST_TEST(out.empty());
     writer.ok();
     BOOST_TEST(out.empty());
+}
+
+BOOST_AUTO_TEST_CASE(whatever_comes_to_a_full_buffer_is_lost_and_all_before_it) {
+    const std::function<void(Writer&)> verbs[] = {
+        [](Writer& to) { to.ok(); },
+        [](Writer& to) { to.integer(1); },
+        [](Writer& to) { to.error("ERR no"); },
+        [](Writer& to) { to.bulk("text"); },
+        [](Writer& to) { to.verbatim("text"); },
+        [](Writer& to) { to.map(2); },
+        [](Writer& to) { BOOST_TEST(to.bulk_room(4).data() == nullptr); },
+    };
+    for (const auto& verb : verbs) {
+        Buffer out(3);
+        Writer writer(out, Protocol::resp3);
+        verb(writer);
+        BOOST_TEST(out.lost());
+        BOOST_TEST(out.empty());
+    }
+    // What stands before the rest comes last.
+    Buffer out(1024);
+    Writer writer(out);
+    const auto later = writer.array_later();
+    out.append(std::string(1022, 'x'));
+    BOOST_TEST(!out.lost());
+    writer.close(later, 1);
+    BOOST_TEST(out.lost());
+}
+
+BOOST_AUTO_TEST_CASE(a_bulk_can_be_written_where_it_will_stand) {
+    Buffer out;
+    Writer writer(out);
+    for (const std::string_view text : {"", "text"}) {
+        const auto room = writer.bulk_room(text.size());
+        BOOST_REQUIRE(room.size() == text.size());
+        std::ranges::copy(text, room.begin());
+    }
+    BOOST_TEST(out.view() == "$0\r\n\r\n$4\r\ntext\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_buffer_that_moves_takes_its_bytes_along) {
+    Buffer from;
+    from.append("");
+    from.append("x");
+    Buffer to(std::move(from));
+    Buffer other;
+    other = std::move(to);
+    BOOST_TEST(other.view() == "x");
 }
 
 BOOST_AUTO_TEST_CASE(a_reply_can_be_taken_back) {
