@@ -101,6 +101,22 @@ Answer look_at_an_archive(World& world, const Found& found) {
     return past_in(**files, found);
 }
 
+// What is brought out of a store that cannot be read is not there, or is right.
+Answer archive_it(World& world, const Found& found, bool by_command) {
+    World shelf{{.seed = 2}};
+    ArchiverOptions options{.durable = [&] { return found.end; }};
+    if (by_command)
+        options.command = [](const std::string&) -> Opening<void> { return {}; };
+    else
+        options.to = &shelf.files();
+    Archiver archiver(world.files(), std::move(options));
+    if (auto begun = archiver.begin(); !begun) return tl::unexpected(begun.error());
+    if (auto brought = archiver.round(Archiver::Bring::all); !brought)
+        return tl::unexpected(brought.error());
+    if (by_command) return std::to_string(archiver.position().value);
+    return look_at_an_archive(shelf, found);
+}
+
 Answer look_at_a_backup(World& world, const Found& found) {
     const auto backup = find_backup(world.files(), "");
     if (!backup) return tl::unexpected(backup.error());
@@ -109,6 +125,15 @@ Answer look_at_a_backup(World& world, const Found& found) {
     if (!verified->faults.empty()) return refuse({.code = Code::damaged}, verified->faults.front());
     const auto files = open_backup(world.files(), *backup);
     return past_in(*files, found);
+}
+
+Answer back_it_up(World& world, const Found& found) {
+    World shelf{{.seed = 2}};
+    if (auto taken = take_backup(world.files(), shelf.files(), world.clock(),
+                                 {.name = "two", .progress = {}, .give_up = {}});
+        !taken)
+        return tl::unexpected(taken.error());
+    return look_at_a_backup(shelf, found);
 }
 
 // As it is served: by sidecars, which are made on the way.
@@ -243,6 +268,9 @@ BOOST_AUTO_TEST_CASE(whatever_operation_fails_a_store_is_read_as_it_is_or_not_at
             {"check", [&](World& world) { return check_it(world, found); }},
             {"rates", [&](World& world) { return tell_its_rates(world, found); }},
             {"keys", [&](World& world) { return look_at_keys(world, found); }},
+            {"archive", [&](World& world) { return archive_it(world, found, false); }},
+            {"archive by command", [&](World& world) { return archive_it(world, found, true); }},
+            {"backup", [&](World& world) { return back_it_up(world, found); }},
             {"restore from",
              [&](World& world) {
                  World to{{.seed = 2}};
@@ -258,9 +286,12 @@ BOOST_AUTO_TEST_CASE(whatever_operation_fails_a_store_is_read_as_it_is_or_not_at
                 whatever_fails(run, from, counts);
             }
     }
-    const Found found(7, true);
+    Found found(7, true);
     whatever_fails([&](World& world) { return look_at_a_backup(world, found); },
                    [&] { return found.backup.copy(); }, counts);
+    whatever_fails([&](World& world) { return look_at_an_archive(world, found); },
+                   [&] { return found.archive.copy(); }, counts);
+    found.moment = {.what = Moment::What::at, .us = found.now_us};
     whatever_fails([&](World& world) { return look_at_an_archive(world, found); },
                    [&] { return found.archive.copy(); }, counts);
     std::printf("report: reading a store, operations that failed: %llu, refused for it: %llu\n",
