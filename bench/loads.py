@@ -18,9 +18,11 @@ CHUNK = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """SET or GET of one of many keys, drawn evenly."""
+    """SET or GET of one of many keys, drawn evenly or as `firnlog bench --dist` says."""
     name: str
     prefix: str = "key:"
+    value_bytes: int = len(VALUE)
+    drawn: str = "uniform"  # redis-benchmark knows no other
 
 
 class Generator:
@@ -34,13 +36,13 @@ class Generator:
         shape = ["-p", str(server.port), "-n", str(operations), "-c", str(connections), "-P",
                  str(pipeline), "-r", str(keys)]
         if self.firnlog is None:
-            value = [VALUE.decode()] if command.name == "SET" else []
+            value = ["x" * command.value_bytes] if command.name == "SET" else []
             return ["redis-benchmark", *shape, "--csv", command.name,
                     f"{command.prefix}__rand_int__", *value]
         value = " {value}" if command.name == "SET" else ""
         return [self.firnlog, "bench", *shape, "--quiet", "--warmup", "0s", "--value",
-                str(len(VALUE)), "--key-prefix", command.prefix, "--command",
-                f"{command.name} {{key}}{value}"]
+                str(command.value_bytes), "--key-prefix", command.prefix, "--dist", command.drawn,
+                "--command", f"{command.name} {{key}}{value}"]
 
     def run(self, server, connections, pipeline, operations, keys, command):
         """Operations a second, p50 and p99 in ms, the server's CPU µs an operation."""
@@ -64,8 +66,8 @@ class Generator:
                 "cpu": (server.cpu_seconds() - cpu) * 1e6 / operations}
 
 
-def SET(prefix="key:"):
-    return Command("SET", prefix)
+def SET(prefix="key:", **shape):
+    return Command("SET", prefix, **shape)
 
 
 def GET(prefix="key:"):
@@ -102,16 +104,16 @@ def feed(server, command_of, count, every=None, window=8):
             raise SystemExit(f"bench: {server.name} answered with errors")
 
 
-def set_of(prefix=b"key:", digits=12):
-    """SET of a 16-byte key and a 100-byte value, encoded; by number."""
+def set_of(prefix=b"key:", digits=12, value=VALUE):
+    """SET of a 16-byte key and a value, encoded; by number."""
     head = b"*3\r\n$3\r\nSET\r\n$%d\r\n%s" % (len(prefix) + digits, prefix)
-    tail = b"\r\n$%d\r\n%s\r\n" % (len(VALUE), VALUE)
+    tail = b"\r\n$%d\r\n%s\r\n" % (len(value), value)
     number = b"%%0%dd" % digits
     return lambda i: head + number % i + tail
 
 
-def feed_keys(server, count, every=None, prefix=b"key:", digits=12):
-    feed(server, set_of(prefix, digits), count, every)
+def feed_keys(server, count, every=None, prefix=b"key:", digits=12, value=VALUE):
+    feed(server, set_of(prefix, digits, value), count, every)
 
 
 def _probe(port, prefix, stop, out):

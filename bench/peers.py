@@ -25,6 +25,38 @@ def encoded(*words):
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
 
 
+class Link:
+    """A connection with one command at a time on its way. What is null is empty, an error its text."""
+
+    def __init__(self, port, seconds=60):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        self.replies = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.replies.close()
+        self.socket.close()
+
+    def ask(self, *words):
+        self.socket.sendall(encoded(*words))
+        return self._reply()
+
+    def _reply(self):
+        line = self.replies.readline()
+        if not line.endswith(b"\r\n"):
+            raise OSError("closed")
+        kind, text = line[:1], line[1:-2].decode(errors="replace")
+        if kind == b"*":
+            return [self._reply() for _ in range(int(text))]
+        if kind != b"$":
+            return text
+        if int(text) < 0:
+            return ""
+        return self.replies.read(int(text) + 2)[:-2].decode(errors="replace")
+
+
 class Server:
     """A process that answers PING. `seconds_to_ready` is from spawn to the first PONG."""
 
@@ -53,26 +85,9 @@ class Server:
             return False
 
     def ask(self, *words, seconds=60):
-        """One command on a connection of its own; its first line, or the whole of a bulk."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as link:
-            link.sendall(encoded(*words))
-            data = b""
-            while b"\r\n" not in data:
-                data += self._more(link)
-            line, rest = data.split(b"\r\n", 1)
-            if line[:1] != b"$":
-                return line[1:].decode(errors="replace")
-            size = int(line[1:])
-            while len(rest) < size:
-                rest += self._more(link)
-            return rest[:size].decode(errors="replace")
-
-    @staticmethod
-    def _more(link):
-        more = link.recv(65536)
-        if not more:
-            raise OSError("closed")
-        return more
+        """One command on a connection of its own."""
+        with Link(self.port, seconds) as link:
+            return link.ask(*words)
 
     def info(self, field):
         found = re.search(rf"^{field}:(.*)\r$", self.ask("INFO", "everything"), re.M)

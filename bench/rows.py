@@ -12,7 +12,9 @@ import time
 
 import history
 import loads
+import past
 import peers
+import restarts
 from measure import Measure, spread
 from rates import KEYS, Rate
 
@@ -223,4 +225,6 @@ ROWS = {
     "replay": replay,
     "start-empty": start_empty,
     **history.ROWS,
+    **past.ROWS,
+    **restarts.ROWS,
 }
