@@ -4,6 +4,8 @@ As in rows.py a row is a function of its name, the options and the servers that 
 """
 
 import os
+import random
+import shutil
 import statistics
 import time
 
@@ -20,31 +22,60 @@ def _written(server):
         return next(int(line.split()[1]) for line in io if line.startswith("write_bytes"))
 
 
+# What goes on meanwhile, and the events that are that. The first walk of a run has values to move.
+CALM = (("a checkpoint is taken", "BG"),
+        ("a walk moves values", "BGREWRITEAOF"),
+        ("a backup is taken", "FIRN BACKUP START"))
+
+
+def _calm_runs(options, server, keys, backups):
+    """Open loops on it with saves, and with backups if it has them. Before each of them as many
+    values as leave two fifths of the older ones in use are written at random: a walk moves these."""
+    seconds, rng, runs = 30 if options.scale >= 1 else 8, random.Random(1), []
+    set_of = loads.set_of(value=b"x" * open_loop.BYTES)
+    for number in range(min(options.slices, 3)):
+        loads.feed(server, lambda _: set_of(rng.randrange(keys)), keys * 9 // 10)
+        events = [f"BGREWRITEAOF@{seconds // 6}s", f"BGSAVE@{seconds // 2}s",
+                  f"BGSAVE@{seconds * 5 // 6}s"]
+        if backups:
+            events += [f"FIRN BACKUP START b{number}{i}@{seconds * (2 * i + 2) // 6}s"
+                       for i in range(2)]
+        runs.append(open_loop.load(options, server, events, keys, seconds))
+    return runs
+
+
 def calm(name, options, _pair):
-    """Requests while a checkpoint is taken, against the other ones of the same minute."""
-    keys, seconds = options.scaled(4_000_000), 40 if options.scale >= 1 else 8
-    events = [f"BGSAVE@{seconds // 5}s", f"BGREWRITEAOF@{seconds // 2}s",
-              f"BGSAVE@{seconds * 4 // 5}s"]
-    seen = {}
-    for make, peer, *more in ((peers.firnlog, "firnlog-calm", "--retain", "0"),
-                              (peers.redis, "redis-calm")):
+    """Requests while something is saved, against the other ones of the same minute."""
+    keys, runs, moved = options.scaled(4_000_000), {}, 0
+    backups = os.path.join(options.data, "firnlog-calm-backups")
+    for make, peer, *more in (
+            # No walk but those that are asked for.
+            (peers.firnlog, "firnlog-calm", "--retain", "0", "--save", "", "--checkpoint-log-bytes",
+             "0", "--backup-dir", backups),
+            (peers.redis, "redis-calm")):
         server = make(options, peer, "--appendfsync", "everysec", *more)
         try:
-            loads.feed_keys(server, keys)
-            runs = [open_loop.load(options, server, events, keys, seconds)
-                    for _ in range(min(options.slices, 3))]
+            loads.feed_keys(server, keys, value=b"x" * open_loop.BYTES)
+            runs[peer] = _calm_runs(options, server, keys, make is peers.firnlog)
+            if make is peers.firnlog:
+                moved = int(server.info("relocated_records"))
         finally:
             server.remove()
-        seen[peer] = open_loop.Seen(runs, "BG")
-        if not seen[peer].inside:
-            options.skip(name, f"no event of {peer} lasted long enough to see a request")
-            return
-    ours, theirs = seen["firnlog-calm"], seen["redis-calm"]
-    yield Measure(name, "p99.9 while a checkpoint is taken, × outside", str(ours), str(theirs),
-                  statistics.median(ours.ratios), spread(ours.ratios), at_most=True, goal=1.5)
-    yield Measure(name, "ms that the longest wait is above the generator's own lateness",
-                  f"{ours.above_ms:.1f} ms", f"{theirs.above_ms:.1f} ms", ours.above_ms,
-                  f"{ours.above_ms:.1f}", at_most=True, goal=15)
+            shutil.rmtree(backups, ignore_errors=True)
+    for what, event in CALM:
+        ours = open_loop.Seen(runs["firnlog-calm"], event)
+        theirs = open_loop.Seen(runs["redis-calm"], event)
+        if not ours.inside or (event == "BGREWRITEAOF" and moved == 0):
+            options.skip(f"{name}, while {what}", " ".join(ours.errors) or "it moved nothing, or no "
+                         "event lasted long enough to see a request")
+            continue
+        yield Measure(name, f"p99.9 while {what}, × outside", str(ours),
+                      str(theirs) if theirs.inside else "–", statistics.median(ours.ratios),
+                      spread(ours.ratios), at_most=True, goal=1.5)
+        yield Measure(name, f"ms that the longest wait while {what} is above the generator's own "
+                      "lateness", f"{ours.above_ms:.1f} ms",
+                      f"{theirs.above_ms:.1f} ms" if theirs.inside else "–", ours.above_ms,
+                      f"{ours.above_ms:.1f}", at_most=True, goal=15)
 
 
 def overwrites(name, options, _pair):

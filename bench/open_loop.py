@@ -31,7 +31,7 @@ class Seen:
         asked = [event for run in runs for event in run["events"]
                  if event["event"].startswith(names)]
         self.errors = [event["error"] for event in asked if "error" in event]
-        self.inside = [event for event in asked if event["requests"]]
+        self.inside = [event for event in asked if event["requests"] and "error" not in event]
         if not self.inside:
             return
         # A run has more requests outside of its events than within one: the quiet figure is sound.
