@@ -3,6 +3,7 @@
 As in rows.py a row is a function of its name, the options and the servers that run anyway.
 """
 
+import dataclasses
 import os
 import random
 import shutil
@@ -78,37 +79,67 @@ def calm(name, options, _pair):
                       f"{ours.above_ms:.1f}", at_most=True, goal=15)
 
 
-def overwrites(name, options, _pair):
-    """10 M SETs over 1 M keys, history off, rewrites on: what is written, kept and reached."""
-    operations, keys = options.scaled(10_000_000), options.scaled(1_000_000)
-    payload, rates, written, kept = operations * 116, {}, {}, {}
-    for make, peer, *more in (
-            (peers.firnlog, "firnlog-over", "--retain", "0"),
-            (peers.redis, "redis-over", "--auto-aof-rewrite-percentage", "100")):
+@dataclasses.dataclass
+class Overwrites:
+    """10 M SETs over 1 M keys, history off, rewrites on: what is written, kept and reached. Drawn
+    evenly beside Redis; then by Zipf, which has to cost less than that."""
+    value_bytes: int
+    kept_goal: float
+    rate_goal: float | None = None
+    written_goal: float | None = None  # bytes a byte of payload; None: no more than Redis
+
+    def _run(self, options, make, peer, drawn, *more):
+        """The rate, bytes written a byte of payload, the most on the disk as a multiple of what is
+        live."""
+        operations, keys = options.scaled(10_000_000), options.scaled(1_000_000)
         server = make(options, peer, "--appendfsync", "everysec", *more)
         try:
-            loads.feed_keys(server, keys)
-            watch = Watch(lambda it=server: on_disk(it.directory), 0.2)
-            before = _written(server)
-            run = options.generator.run(server, 50, 16, operations, keys, loads.SET())
-            time.sleep(2)  # what is dirty reaches the disk
-            os.sync()
-            written[peer] = (_written(server) - before) / payload
-            kept[peer] = watch.end() / (keys * 116)
-            rates[peer] = run["rate"]
+            loads.feed_keys(server, keys, value=b"x" * self.value_bytes)
+            watch = Watch(lambda: on_disk(server.directory), 0.2)
+            try:
+                before = _written(server)
+                run = options.generator.run(server, 50, 16, operations, keys, loads.SET(
+                    value_bytes=self.value_bytes, drawn=drawn))
+                time.sleep(2)  # what is dirty reaches the disk
+                os.sync()
+                written = _written(server) - before
+            finally:
+                most = watch.end()
         finally:
             server.remove()
-    ratio = rates["firnlog-over"] / rates["redis-over"]
-    yield Measure(name, "rate of overwrites, rewrites on, × Redis",
-                  f"{rates['firnlog-over'] / 1e3:.0f} k/s", f"{rates['redis-over'] / 1e3:.0f} k/s",
-                  ratio, f"{ratio:.2f}", goal=1.8)
-    yield Measure(name, "bytes written a byte of payload, × Redis",
-                  f"{written['firnlog-over']:.2f}", f"{written['redis-over']:.2f}",
-                  written["firnlog-over"] / written["redis-over"],
-                  f"{written['firnlog-over'] / written['redis-over']:.2f}", at_most=True, goal=1)
-    yield Measure(name, "the most on the disk, × live", f"{kept['firnlog-over']:.1f}",
-                  f"{kept['redis-over']:.1f}", kept["firnlog-over"], f"{kept['firnlog-over']:.1f}",
-                  at_most=True, goal=4)
+        record = 16 + self.value_bytes
+        return run["rate"], written / (operations * record), most / (keys * record)
+
+    def __call__(self, name, options, _pair):
+        rate, written, kept = self._run(options, peers.firnlog, "firnlog-over", "uniform",
+                                        "--retain", "0")
+        rate_redis, written_redis, kept_redis = self._run(
+            options, peers.redis, "redis-over", "uniform", "--auto-aof-rewrite-percentage", "100")
+        size, ratio = f"values of {self.value_bytes} bytes", rate / rate_redis
+        yield Measure(name, f"rate of overwrites, {size}, rewrites on, × Redis",
+                      f"{rate / 1e3:.0f} k/s", f"{rate_redis / 1e3:.0f} k/s", ratio, f"{ratio:.2f}",
+                      goal=self.rate_goal)
+        if self.written_goal is None:
+            ratio = written / written_redis
+            yield Measure(name, f"bytes written a byte of payload, {size}, × Redis",
+                          f"{written:.2f}", f"{written_redis:.2f}", ratio, f"{ratio:.2f}",
+                          at_most=True, goal=1)
+        else:
+            yield Measure(name, f"bytes written a byte of payload, {size}", f"{written:.2f}",
+                          f"{written_redis:.2f}", written, f"{written:.2f}", at_most=True,
+                          goal=self.written_goal)
+        yield Measure(name, f"the most on the disk, {size}, × live", f"{kept:.1f}",
+                      f"{kept_redis:.1f}", kept, f"{kept:.1f}", at_most=True, goal=self.kept_goal)
+        if options.generator.firnlog is None:
+            options.skip(f"{name}, Zipf", "redis-benchmark draws evenly alone")
+            return
+        _, written_zipf, kept_zipf = self._run(options, peers.firnlog, "firnlog-zipf", "zipf:0.99",
+                                               "--retain", "0")
+        for what, ours, even in (("bytes written", written_zipf, written),
+                                 ("the most on the disk", kept_zipf, kept)):
+            yield Measure(name, f"{what}, {size}, Zipf 0.99, × those drawn evenly", f"{ours:.2f}",
+                          f"{even:.2f}, drawn evenly", ours / even, f"{ours / even:.2f}",
+                          at_most=True, goal=1)
 
 
 def saving_memory(name, options, _pair):
@@ -130,6 +161,7 @@ def saving_memory(name, options, _pair):
 
 ROWS = {
     "calm": calm,
-    "overwrites": overwrites,
+    "overwrites": Overwrites(100, kept_goal=4, rate_goal=1.8),
+    "overwrites-512": Overwrites(512, kept_goal=3, written_goal=1.5),
     "saving-memory": saving_memory,
 }
