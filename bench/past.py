@@ -7,8 +7,8 @@ import time
 
 import loads
 import peers
-from measure import Measure
-from watch import MIB
+from measure import Measure, spread
+from watch import MIB, Watch
 
 
 def _until_sidecars(server):
@@ -78,6 +78,62 @@ def past_get_many(name, options, pair):
                         segments_goal=1000)
 
 
+def _into_past(server, moment, key, value):
+    """Seconds from FIRN ASOF until the first GET is answered, as of a moment when the key had that
+    value."""
+    with peers.Link(server.port, 300) as link:
+        began = time.perf_counter()
+        link.ask("FIRN", "ASOF", "LSN", moment)
+        if (reply := link.ask("GET", key)) != value:
+            raise SystemExit(f"bench: {key} was not {reply}")
+        took = time.perf_counter() - began
+        link.ask("FIRN", "ASOF", "OFF")
+    while int(server.info("pasts_open")) != 0:
+        time.sleep(0.1)
+    return took
+
+
+def _moment_behind(options, server, operations, keys, prefix="key:"):
+    """That many random SETs later: the moment, and what is asked there, a key with its value."""
+    key, value = f"{prefix}then", f"behind {operations}"
+    options.generator.run(server, 50, 16, operations, keys, loads.SET(prefix))
+    server.ask("SET", key, value)
+    moment = server.info("log_tail_lsn")
+    server.ask("SET", key, "now")
+    time.sleep(2)  # everysec: all of it is on the disk
+    return moment, key, value
+
+
+def asof(name, options, _pair):
+    """A connection goes into the past of 10 M keys, few and many operations behind its base."""
+    keys = options.scaled(10_000_000)
+    for operations, memory_goal in ((options.scaled(100_000), 64),
+                                    (options.scaled(10_000_000), None)):
+        # Each has a server of its own: memory that a past let go of is used for the next one.
+        server = peers.firnlog(options, "firnlog-asof", "--appendfsync", "everysec",
+                               "--retain-bytes", "16gb")
+        try:
+            loads.feed_keys(server, keys)
+            server.ask("SAVE", seconds=300)
+            server.ask("FIRN", "WALK", "PAUSE")  # that stays the base
+            there = _moment_behind(options, server, operations, keys)
+            # Nothing is written meanwhile: the tail's images stay what they are.
+            before = server.resident_bytes("RssAnon")
+            watch = Watch(lambda it=server: it.resident_bytes("RssAnon"), 0.01)
+            try:
+                took = [_into_past(server, *there)]
+            finally:
+                more = max(0, watch.end() - before) / MIB
+            took += [_into_past(server, *there) for _ in range(min(options.slices, 3) - 1)]
+        finally:
+            server.remove()
+        behind = f"{keys:,} keys, {operations:,} operations since the base"
+        yield Measure(name, f"seconds from FIRN ASOF to the first GET, {behind}", f"{spread(took)} s",
+                      "–", statistics.median(took), spread(took), at_most=True, goal=5)
+        yield Measure(name, f"MiB of anonymous memory more, {behind}", f"{more:.1f} MiB", "–", more,
+                      f"{more:.1f}", at_most=True, goal=memory_goal)
+
+
 def flushall(name, options, _pair):
     """FLUSHALL of 10 M keys, and its undo, until each answers."""
     keys, took, undo = options.scaled(10_000_000), {}, None
@@ -108,5 +164,6 @@ def flushall(name, options, _pair):
 ROWS = {
     "past-get": past_get,
     "past-get-many": past_get_many,
+    "asof": asof,
     "flushall": flushall,
 }
