@@ -1,7 +1,6 @@
 """Rows of the past: what is asked of a moment that is gone, and what is brought back from it."""
 
 import random
-import re
 import statistics
 import time
 
@@ -78,7 +77,7 @@ def past_get_many(name, options, pair):
                         segments_goal=1000)
 
 
-def _into_past(server, moment, key, value):
+def into_past(server, moment, key, value):
     """Seconds from FIRN ASOF until the first GET is answered, as of a moment when the key had that
     value."""
     with peers.Link(server.port, 300) as link:
@@ -93,7 +92,7 @@ def _into_past(server, moment, key, value):
     return took
 
 
-def _moment_behind(options, server, operations, keys, prefix="key:"):
+def moment_behind(options, server, operations, keys, prefix="key:"):
     """That many random SETs later: the moment, and what is asked there, a key with its value."""
     key, value = f"{prefix}then", f"behind {operations}"
     options.generator.run(server, 50, 16, operations, keys, loads.SET(prefix))
@@ -116,15 +115,15 @@ def asof(name, options, _pair):
             loads.feed_keys(server, keys)
             server.ask("SAVE", seconds=300)
             server.ask("FIRN", "WALK", "PAUSE")  # that stays the base
-            there = _moment_behind(options, server, operations, keys)
+            there = moment_behind(options, server, operations, keys)
             # Nothing is written meanwhile: the tail's images stay what they are.
             before = server.resident_bytes("RssAnon")
             watch = Watch(lambda it=server: it.resident_bytes("RssAnon"), 0.01)
             try:
-                took = [_into_past(server, *there)]
+                took = [into_past(server, *there)]
             finally:
                 more = max(0, watch.end() - before) / MIB
-            took += [_into_past(server, *there) for _ in range(min(options.slices, 3) - 1)]
+            took += [into_past(server, *there) for _ in range(min(options.slices, 3) - 1)]
         finally:
             server.remove()
         behind = f"{keys:,} keys, {operations:,} operations since the base"
@@ -134,6 +133,24 @@ def asof(name, options, _pair):
                       f"{more:.1f}", at_most=True, goal=memory_goal)
 
 
+def _flush(server):
+    began = time.perf_counter()
+    server.ask("FLUSHALL", seconds=120)
+    return (time.perf_counter() - began) * 1e3
+
+
+def flush_and_undo(server, keys):
+    """ms for FLUSHALL, and until all keys are back."""
+    before = server.info("log_tail_lsn")
+    flushed = _flush(server)
+    began = time.perf_counter()
+    server.ask("FIRN", "RESTORE", "MATCH", "*", "LSN", before, "ALLDBS", seconds=120)
+    undone = (time.perf_counter() - began) * 1e3
+    if int(server.ask("DBSIZE")) != keys:
+        raise SystemExit("bench: not all keys are back")
+    return flushed, undone
+
+
 def flushall(name, options, _pair):
     """FLUSHALL of 10 M keys, and its undo, until each answers."""
     keys, took, undo = options.scaled(10_000_000), {}, None
@@ -141,17 +158,10 @@ def flushall(name, options, _pair):
         server = make(options, peer, "--appendfsync", "everysec")
         try:
             loads.feed_keys(server, keys)
-            before = re.search(r"log_tail_lsn:(\d+)", server.ask("INFO", "persistence"))
-            began = time.perf_counter()
-            server.ask("FLUSHALL", seconds=120)
-            took[peer] = (time.perf_counter() - began) * 1e3
-            if peer != "firnlog-flush":
-                continue
-            began = time.perf_counter()
-            server.ask("FIRN", "RESTORE", "MATCH", "*", "LSN", before[1], "ALLDBS", seconds=120)
-            undo = (time.perf_counter() - began) * 1e3
-            if int(server.ask("DBSIZE")) != keys:
-                raise SystemExit("bench: not all keys are back")
+            if make is peers.firnlog:
+                took[peer], undo = flush_and_undo(server, keys)
+            else:
+                took[peer] = _flush(server)
         finally:
             server.remove()
     yield Measure(name, f"ms until a FLUSHALL of {keys:,} keys is undone", f"{undo:.1f} ms", "–", undo,

@@ -12,6 +12,7 @@ import time
 
 import history
 import loads
+import one_tag
 import past
 import peers
 import restarts
@@ -227,4 +228,5 @@ ROWS = {
     **history.ROWS,
     **past.ROWS,
     **restarts.ROWS,
+    **one_tag.ROWS,
 }
