@@ -34,7 +34,7 @@ def _calm_runs(options, server, keys, backups):
     values as leave two fifths of the older ones in use are written at random: a walk moves these."""
     seconds, rng, runs = 30 if options.scale >= 1 else 8, random.Random(1), []
     set_of = loads.set_of(value=b"x" * open_loop.BYTES)
-    for number in range(min(options.slices, 3)):
+    for number in range(min(options.slices, 2)):
         loads.feed(server, lambda _: set_of(rng.randrange(keys)), keys * 9 // 10)
         events = [f"BGREWRITEAOF@{seconds // 6}s", f"BGSAVE@{seconds // 2}s",
                   f"BGSAVE@{seconds * 5 // 6}s"]

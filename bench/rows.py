@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import time
 
+import copies
 import history
 import loads
 import one_tag
@@ -228,5 +229,6 @@ ROWS = {
     **history.ROWS,
     **past.ROWS,
     **restarts.ROWS,
+    **copies.ROWS,
     **one_tag.ROWS,
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Firnlog beside redis-server, in the same minutes: every row of the table of goals.
 
-    ./dev bench                                       everything, some fifteen minutes
+    ./dev bench                                       everything, some three quarters of an hour
     ./dev bench --rows set-always-p16,get-p16 --slices 3
     ./dev bench --rows get-beside-slow-fsync --slow-dir DIR
     ./dev bench --generator redis-benchmark           the load by Redis's own program
