@@ -5,7 +5,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +14,7 @@
 
 #include "src/cli/verbs.hpp"
 #include "src/crashtest/faulty_disk.hpp"
+#include "src/crashtest/line.hpp"
 
 namespace firnlog::server::cli {
 namespace {
@@ -114,27 +114,15 @@ int send_command(const Options& options) {
         std::fprintf(stderr, "firnlog faultdisk: nobody serves %s\n", options.disk.folder.c_str());
         return 1;
     }
-    const int peer = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const auto address = address_of(*control);
-    std::string answer;
-    const auto line = options.command + "\n";
-    if (peer >= 0 &&
-        ::connect(peer, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-        ::send(peer, line.data(), line.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(line.size())) {
-        char bytes[4096];
-        while (answer.find('\n') == answer.npos) {
-            const auto got = ::recv(peer, bytes, sizeof bytes, 0);
-            if (got <= 0) break;
-            answer.append(bytes, static_cast<std::size_t>(got));
-        }
-    }
+    const int peer = connect_to(*control);
+    const auto answer = peer < 0 ? std::nullopt : ask_line(peer, options.command);
     if (peer >= 0) ::close(peer);
-    if (answer.empty()) {
+    if (!answer) {
         std::fprintf(stderr, "firnlog faultdisk: no answer from %s\n", control->c_str());
         return 1;
     }
-    std::fputs(answer.c_str(), stdout);
-    return answer.starts_with("ok") ? 0 : 1;
+    std::printf("%s\n", answer->c_str());
+    return answer->starts_with("ok") ? 0 : 1;
 }
 
 struct Peer {
@@ -156,15 +144,17 @@ bool serve_peer(FaultyDisk& disk, Peer& peer) {
     return peer.unread.size() < sizeof bytes;
 }
 
-// Until a signal comes.
-void serve_control(FaultyDisk& disk, int listener, int signals) {
+// Until a signal comes: true. False: the disk has gone.
+bool serve_control(FaultyDisk& disk, int listener, int signals) {
     std::list<Peer> peers;
     for (;;) {
-        std::vector<pollfd> wanted{{signals, POLLIN, 0}, {listener, POLLIN, 0}};
+        if (disk.gone()) break;
+        std::vector<pollfd> wanted{
+            {signals, POLLIN, 0}, {listener, POLLIN, 0}, {disk.line(), POLLIN, 0}};
         for (const auto& peer : peers) wanted.push_back({peer.socket, POLLIN, 0});
         if (::poll(wanted.data(), wanted.size(), -1) < 0) continue;
         if (wanted[0].revents != 0) break;
-        auto next = wanted.begin() + 2;
+        auto next = wanted.begin() + 3;
         for (auto peer = peers.begin(); peer != peers.end();) {
             if ((next++)->revents == 0 || serve_peer(disk, *peer)) {
                 ++peer;
@@ -179,6 +169,7 @@ void serve_control(FaultyDisk& disk, int listener, int signals) {
         }
     }
     for (const auto& peer : peers) ::close(peer.socket);
+    return !disk.gone();
 }
 
 }  // namespace
@@ -208,8 +199,6 @@ int faultdisk(Arguments arguments) {
     const auto parent = ::getppid();
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) return 1;
-    // Writing back to our own disk must not wait for our own disk.
-    ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
     sigset_t stops;
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);
@@ -238,9 +227,12 @@ int faultdisk(Arguments arguments) {
                 static_cast<unsigned long long>(options.disk.bytes), options.disk.folder.c_str(),
                 (*disk)->device().c_str(), (*disk)->control().c_str());
     std::fflush(stdout);
-    serve_control(**disk, listener, signals);
+    const bool told = serve_control(**disk, listener, signals);
     ::close(listener);
-    return 0;
+    if (told) return 0;
+    std::fprintf(stderr, "firnlog faultdisk: %s: the process that serves the disk has ended\n",
+                 options.disk.folder.c_str());
+    return 1;
 }
 
 }  // namespace firnlog::server::cli

@@ -221,14 +221,29 @@ std::vector<Mounted> mounts() {
     for (std::string line; std::getline(file, line);) {
         // id parent major:minor root TARGET options ... - type SOURCE options
         std::istringstream words(line);
-        std::string skip, target, word, source;
-        words >> skip >> skip >> skip >> skip >> target;
+        std::string skip, device, target, word, source;
+        words >> skip >> skip >> device >> skip >> target;
         while (words >> word && word != "-") {
         }
         words >> skip >> source;
-        out.push_back({source, target});
+        out.push_back({source, target, device.substr(device.find(':') + 1)});
     }
     return out;
+}
+
+void abort_fuse(const std::string& minor, const std::string& folder) {
+    const auto abort = [&](const std::string& connections) {
+        const Fd file(::open((connections + "/" + minor + "/abort").c_str(), O_WRONLY | O_CLOEXEC));
+        return file.value >= 0 && ::write(file.value, "1", 1) == 1;
+    };
+    if (abort("/sys/fs/fuse/connections")) return;
+    const auto own = folder + "/connections";
+    ::mkdir(own.c_str(), 0700);
+    if (::mount("fusectl", own.c_str(), "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, "") == 0) {
+        abort(own);
+        ::umount2(own.c_str(), MNT_DETACH);
+    }
+    ::rmdir(own.c_str());
 }
 
 void detach_loops_of(const std::string& folder) {
@@ -245,8 +260,14 @@ void detach_loops_of(const std::string& folder) {
     }
 }
 
+Result<void> sync_file_system(const std::string& folder) {
+    const Fd opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (opened.value < 0 || ::syncfs(opened.value) != 0) return fail_errno("sync the file system");
+    return {};
+}
+
 BlockMount::~BlockMount() {
-    if (mounted_ && !unmount()) ::umount2(folder_.c_str(), MNT_DETACH);
+    if (!unmount()) abandon();
     detach();
 }
 
@@ -289,6 +310,12 @@ void BlockMount::detach() noexcept {
     ::ioctl(loop_, LOOP_CLR_FD, 0);
     ::close(loop_);
     loop_ = -1;
+}
+
+void BlockMount::abandon() noexcept {
+    if (mounted_) ::umount2(folder_.c_str(), MNT_DETACH);
+    mounted_ = false;
+    detach();
 }
 
 Result<void> BlockMount::make_file_system() {

@@ -27,13 +27,21 @@ enum class FileSystem : std::uint8_t { ext4, xfs, btrfs };
 struct Mounted {
     std::string source;
     std::string target;
+    std::string minor;  // of its device; the number of a FUSE connection
 };
 
 // What /proc/self/mountinfo lists, oldest first.
 [[nodiscard]] std::vector<Mounted> mounts();
 
+// Ends a FUSE connection: whoever waits for its files gets an error. `folder` is where the kernel's
+// list of them may be mounted for a moment, on a machine that has it nowhere.
+void abort_fuse(const std::string& minor, const std::string& folder);
+
 // Whatever uses files below `folder`: loop devices are detached. For what a killed run left.
 void detach_loops_of(const std::string& folder);
+
+// Of that one file system: sync(2) would wait for every other one of the machine, too.
+[[nodiscard]] Result<void> sync_file_system(const std::string& folder);
 
 class BlockMount {
   public:
@@ -52,6 +60,8 @@ class BlockMount {
     // Waits for users of the folder to go, a few seconds; then fails with EBUSY.
     [[nodiscard]] Result<void> unmount();
     void detach() noexcept;
+    // For a file that nobody serves any more: without waiting for anybody.
+    void abandon() noexcept;
 
     [[nodiscard]] const std::string& device() const noexcept { return device_; }
     [[nodiscard]] bool mounted() const noexcept { return mounted_; }

@@ -1,26 +1,15 @@
 #include "src/crashtest/disk_control.hpp"
 
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
+
+#include "src/crashtest/line.hpp"
 
 namespace firnlog::crashtest {
-namespace {
-
-// A line from the descriptor, without its end; short when the other side has gone.
-std::string read_line(int from) {
-    std::string line;
-    for (char byte = 0; ::read(from, &byte, 1) == 1 && byte != '\n';) line += byte;
-    return line;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<DiskControl>> DiskControl::make(const std::string& folder,
                                                        std::vector<std::string> options) {
@@ -42,20 +31,14 @@ Result<std::unique_ptr<DiskControl>> DiskControl::make(const std::string& folder
         ::_exit(127);
     }
     ::close(pipe[1]);
-    const auto line = out->pid_ > 0 ? read_line(pipe[0]) : std::string();
+    const auto line = out->pid_ > 0 ? read_line(pipe[0]).value_or("") : std::string();
     ::close(pipe[0]);
     constexpr std::string_view kControl = ", control ";
     const auto at = line.find(kControl);
     if (!line.starts_with("ready: ") || at == line.npos)
         return fail({.code = Code::io, .doing = "mount the faulty disk"});
-    const auto path = line.substr(at + kControl.size());
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-    out->socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (out->socket_ < 0 ||
-        ::connect(out->socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return fail_errno("reach the faulty disk");
+    out->socket_ = connect_to(line.substr(at + kControl.size()));
+    if (out->socket_ < 0) return fail_errno("reach the faulty disk");
     return out;
 }
 
@@ -68,12 +51,7 @@ DiskControl::~DiskControl() {
 }
 
 std::string DiskControl::send(const std::string& command) {
-    const auto line = command + "\n";
-    if (::send(socket_, line.data(), line.size(), MSG_NOSIGNAL) !=
-        static_cast<ssize_t>(line.size()))
-        return "error the faulty disk has gone";
-    const auto answer = read_line(socket_);
-    return answer.empty() ? "error the faulty disk has gone" : answer;
+    return ask_line(socket_, command).value_or("error the faulty disk has gone");
 }
 
 }  // namespace firnlog::crashtest

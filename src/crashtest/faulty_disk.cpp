@@ -6,12 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <vector>
+
+#include "src/crashtest/disk_image.hpp"
+#include "src/crashtest/text.hpp"
 
 namespace firnlog::crashtest {
 namespace {
@@ -40,13 +40,6 @@ std::vector<fs::path> runs() {
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(kRuns, ignored)) out.push_back(entry.path());
     return out;
-}
-
-std::optional<std::uint64_t> number(std::string_view text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
 }
 
 std::string error_line(const Error& error) { return "error " + error.text(); }
@@ -86,9 +79,7 @@ Result<void> FaultyDisk::begin(const DiskOptions& options) {
 
     const auto disk_folder = state_folder_ + "/disk";
     if (::mkdir(disk_folder.c_str(), 0700) != 0) return fail_errno("make the disk's folder");
-    auto image = DiskImage::make(options.bytes / 4096 * 4096);
-    if (!image) return fail(image);
-    auto disk = FuseDisk::make(std::move(*image), disk_folder);
+    auto disk = DiskProcess::make(options.bytes / 4096 * 4096, disk_folder, state_path);
     if (!disk) return fail(disk);
     disk_ = std::move(*disk);
     mount_ =
@@ -97,24 +88,26 @@ Result<void> FaultyDisk::begin(const DiskOptions& options) {
     if (auto done = mount_->attach(); !done) return done;
     if (auto done = mount_->make_file_system(); !done) return done;
     if (auto done = mount_->mount(); !done) return done;
-    ::sync();
+    if (auto done = sync_file_system(folder_); !done) return done;
     // Faults begin only now: making a file system is not what is tested.
-    disk_->set({.flush_ms = options.flush_ms, .lying = options.lying});
-    if (options.broken != Broken::nothing) {
-        const auto told = break_it(options.broken);
-        if (!told.starts_with("ok")) return fail_errno("switch the fault on", EOPNOTSUPP);
-    }
+    std::vector<std::string> faults{"flush-ms " + std::to_string(options.flush_ms)};
+    if (options.lying) faults.emplace_back("lying on");
+    if (options.broken != Broken::nothing)
+        faults.push_back("eio " + std::string(name_of(options.broken)));
+    for (const auto& fault : faults)
+        if (!obey(fault).starts_with("ok")) return fail_errno("switch the fault on", EOPNOTSUPP);
     return {};
 }
 
 FaultyDisk::~FaultyDisk() {
-    if (disk_) {
-        // A broken disk would keep the unmount from ending in order.
-        disk_->set({});
-        disk_->discard();
-    }
+    // A broken disk would keep the unmount from ending in order.
+    if (disk_)
+        for (const char* const command : {"eio off", "flush-ms 0", "lying off", "discard"})
+            static_cast<void>(disk_->ask(command));
+    if (mount_ && gone()) mount_->abandon();
     mount_.reset();
     disk_.reset();
+    if (!state_folder_.empty()) ::umount2((state_folder_ + "/disk").c_str(), MNT_DETACH);
     if (state_ >= 0) ::close(state_);
     std::error_code ignored;
     if (!state_folder_.empty()) fs::remove_all(state_folder_, ignored);
@@ -126,6 +119,9 @@ int FaultyDisk::clean() {
         if (alive(run)) continue;
         const auto folder = first_line(run / "state");
         const auto disk_folder = (run / "disk").string();
+        // Nobody serves it any more, so nobody may wait for it, and least of all we.
+        for (const auto& mounted : mounts())
+            if (mounted.target == disk_folder) abort_fuse(mounted.minor, run.string());
         // Only what came from a loop device on our file is unmounted, nothing else mounted there.
         detach_loops_of(disk_folder);
         for (const auto& mounted : mounts())
@@ -150,81 +146,49 @@ std::optional<std::string> FaultyDisk::control_of(const std::string& folder) {
 }
 
 std::string FaultyDisk::obey(std::string_view line) {
-    std::istringstream stream{std::string(line)};
-    std::vector<std::string> words;
-    for (std::string word; stream >> word;) words.push_back(word);
+    const auto words = split(line, ' ');
+    const std::string plain(line);
     const auto is = [&](std::string_view verb, std::size_t count) {
         return words.size() == count && words[0] == verb;
     };
     const auto on = [&] { return words[1] == "on"; };
     if (is("status", 1)) return status();
-    if (is("eio", 2))
-        if (const auto broken = broken_of(words[1])) return break_it(*broken);
-    if (is("flush-ms", 2))
-        if (const auto ms = number(words[1]); ms && *ms <= 600'000) {
-            auto faults = disk_->faults();
-            faults.flush_ms = static_cast<std::uint32_t>(*ms);
-            disk_->set(std::move(faults));
-            return "ok";
-        }
-    if (is("lying", 2) && (on() || words[1] == "off")) {
-        auto faults = disk_->faults();
-        faults.lying = on();
-        disk_->set(std::move(faults));
-        return "ok";
-    }
     if (is("full", 2) && (on() || words[1] == "off"))
         return answer(on() ? mount_->fill() : mount_->free());
-    if (is("freeze", 1)) {
-        disk_->freeze();
-        return "ok";
-    }
-    if (is("discard", 1)) {
-        disk_->discard();
-        return "ok";
-    }
-    if (is("cut", 3))
-        if (const auto keep = keep_of(words[1]))
-            if (const auto seed = number(words[2])) return cut(*keep, *seed);
-    return "error no such command: " + std::string(line);
+    if (is("cut", 3) && keep_of(words[1]) && number_of(words[2])) return cut(plain);
+    if (is("eio", 2) && words[1] == name_of(Broken::data)) return break_data();
+    if (is("eio", 2) || is("flush-ms", 2) || is("lying", 2) || is("freeze", 1) ||
+        is("discard", 1))
+        return disk_->ask(plain);
+    return "error no such command: " + plain;
 }
 
-std::string FaultyDisk::break_it(Broken broken) {
-    auto faults = disk_->faults();
-    faults.broken = Broken::nothing;
-    faults.metadata.clear();
-    if (broken == Broken::data) {
-        auto metadata = mount_->metadata();
-        if (!metadata) return error_line(metadata.error());
-        faults.metadata = std::move(*metadata);
-    }
-    faults.broken = broken;
-    disk_->set(std::move(faults));
-    return "ok";
+std::string FaultyDisk::break_data() {
+    // A fault before this one must not hide the map.
+    if (auto told = disk_->ask("eio off"); !told.starts_with("ok")) return told;
+    const auto metadata = mount_->metadata();
+    if (!metadata) return error_line(metadata.error());
+    auto command = "eio " + std::string(name_of(Broken::data));
+    for (const auto& [begin, end] : *metadata)
+        command.append(" ").append(std::to_string(begin)).append(" ").append(std::to_string(end));
+    return disk_->ask(command);
 }
 
-std::string FaultyDisk::cut(Keep keep, std::uint64_t seed) {
-    disk_->discard();
+std::string FaultyDisk::cut(const std::string& command) {
+    if (auto told = disk_->ask("discard"); !told.starts_with("ok")) return told;
     if (const auto done = mount_->unmount(); !done) return error_line(done.error());
     mount_->detach();
-    const auto cut = disk_->cut(keep, seed);
+    const auto told = disk_->ask(command);
+    if (!told.starts_with("ok")) return told;
     if (const auto done = mount_->attach(); !done) return error_line(done.error());
     if (const auto done = mount_->mount(); !done) return error_line(done.error());
-    return "ok pending=" + std::to_string(cut.pending) + " kept=" + std::to_string(cut.kept) +
-           " torn=" + std::to_string(cut.torn) + " bytes_lost=" + std::to_string(cut.bytes_lost);
+    return told;
 }
 
 std::string FaultyDisk::status() const {
-    const auto traffic = disk_->traffic();
-    const auto faults = disk_->faults();
-    std::ostringstream out;
-    out << "ok reads=" << traffic.reads << " writes=" << traffic.writes
-        << " bytes_written=" << traffic.bytes_written << " flushes=" << traffic.flushes
-        << " failed=" << traffic.failed << " pending=" << traffic.pending
-        << " eio=" << name_of(faults.broken) << " flush_ms=" << faults.flush_ms
-        << " lying=" << (faults.lying ? "on" : "off") << " device=" << mount_->device()
-        << " mounted=" << (mount_->mounted() ? "yes" : "no");
-    return out.str();
+    const auto told = disk_->ask("status");
+    if (!told.starts_with("ok")) return told;
+    return told + " device=" + mount_->device() + " mounted=" + (mount_->mounted() ? "yes" : "no");
 }
 
 }  // namespace firnlog::crashtest

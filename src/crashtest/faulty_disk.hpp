@@ -1,11 +1,12 @@
 #pragma once
 // FaultyDisk: a file system on a disk that can be told to fail, and to lose its power.
 //
-//   /run/firnlog-faultdisk/PID/ state     locked by the process; names the folder
-//                               disk/     FuseDisk's mount, holding the file
+//   /run/firnlog-faultdisk/PID/ state     locked by the keeper; names the folder
+//                               disk/     the mount of DiskProcess, holding the file
 //                               control   a socket: one command a line, one line of answer
 //   FOLDER                                the file system, for the server under test
 //
+// This is the keeper of disk_process.hpp: it mounts and unmounts, and is served by another process.
 // Whatever happened to a run, its folder under /run tells what it held: when nobody holds the lock
 // of `state`, `clean` unmounts, detaches and removes. Every start cleans first.
 
@@ -16,6 +17,7 @@
 
 #include "io/base/result.hpp"
 #include "src/crashtest/block_mount.hpp"
+#include "src/crashtest/disk_process.hpp"
 #include "src/crashtest/fuse_disk.hpp"
 
 namespace firnlog::crashtest {
@@ -45,20 +47,24 @@ class FaultyDisk {
     // One command of kDiskCommands; the answer begins with "ok" or "error".
     [[nodiscard]] std::string obey(std::string_view line);
 
+    // The process that serves the disk has ended: all that is left to do is to tidy.
+    [[nodiscard]] bool gone() const { return disk_->gone(); }
+    [[nodiscard]] int line() const noexcept { return disk_->line(); }  // readable once it has
+
     [[nodiscard]] const std::string& device() const noexcept { return mount_->device(); }
     [[nodiscard]] std::string control() const { return state_folder_ + "/control"; }
 
   private:
     FaultyDisk() = default;
     [[nodiscard]] Result<void> begin(const DiskOptions& options);
-    [[nodiscard]] std::string cut(Keep keep, std::uint64_t seed);
-    [[nodiscard]] std::string break_it(Broken broken);
+    [[nodiscard]] std::string cut(const std::string& command);
+    [[nodiscard]] std::string break_data();
     [[nodiscard]] std::string status() const;
 
     std::string folder_;
     std::string state_folder_;
     int state_ = -1;
-    std::unique_ptr<FuseDisk> disk_;
+    std::unique_ptr<DiskProcess> disk_;
     std::unique_ptr<BlockMount> mount_;
 };
 

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <span>
 
+#include "io/base/ensure.hpp"
+
 namespace firnlog::crashtest {
 namespace {
 
@@ -239,22 +241,7 @@ Result<std::unique_ptr<FuseDisk>> FuseDisk::make(DiskImage image, const std::str
     return disk;
 }
 
-FuseDisk::~FuseDisk() {
-    if (session_ == nullptr) return;
-    {
-        const std::lock_guard lock(lock_);
-        if (phase_ == Phase::frozen) phase_ = Phase::discarding;
-        ends_ = true;
-        phase_changed_.notify_all();
-        flush_due_.notify_all();
-    }
-    flusher_.join();
-    // The thread reads from the mount, and ends when that is gone.
-    fuse_session_exit(session_);
-    fuse_session_unmount(session_);
-    requests_.join();
-    fuse_session_destroy(session_);
-}
+FuseDisk::~FuseDisk() { ensure(session_ == nullptr, "a disk answers until its process ends"); }
 
 // The lock, once requests may be looked at.
 std::unique_lock<std::mutex> FuseDisk::enter() {
@@ -271,13 +258,13 @@ bool FuseDisk::is_data(std::uint64_t offset, const char* bytes, std::size_t size
 
 void FuseDisk::flush_slowly() {
     std::unique_lock lock(lock_);
-    while (!ends_ || !slow_.empty()) {
+    for (;;) {
         if (slow_.empty()) {
             flush_due_.wait(lock);
             continue;
         }
         const auto left_ns = slow_.front().due_ns - now_ns();
-        if (left_ns > 0 && !ends_ && phase_ == Phase::running) {
+        if (left_ns > 0 && phase_ == Phase::running) {
             flush_due_.wait_for(lock, std::chrono::nanoseconds(left_ns));
             continue;
         }

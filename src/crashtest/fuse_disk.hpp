@@ -70,7 +70,8 @@ class FuseDisk {
   public:
     static constexpr std::string_view kFile = "disk";
 
-    // Mounts on `folder`, which exists, and answers until destroyed.
+    // Mounts on `folder`, which exists, and answers as long as the process lives: that it ends is
+    // what surely ends the connection.
     [[nodiscard]] static Result<std::unique_ptr<FuseDisk>> make(DiskImage image,
                                                                 const std::string& folder);
     FuseDisk(const FuseDisk&) = delete;
@@ -114,7 +115,6 @@ class FuseDisk {
     Faults faults_;
     Traffic traffic_;
     std::deque<SlowFlush> slow_;
-    bool ends_ = false;
 };
 
 }  // namespace firnlog::crashtest

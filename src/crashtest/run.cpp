@@ -141,7 +141,7 @@ std::optional<std::string> Run::renew(const std::string& why) {
     fs::create_directories(store_, failed);
     if (failed) return "cannot make " + store_ + ": " + failed.message();
     // The folder itself is not what is tested.
-    ::sync();
+    if (const auto done = sync_file_system(store_); !done) return done.error().text();
     if (options_.fault == Fault::lying && !disk_->obeys("lying on")) return "the disk does not lie";
     subject_->move_to(store_);
     clients_.clear();
@@ -251,14 +251,14 @@ void Run::send_admin(Cycle& cycle, Random& random) {
 std::optional<std::string> Run::cut(Cycle& cycle, Random& random, std::int64_t& killed_us) {
     killed_us = wall_us();
     const bool power = options_.kill == KillBy::power;
-    if (power && !disk_->obeys("freeze")) return "the disk does not freeze";
+    if (power && !disk_->obeys("freeze")) return disk_wrong("the disk does not freeze");
     subject_->signal_kill();
-    if (power && !disk_->obeys("discard")) return "the disk does not go on";
+    if (power && !disk_->obeys("discard")) return disk_wrong("the disk does not go on");
     subject_->kill();
     end_load();
     for (auto& client : clients_) client->ledger().ended(wall_us());
     if (disk_ && !(disk_->obeys("eio off") && disk_->obeys("flush-ms 0")))
-        return "the disk does not recover";
+        return disk_wrong("the disk does not recover");
     // A cut may bring the filling file back, so it goes once more behind one.
     const auto make_room = [&] { return !disk_ || disk_->obeys("full off"); };
     if (!make_room()) cycle.note += "the filling file stays; ";
@@ -271,15 +271,29 @@ std::optional<std::string> Run::cut(Cycle& cycle, Random& random, std::int64_t& 
         disk_->send("cut " + std::string(keep) + " " + std::to_string(random.next()));
     cycle.note += answer + "; ";
     if (options_.fault == Fault::lying && !answer.starts_with("ok")) return renew("");
-    if (!answer.starts_with("ok")) return "after the cut: " + answer;
-    return make_room() ? std::nullopt : std::optional<std::string>("the disk stays full");
+    if (!answer.starts_with("ok")) return disk_wrong("after the cut: " + answer);
+    return make_room() ? std::nullopt : std::optional(disk_wrong("the disk stays full"));
+}
+
+// Where the disk has gone that is the reason for all else.
+std::string Run::disk_wrong(const std::string& what) const {
+    return disk_->obeys("status") ? what
+                                  : "the faulty disk has gone amid a cycle, which says nothing of "
+                                    "the server";
 }
 
 void Run::count(Cycle& cycle, std::vector<Violation> violations, std::int64_t killed_us) {
     cycle.violations += static_cast<std::uint32_t>(violations.size());
     for (auto& violation : violations)
-        if (outcome_->found.size() < kFoundMax)
-            outcome_->found.push_back({cycle.number, killed_us, std::move(violation)});
+        found_.push_back({cycle.number, killed_us, std::move(violation)});
+}
+
+void Run::end_cycle(Cycle cycle) {
+    for (auto& found : found_)
+        if (outcome_->found.size() < kFoundMax) outcome_->found.push_back(std::move(found));
+    found_.clear();
+    outcome_->cycles.push_back(std::move(cycle));
+    tell_(*outcome_);
 }
 
 bool Run::too_full() const {
@@ -341,6 +355,7 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
     Random random(options_.seed ^ (number * 0x9e3779b97f4a7c15U));
     Cycle cycle{.number = number, .how = std::string(name_of(options_.kill))};
     const auto errors = errors_of_all();
+    found_.clear();
     begin_load();
     wait(random.between(options_.load_ms_min, options_.load_ms_max));
     suffer(cycle, random);
@@ -379,8 +394,9 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
               killed_us);
         cycle.note += how;
     }
-    outcome_->cycles.push_back(cycle);
-    tell_(*outcome_);
+    // A disk that has gone, whenever it went, is behind all that was found.
+    if (disk_ && !disk_->obeys("status")) return disk_wrong("");
+    end_cycle(cycle);
     if (cycle.ended == "held" && !too_full()) return std::nullopt;
     // What was wrong is kept, once, and is not counted again in the cycles to come.
     const bool held = cycle.ended == "held";

@@ -113,13 +113,12 @@ std::optional<std::string> Run::one_damage(std::uint32_t number, Random random) 
         judge_exit(cycle, *subject_->exit());
     }
     subject_->kill();
-    outcome_->cycles.push_back(cycle);
     if (cycle.violations != 0 && !keep_) {
         keep_ = true;
         fs::copy(damaged, folder_ + "/violated-" + std::to_string(number),
                  fs::copy_options::recursive, failed);
     }
-    tell_(*outcome_);
+    end_cycle(std::move(cycle));
     return std::nullopt;
 }
 

@@ -1,6 +1,7 @@
 #include "src/crashtest/text.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace firnlog::crashtest {
 
@@ -20,6 +21,13 @@ std::vector<std::string> split(std::string_view text, char at) {
         text.remove_prefix(std::min(end + 1, text.size()));
     }
     return out;
+}
+
+std::optional<std::uint64_t> number_of(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
 }
 
 }  // namespace firnlog::crashtest

@@ -1,6 +1,8 @@
 #pragma once
 // text: what came back as bytes, made fit for a line that a person reads; and words of a line.
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,5 +14,8 @@ namespace firnlog::crashtest {
 
 // The parts between the separators; empty ones are left out.
 [[nodiscard]] std::vector<std::string> split(std::string_view text, char at);
+
+// Of digits alone.
+[[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text);
 
 }  // namespace firnlog::crashtest

@@ -201,6 +201,40 @@ class Disk(CrashTest):
         self.holds(FIRNLOG + "everysec", "everysec", "--fault", "slow-flush", "--loss-ms-max", "0",
                    "--load-ms", "100-200", cycles=50 if PROVE else 1)
 
+    def test_a_disk_that_ends_amid_a_run_is_not_the_servers_fault(self):
+        for seconds in (0.1, 0.25, 0.4, 0.6):
+            with self.subTest(seconds):
+                folder = os.path.join(self.folder, "run")
+                shutil.rmtree(folder, ignore_errors=True)
+                run = subprocess.Popen(
+                    [harness.FIRNLOG, "crashtest", "--start", FIRNLOG + "always", "--mode",
+                     "always", "--quiet", "--dir", folder, "--kill", "power", "--load-ms", "200",
+                     "--cycles", "1000", "--disk-mb", "256"],
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                until = time.monotonic() + SECONDS
+                while not self.disk_processes(folder) and time.monotonic() < until:
+                    time.sleep(0.01)
+                time.sleep(1 + seconds)
+                # The keeper's child is the one that serves the disk; it was started last.
+                os.kill(max(self.disk_processes(folder)), signal.SIGKILL)
+                output = run.communicate(timeout=SECONDS)[0]
+                self.assertEqual(run.returncode, 1, output)
+                self.assertIn("the faulty disk has gone", output)
+                self.assertNotIn("VIOLATED", output)
+
+    @staticmethod
+    def disk_processes(folder):
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % entry, "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if words[1:2] == [b"faultdisk"] and (folder + "/disk").encode() in words:
+                found.append(int(entry))
+        return found
+
     def test_a_lying_disk_is_found_out_with_every_server(self):
         servers = [FIRNLOG + "always"]
         if shutil.which("redis-server"):

@@ -59,6 +59,21 @@ class Disk:
             self.process.wait(SECONDS)
         self.process.stdout.close()
 
+    def server(self):
+        """The process that answers for the disk's file: the keeper's only child."""
+        pid = self.process.pid
+        with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
+            return int(file.read().split()[0])
+
+    def kill_both(self):
+        server = self.server()
+        for pid in (self.process.pid, server):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (self.process.pid, server):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(SECONDS)
+        self.process.stdout.close()
+
     def send(self, command):
         return subprocess.run(
             [harness.FIRNLOG, "faultdisk", "--at", self.folder, "--send", command],
@@ -99,6 +114,19 @@ def left_of(process):
     loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=False).stdout
     found += [line for line in loops.splitlines() if name in line]
     return found + ([name] if os.path.exists("/run" + name) else [])
+
+
+def comes_to_nothing(process):
+    """What is left of it once there was time to tidy."""
+    until = time.monotonic() + SECONDS
+    while left_of(process) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left_of(process)
+
+
+def clean():
+    subprocess.run([harness.FIRNLOG, "faultdisk", "--clean"], check=True,
+                   stdout=subprocess.DEVNULL, timeout=SECONDS)
 
 
 class FileSystems(unittest.TestCase):
@@ -209,15 +237,45 @@ class Tidy(unittest.TestCase):
     def test_what_a_killed_one_left_is_tidied_though_a_file_is_open(self):
         with Disk(size="64M") as disk:
             with open(disk.path("open"), "wb"):
-                disk.end(signal.SIGKILL)
+                disk.kill_both()
                 self.assertNotEqual(left_of(disk.process), [])
-                subprocess.run([harness.FIRNLOG, "faultdisk", "--clean"], check=True,
-                               stdout=subprocess.DEVNULL, timeout=SECONDS)
+                clean()
                 self.assertEqual(os.listdir(disk.folder), [])
-            until = time.monotonic() + SECONDS
-            while left_of(disk.process) and time.monotonic() < until:
-                time.sleep(0.05)
-            self.assertEqual(left_of(disk.process), [])
+            self.assertEqual(comes_to_nothing(disk.process), [])
+
+    def test_whichever_of_its_processes_is_killed_the_other_tidies(self):
+        for frozen in (False, True):
+            with self.subTest("the server", frozen=frozen), Disk(size="64M") as disk:
+                write(disk.path("dirty"), b"x" * 1_000_000, sync=False)
+                if frozen:
+                    disk.send("freeze")
+                os.kill(disk.server(), signal.SIGKILL)
+                self.assertEqual(disk.process.wait(SECONDS), 1)
+                self.assertEqual(left_of(disk.process), [])
+            with self.subTest("the keeper", frozen=frozen), Disk(size="64M") as disk:
+                write(disk.path("dirty"), b"x" * 1_000_000, sync=False)
+                if frozen:
+                    disk.send("freeze")
+                disk.end(signal.SIGKILL)
+                self.assertEqual(comes_to_nothing(disk.process), [])
+
+    def test_killed_as_it_unmounts_it_ends_and_nothing_waits_for_it(self):
+        # What unmounts waits for the disk to take 40 MB, and cannot be killed while it does. When
+        # the disk was of the same process, that waited for itself, and sync(2) with it.
+        for number, milliseconds in enumerate((0, 2, 5, 10, 20, 40, 80)):
+            with self.subTest(milliseconds), Disk(size="100M") as disk:
+                write(disk.path("dirty"), b"x" * 40_000_000, sync=False)
+                server = disk.server()
+                disk.process.send_signal(signal.SIGTERM)
+                time.sleep(milliseconds / 1000)
+                for pid in (disk.process.pid, server)[number % 2:]:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+                disk.process.wait(SECONDS)
+                clean()
+                self.assertEqual(comes_to_nothing(disk.process), [])
 
     def test_it_ends_with_the_process_that_started_it(self):
         folder = tempfile.mkdtemp(prefix="firnlog-faultdisk-")
