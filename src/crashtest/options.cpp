@@ -177,6 +177,10 @@ std::optional<std::string> parse_options(std::vector<std::string> words, Options
         return "--resume needs --json, where the run stands";
     if (options.corrupt != 0 && options.needs_disk())
         return "--corrupt damages a directory after a clean stop: neither --kill power nor --fault";
+    if (options.fault == Fault::lying && options.kill != KillBy::power)
+        return "--fault lying needs --kill power: a SIGKILL takes nothing of what the kernel has "
+               "been "
+               "handed, so a disk that lies has nothing to lose then";
     if (!has_loss) {
         constexpr std::int64_t kEverysecMs = 2000;
         options.loss_ms_max = options.mode == Mode::always     ? 0

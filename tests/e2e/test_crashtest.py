@@ -274,7 +274,8 @@ class Report(CrashTest):
                 ("sleep 1", (), "{port}"),
                 ("sh -c 'exit 3' # {port} {dir}", (), "exit code 3"),
                 (self.faulty("none"), ("--kill", "gently"), "not a value"),
-                (self.faulty("none"), ("--corrupt", "1", "--fault", "eio-all"), "--corrupt")):
+                (self.faulty("none"), ("--corrupt", "1", "--fault", "eio-all"), "--corrupt"),
+                (self.faulty("none"), ("--fault", "lying"), "--fault lying needs --kill power")):
             with self.subTest(why):
                 code, output, _ = self.crash(start, "always", *options)
                 self.assertEqual(code, 1, output)
