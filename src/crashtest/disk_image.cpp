@@ -38,6 +38,11 @@ std::optional<Keep> keep_of(std::string_view name) noexcept {
     return std::nullopt;
 }
 
+std::string_view name_of(Trace trace) noexcept {
+    constexpr std::string_view kNames[] = {"unseen", "lost", "durable"};
+    return kNames[static_cast<std::size_t>(trace)];
+}
+
 Result<DiskImage> DiskImage::make(std::uint64_t bytes) {
     std::byte* const view = map_zeros(bytes);
     if (view == nullptr) return fail_errno("map memory for the disk");
@@ -55,6 +60,8 @@ DiskImage::DiskImage(DiskImage&& other) noexcept
       durable_(std::exchange(other.durable_, nullptr)),
       bytes_(other.bytes_),
       pending_(std::move(other.pending_)),
+      lost_(std::move(other.lost_)),
+      has_come_(std::move(other.has_come_)),
       flushed_(other.flushed_),
       frozen_at_(other.frozen_at_) {}
 
@@ -83,7 +90,9 @@ void DiskImage::zero(std::uint64_t offset, std::uint64_t bytes) {
 }
 
 // [from, to) of the write reaches the platter.
-void DiskImage::apply(const Write& write, std::uint64_t from, std::uint64_t to) noexcept {
+void DiskImage::apply(const Write& write, std::uint64_t from, std::uint64_t to) {
+    for (auto chunk = (write.offset + from) / kChunk; chunk * kChunk < write.offset + to; ++chunk)
+        has_come_[chunk] = true;
     if (write.content.empty())
         make_zero(durable_, write.offset + from, to - from);
     else
@@ -105,6 +114,7 @@ void DiskImage::freeze() noexcept {
 Cut DiskImage::cut(Keep keep, std::uint64_t seed) {
     Random random(seed);
     freeze();
+    lost_.clear();
     Cut out{.pending = *frozen_at_};
     const auto prefix = random.below(out.pending + 1);
     for (std::size_t i = 0; i < out.pending; ++i) {
@@ -139,12 +149,37 @@ Cut DiskImage::cut(Keep keep, std::uint64_t seed) {
         out.bytes_lost += write.bytes - bytes_kept;
     }
     // Whatever differs between the two was written since the last flush.
-    for (const auto& write : pending_)
+    for (std::size_t i = 0; i < pending_.size(); ++i) {
+        auto& write = pending_[i];
         std::memcpy(view_ + write.offset, durable_ + write.offset, write.bytes);
+        // What came behind the moment of the cut was not written by anybody who lived.
+        const bool differs =
+            i < out.pending && !write.content.empty() &&
+            std::memcmp(durable_ + write.offset, write.content.data(), write.bytes) != 0;
+        if (differs) lost_.push_back(std::move(write));
+    }
     flushed_ += pending_.size();
     pending_.clear();
     frozen_at_.reset();
     return out;
+}
+
+Trace DiskImage::find(std::string_view bytes) const {
+    // Chunks that something was written to, as far as they follow each other, are one text.
+    for (std::size_t begin = 0; begin < has_come_.size(); ++begin) {
+        auto end = begin;
+        while (end < has_come_.size() && has_come_[end]) ++end;
+        if (end == begin) continue;
+        const auto from = begin * kChunk, to = std::min(end * kChunk, bytes_);
+        if (::memmem(durable_ + from, to - from, bytes.data(), bytes.size()) != nullptr)
+            return Trace::durable;
+        begin = end;
+    }
+    const auto holds = [&](const Write& write) {
+        return ::memmem(write.content.data(), write.content.size(), bytes.data(), bytes.size()) !=
+               nullptr;
+    };
+    return std::ranges::any_of(lost_, holds) ? Trace::lost : Trace::unseen;
 }
 
 }  // namespace firnlog::crashtest

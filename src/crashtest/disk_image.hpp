@@ -32,6 +32,11 @@ struct Cut {
     std::uint64_t bytes_lost = 0;
 };
 
+// What became of bytes that were written.
+enum class Trace : std::uint8_t { unseen, lost, durable };
+
+[[nodiscard]] std::string_view name_of(Trace trace) noexcept;
+
 class DiskImage {
   public:
     static constexpr std::uint64_t kSectorBytes = 512;
@@ -58,6 +63,10 @@ class DiskImage {
     // The power is back: the view is what the drive has.
     Cut cut(Keep keep, std::uint64_t seed);
 
+    // Whether these bytes are, in one piece, in what no power cut can take; or among what the last
+    // one took.
+    [[nodiscard]] Trace find(std::string_view bytes) const;
+
   private:
     struct Write {
         std::uint64_t offset;
@@ -65,16 +74,20 @@ class DiskImage {
         std::vector<std::byte> content;  // empty: zeros
     };
 
-    DiskImage(std::byte* view, std::byte* durable, std::uint64_t bytes) noexcept
-        : view_(view), durable_(durable), bytes_(bytes) {}
+    static constexpr std::uint64_t kChunk = std::uint64_t{1} << 20U;
 
-    void apply(const Write& write, std::uint64_t from, std::uint64_t to) noexcept;
+    DiskImage(std::byte* view, std::byte* durable, std::uint64_t bytes)
+        : view_(view), durable_(durable), bytes_(bytes), has_come_(bytes / kChunk + 1) {}
+
+    void apply(const Write& write, std::uint64_t from, std::uint64_t to);
 
     std::byte* view_;
     std::byte* durable_;
     std::uint64_t bytes_;
     std::vector<Write> pending_;
-    std::uint64_t flushed_ = 0;             // writes flushed so far
+    std::vector<Write> lost_;     // by the last cut, as a whole or in part
+    std::vector<bool> has_come_;  // for each kChunk of `durable_`: something was written there
+    std::uint64_t flushed_ = 0;   // writes flushed so far
     std::optional<std::size_t> frozen_at_;  // of pending_
 };
 

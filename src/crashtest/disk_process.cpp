@@ -48,7 +48,7 @@ std::optional<std::vector<Stretch>> stretches_of(const std::vector<std::string>&
 }
 
 // status; eio off|all|flush; eio data BEGIN END ...; flush-ms N; lying on|off; freeze; discard;
-// cut KEEP SEED.
+// cut KEEP SEED; find BYTES.
 std::string obey(FuseDisk& disk, const std::string& line) {
     const auto words = split(line, ' ');
     const auto is = [&](std::string_view verb, std::size_t count) {
@@ -82,6 +82,7 @@ std::string obey(FuseDisk& disk, const std::string& line) {
         disk.discard();
         return "ok";
     }
+    if (is("find", 2)) return "ok " + std::string(name_of(disk.find(words[1])));
     if (is("cut", 3))
         if (const auto keep = keep_of(words[1]))
             if (const auto seed = number_of(words[2])) {

@@ -158,7 +158,7 @@ std::string FaultyDisk::obey(std::string_view line) {
     if (is("cut", 3) && keep_of(words[1]) && number_of(words[2])) return cut(plain);
     if (is("eio", 2) && words[1] == name_of(Broken::data)) return break_data();
     if (is("eio", 2) || is("flush-ms", 2) || is("lying", 2) || is("freeze", 1) ||
-        is("discard", 1))
+        is("discard", 1) || is("find", 2))
         return disk_->ask(plain);
     return "error no such command: " + plain;
 }

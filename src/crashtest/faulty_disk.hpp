@@ -79,6 +79,8 @@ inline constexpr std::string_view kDiskCommands =
   cut none|all|prefix|subset SEED  the power is back: unmounts, keeps what was flushed and that
                                    part of the rest, mounts again. freeze comes first, then the
                                    server is killed, then discard
+  find BYTES                       durable: these bytes are where no cut can take them; lost: the
+                                   last cut took them; unseen
 )";
 
 }  // namespace firnlog::crashtest

@@ -316,6 +316,11 @@ bool FuseDisk::running() const {
     return phase_ == Phase::running;
 }
 
+Trace FuseDisk::find(std::string_view bytes) const {
+    const std::lock_guard lock(lock_);
+    return image_.find(bytes);
+}
+
 Cut FuseDisk::cut(Keep keep, std::uint64_t seed) {
     const std::lock_guard lock(lock_);
     const auto out = image_.cut(keep, seed);

@@ -86,6 +86,7 @@ class FuseDisk {
     void discard();
     [[nodiscard]] bool running() const;
     Cut cut(Keep keep, std::uint64_t seed);
+    [[nodiscard]] Trace find(std::string_view bytes) const;
 
   private:
     friend struct Requests;  // the callbacks of libfuse, which are C functions

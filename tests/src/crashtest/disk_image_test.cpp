@@ -44,6 +44,29 @@ std::string letters(const DiskImage& disk, std::uint64_t sectors) {
 BOOST_AUTO_TEST_SUITE(src)
 BOOST_AUTO_TEST_SUITE(disk_image)
 
+BOOST_AUTO_TEST_CASE(of_any_bytes_it_is_known_whether_a_cut_can_take_them_or_has) {
+    auto disk = DiskImage::make(8 * kBytes).value();
+    const auto write = [&](std::uint64_t offset, const std::string& text) {
+        disk.write(offset, bytes_of(text));
+    };
+    // Across two chunks that are kept account of.
+    write(kBytes - 3, "flushed");
+    disk.flush(disk.mark());
+    write(5 * kBytes, "pending");
+    BOOST_TEST((disk.find("flushed") == Trace::durable));
+    BOOST_TEST((disk.find("pending") == Trace::unseen), "nothing is lost yet, nor is it kept");
+    disk.freeze();
+    write(6 * kBytes, "afterwards");
+    disk.cut(Keep::none, 1);
+    BOOST_TEST((disk.find("flushed") == Trace::durable));
+    BOOST_TEST((disk.find("pending") == Trace::lost));
+    BOOST_TEST((disk.find("afterwards") == Trace::unseen));
+    BOOST_TEST((disk.find("never") == Trace::unseen));
+    write(5 * kBytes, "pending");
+    disk.cut(Keep::all, 1);
+    BOOST_TEST((disk.find("pending") == Trace::durable));
+}
+
 BOOST_AUTO_TEST_CASE(what_was_written_is_read_and_only_what_was_flushed_survives_a_cut) {
     auto disk = DiskImage::make(kBytes).value();
     put(disk, 0, 'a');
