@@ -98,8 +98,8 @@ std::optional<std::string> Run::one_damage(std::uint32_t number, Random random) 
     if (failed) return "cannot copy the store: " + failed.message();
     const auto kind = static_cast<Damage>((number - 1) % kDamages);
     const auto done = inflict(kind, damaged, random.fork(1));
-    if (!done) return "the server keeps no file in {dir}";
-    Cycle cycle{.number = number, .how = std::string(name_of(kind)), .note = *done + "; "};
+    if (!done) return "the server keeps no file in {dir} that could be damaged";
+    Cycle cycle{.number = number, .how = std::string(name_of(kind)), .note = done->text + "; "};
     subject_->move_to(damaged);
     const auto ready = subject_->start(options_.start_ms_max);
     if (!ready) return ready.error().text();
@@ -108,7 +108,7 @@ std::optional<std::string> Run::one_damage(std::uint32_t number, Random random) 
         judge_damaged(cycle);
     } else if (*ready == Ready::hangs) {
         cycle.ended = "hung";
-        count(cycle, {{"hang", *done + ": no answer in time", {}}}, 0);
+        count(cycle, {{"hang", done->text + ": no answer in time", {}}}, 0);
     } else {
         judge_exit(cycle, *subject_->exit());
     }

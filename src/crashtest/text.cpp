@@ -1,6 +1,7 @@
 #include "src/crashtest/text.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 
 namespace firnlog::crashtest {
@@ -20,6 +21,13 @@ std::vector<std::string> split(std::string_view text, char at) {
         if (end != 0) out.emplace_back(text.substr(0, end));
         text.remove_prefix(std::min(end + 1, text.size()));
     }
+    return out;
+}
+
+std::string lower(std::string_view text) {
+    std::string out;
+    for (const char byte : text)
+        out += static_cast<char>(std::tolower(static_cast<unsigned char>(byte)));
     return out;
 }
 

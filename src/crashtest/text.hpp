@@ -15,6 +15,8 @@ namespace firnlog::crashtest {
 // The parts between the separators; empty ones are left out.
 [[nodiscard]] std::vector<std::string> split(std::string_view text, char at);
 
+[[nodiscard]] std::string lower(std::string_view text);
+
 // Of digits alone.
 [[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text);
 
