@@ -24,6 +24,10 @@ table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #e3e8ee;
          vertical-align: top; } td:last-child { overflow-wrap: anywhere; }
 table.matrix td { max-width: 22rem; }
+table.timeline { border-collapse: collapse; } table.timeline td { border: 0; padding: .1rem .5rem; }
+table.timeline td.n { width: 7rem; white-space: nowrap; color: #51606f; }
+table.timeline td.dot { width: 1rem; padding: .1rem 0; border-left: 1px solid #c4ccd4; }
+table.timeline tr.cut td { border-top: 1px dashed #b3261e; color: #b3261e; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif;
        fill: #51606f; } p.note { color: #51606f; font-size: 13px; margin: .2rem 0; }
@@ -136,40 +140,39 @@ std::string bars(const Options& options, const Outcome& outcome) {
     return out.str();
 }
 
-// What was acknowledged, what was on its way, what came back; zero is the kill.
-std::string timeline(const Found& found) {
-    const auto& moments = found.violation.timeline;
-    constexpr double kRow = 24;
-    const double height = static_cast<double>(moments.size() + 1) * kRow + 20;
+// Of what kind a moment is, by how it is told.
+std::string_view color_of(const Moment& moment) {
+    const auto& what = moment.what;
+    if (what.starts_with("came back")) return "#b3261e";
+    if (what.starts_with("the disk") || what.starts_with("the server")) return "#d9a400";
+    if (what.find("acknowledged") != std::string::npos) return "#0b6e4f";
+    return what.starts_with("write") && what.find(" sent: ") == std::string::npos ? "#7a4fb5"
+                                                                                  : "#1f6feb";
+}
+
+// What was sent and acknowledged, what was done to the disk, what it had at the kill, what came
+// back. Zero is the kill. A table, for its lines may be long.
+std::string timeline(const Found& found, std::string_view kill) {
     std::ostringstream out;
-    out << "<svg viewBox=\"0 0 " << kWidth << " " << height << "\" role=\"img\"><line x1=\"150\""
-        << " x2=\"150\" y1=\"8\" y2=\"" << height - 8 << "\" stroke=\"#c4ccd4\"/>";
-    double y = 20;
-    bool killed = found.killed_us == 0;
-    const auto kill = [&] {
-        out << "<line x1=\"20\" x2=\"" << kWidth << "\" y1=\"" << y << "\" y2=\"" << y
-            << "\" stroke=\"#b3261e\" stroke-dasharray=\"5 4\"/><text x=\"138\" y=\"" << y - 4
-            << "\" text-anchor=\"end\" style=\"fill:#b3261e\">the kill</text>";
-        killed = true;
-        y += kRow;
+    out << "<table class=\"timeline\">\n";
+    const auto row = [&](std::string_view style, const std::string& when, std::string_view color,
+                         std::string_view what) {
+        out << "<tr" << style << "><td class=\"n\">" << when
+            << "</td><td class=\"dot\"><svg viewBox=\"0 0 12 12\" style=\"width:12px\">"
+            << "<circle cx=\"6\" cy=\"6\" r=\"5\" fill=\"" << color << "\"/></svg></td><td>"
+            << escaped(what) << "</td></tr>\n";
     };
-    for (const auto& moment : moments) {
-        if (!killed && moment.at_us > found.killed_us) kill();
-        const bool acked = moment.what.find("acknowledged") != std::string::npos;
-        const bool back = moment.what.starts_with("came back");
-        out << "<circle cx=\"150\" cy=\"" << y << "\" r=\"5\" fill=\""
-            << (back    ? "#b3261e"
-                : acked ? "#0b6e4f"
-                        : "#1f6feb")
-            << "\"/><text x=\"138\" y=\"" << y + 4 << "\" text-anchor=\"end\">";
-        if (moment.at_us != 0)
-            out << number(static_cast<double>(moment.at_us - found.killed_us) / 1000) << " ms";
-        out << "</text><text x=\"164\" y=\"" << y + 4 << "\">"
-            << escaped(moment.what.substr(0, 120)) << "</text>";
-        y += kRow;
+    bool killed = found.killed_us == 0;
+    for (const auto& moment : found.violation.timeline) {
+        if (!killed && moment.at_us > found.killed_us) {
+            row(" class=\"cut\"", "0", "#b3261e", kill);
+            killed = true;
+        }
+        const auto ms = static_cast<double>(moment.at_us - found.killed_us) / 1000;
+        row("", moment.at_us == 0 ? "" : number(ms) + " ms", color_of(moment), moment.what);
     }
-    if (!killed) kill();
-    out << "</svg>\n";
+    if (!killed) row(" class=\"cut\"", "0", "#b3261e", kill);
+    out << "</table>\n";
     return out.str();
 }
 
@@ -249,15 +252,21 @@ std::string html(const Options& options, const Outcome& outcome) {
         out << "<h2>The first violation</h2>\n<p class=\"violated\">cycle "
             << outcome.found.front().cycle << ": " << escaped(outcome.found.front().violation.name)
             << "</p><p>" << escaped(outcome.found.front().violation.text) << "</p>\n";
-        // The first that has one, for some are found where no single key is to blame.
-        const auto told = std::ranges::find_if(
-            outcome.found, [](const auto& found) { return !found.violation.timeline.empty(); });
+        // The first that has one up to its end, for some are found where no single key is to blame.
+        auto told = std::ranges::find_if(outcome.found, [](const auto& found) {
+            return std::ranges::any_of(found.violation.timeline, [](const auto& moment) {
+                return moment.what.starts_with("came back");
+            });
+        });
+        if (told == outcome.found.end())
+            told = std::ranges::find_if(
+                outcome.found, [](const auto& found) { return !found.violation.timeline.empty(); });
         if (told != outcome.found.end()) {
             if (told != outcome.found.begin())
                 out << "<p>The first with a history, cycle " << told->cycle << ", "
                     << escaped(told->violation.name) << ": " << escaped(told->violation.text)
                     << "</p>\n";
-            out << timeline(*told);
+            out << timeline(*told, options.kill == KillBy::power ? "the power cut" : "the kill");
         }
         const auto number = (told != outcome.found.end() ? *told : outcome.found.front()).cycle;
         for (const auto& cycle : outcome.cycles)

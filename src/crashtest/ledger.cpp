@@ -178,16 +178,30 @@ std::vector<Moment> Ledger::history(std::size_t key, const Seen& seen, std::uint
             out.push_back({0, "before this cycle: " + what});
             continue;
         }
-        const auto head =
-            "write " + std::to_string(op->sequence) + " (" + std::string(name_of(op->kind)) + ")";
-        out.push_back({op->sent_us, std::string(head).append(" sent: ").append(what)});
+        const auto write = "write " + std::to_string(op->sequence);
+        const auto head = write + " (" + std::string(name_of(op->kind)) + ")";
+        auto mark = stamp_begins(keys_[key], op->sequence);
+        if (!versions[i].content || versions[i].content->find(mark) == std::string::npos)
+            mark.clear();
+        out.push_back({op->sent_us, std::string(head).append(" sent: ").append(what),
+                       mark.empty() ? "" : write, std::move(mark)});
         if (op->acked_us != 0)
             out.push_back(
                 {op->acked_us, head + (op->refused ? " answered with an error" : " acknowledged")});
     }
-    if (end < versions.size())
-        out.push_back({seen.before_us - 1, "and " + std::to_string(versions.size() - end) +
-                                               " more writes of " + keys_[key]});
+    if (end < versions.size()) {
+        const auto* const first = find(versions[end].sequence);
+        const auto acked =
+            std::count_if(versions.begin() + static_cast<std::ptrdiff_t>(end), versions.end(),
+                          [&](const auto& version) {
+                              const auto* const op = find(version.sequence);
+                              return op != nullptr && op->acked_us != 0 && !op->refused;
+                          });
+        out.push_back({first == nullptr ? 0 : first->sent_us,
+                       "from here on " + plural(versions.size() - end, "more write") + " of " +
+                           keys_[key] + ", " + grouped(static_cast<std::uint64_t>(acked)) +
+                           " of them acknowledged"});
+    }
     out.push_back({seen.before_us, "came back: " + keys_[key] + " = " + shown(seen)});
     std::ranges::stable_sort(out, {}, &Moment::at_us);
     return out;
@@ -298,6 +312,8 @@ Judgement Ledger::judge(std::span<const Seen> seen, std::optional<std::int64_t> 
                  std::to_string(*shared) +
                  ", which fits no prefix of this client's writes that its keys show",
              {}});
+    constexpr std::uint64_t kTriesMax = 32;
+    bool is_told = false;
     for (const auto& op : ops_) {
         if (op.refused && !op.in_part && is_batch(op.kind) && op.sequence <= n)
             if (auto torn = torn_although_refused(op, seen))
@@ -306,11 +322,13 @@ Judgement Ledger::judge(std::span<const Seen> seen, std::optional<std::int64_t> 
         out.acked += is_acked ? 1 : 0;
         if (op.sequence <= out.prefix_low && op.sequence > base_) out.present_sent_us = op.sent_us;
         if (!is_acked || op.sequence <= n) continue;
-        if (out.acked_lost++ == 0) {
-            out.lost_acked_us = op.acked_us;
-            const auto key = op.keys.empty() ? keys_.size() : op.keys.front();
-            if (key < keys_.size()) out.lost_timeline = history(key, seen[key], op.sequence);
-        }
+        if (out.acked_lost++ == 0) out.lost_acked_us = op.acked_us;
+        // Of the first ones, one is told whose bytes can be looked for, if there is such a one.
+        if (op.keys.empty() || is_told || out.acked_lost > kTriesMax) continue;
+        const auto key = op.keys.front();
+        auto timeline = history(key, seen[key], op.sequence);
+        is_told = std::ranges::any_of(timeline, [](const auto& one) { return !one.mark.empty(); });
+        if (is_told || out.lost_timeline.empty()) out.lost_timeline = std::move(timeline);
     }
     return out;
 }

@@ -42,6 +42,8 @@ struct Seen {
 struct Moment {
     std::int64_t at_us;
     std::string what;
+    std::string write = {};  // "write 7": where one was sent whose bytes can be looked for
+    std::string mark = {};   // and how those begin
 };
 
 struct Violation {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "src/crashtest/evidence.hpp"
 #include "src/crashtest/text.hpp"
 #include "src/crashtest/verify.hpp"
 #include "src/crashtest/wall.hpp"
@@ -19,6 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr int kAskMs = 10'000;
 constexpr std::size_t kFoundMax = 50;
+constexpr int kToldMax = 3;  // each is several searches through the disk
 constexpr std::uint64_t kStoreBytesMax = std::uint64_t{3} << 30U;
 constexpr std::int64_t kBackUsMax = 10'000'000;
 constexpr std::int64_t kFullUsMax = 10'000'000;
@@ -182,6 +184,7 @@ void Run::end_load() {
 void Run::suffer(Cycle& cycle, Random& random) {
     const auto on = [&](const std::string& command) {
         const auto answer = disk_->send(command);
+        moments_.push_back({wall_us(), "the disk: " + command});
         cycle.note += command + (answer == "ok" ? "; " : ": " + answer + "; ");
     };
     switch (options_.fault) {
@@ -242,6 +245,7 @@ void Run::send_admin(Cycle& cycle, Random& random) {
     if (!admin_connection_.open(subject_->port())) return;
     admin_connection_.add(split(cycle.admin, ' '));
     static_cast<void>(admin_connection_.send());
+    moments_.push_back({wall_us(), "the server is told: " + cycle.admin});
     // Short ones are met as well as long ones.
     std::this_thread::sleep_for(
         std::chrono::microseconds(random.below(random.one_in(2) ? 3'000 : 60'000)));
@@ -272,6 +276,7 @@ std::optional<std::string> Run::cut(Cycle& cycle, Random& random, std::int64_t& 
     cycle.note += answer + "; ";
     if (options_.fault == Fault::lying && !answer.starts_with("ok")) return renew("");
     if (!answer.starts_with("ok")) return disk_wrong("after the cut: " + answer);
+    moments_.push_back({killed_us + 1, "the disk behind the cut: " + answer.substr(3)});
     return make_room() ? std::nullopt : std::optional(disk_wrong("the disk stays full"));
 }
 
@@ -294,6 +299,30 @@ void Run::end_cycle(Cycle cycle) {
     found_.clear();
     outcome_->cycles.push_back(std::move(cycle));
     tell_(*outcome_);
+}
+
+// To each timeline: what else happened; and to the first ones what the disk had of their writes.
+void Run::tell_more(std::int64_t killed_us) {
+    for (auto& [number, at_us, violation] : found_) {
+        if (violation.timeline.empty()) continue;
+        add_moments(violation.timeline, moments_);
+        const bool has_marks = std::ranges::any_of(
+            violation.timeline, [](const auto& moment) { return !moment.mark.empty(); });
+        if (!has_marks || told_ == kToldMax) continue;
+        ++told_;
+        add_evidence(violation.timeline, killed_us,
+                     [&](const auto& mark) { return where_is(mark); });
+    }
+}
+
+std::string Run::where_is(const std::string& mark) const {
+    if (options_.kill != KillBy::power)
+        return any_file_holds(store_, mark) ? "the server's files have it behind the restart"
+                                            : "no file of the server has it behind the restart";
+    const auto answer = disk_->send("find " + mark);
+    return answer == "ok durable" ? "on the disk behind the cut"
+           : answer == "ok lost" ? "had reached the disk and was flushed by nobody: the cut took it"
+                                 : "had not reached the disk";
 }
 
 bool Run::too_full() const {
@@ -356,6 +385,7 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
     Cycle cycle{.number = number, .how = std::string(name_of(options_.kill))};
     const auto errors = errors_of_all();
     found_.clear();
+    moments_.clear();
     begin_load();
     wait(random.between(options_.load_ms_min, options_.load_ms_max));
     suffer(cycle, random);
@@ -366,6 +396,7 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
         return std::nullopt;
     }
     if (const auto exit = subject_->ended()) {
+        moments_.push_back({wall_us(), "the server ended: " + exit->text()});
         cycle.note += "the server ended: " + exit->text() + "; ";
         // To stop is an answer to a disk that fails or is full, and to no other.
         if (!fails() && options_.fault != Fault::enospc)
@@ -396,6 +427,7 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
     }
     // A disk that has gone, whenever it went, is behind all that was found.
     if (disk_ && !disk_->obeys("status")) return disk_wrong("");
+    tell_more(killed_us);
     end_cycle(cycle);
     if (cycle.ended == "held" && !too_full()) return std::nullopt;
     // What was wrong is kept, once, and is not counted again in the cycles to come.

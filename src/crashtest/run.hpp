@@ -59,8 +59,10 @@ class Run {
     void judge_damaged(Cycle& cycle);
     void judge_exit(Cycle& cycle, const Exit& exit);
     void count(Cycle& cycle, std::vector<Violation> violations, std::int64_t killed_us);
+    void tell_more(std::int64_t killed_us);
     void end_cycle(Cycle cycle);
     [[nodiscard]] std::string disk_wrong(const std::string& what) const;
+    [[nodiscard]] std::string where_is(const std::string& mark) const;
     void wait(std::uint64_t ms) const;
     [[nodiscard]] bool too_full() const;
     [[nodiscard]] std::string last_words() const;
@@ -85,7 +87,9 @@ class Run {
     std::atomic<bool> stop_{false};
     Connection admin_connection_;
     std::int64_t shared_base_ = 0;
-    std::vector<Found> found_;  // in the cycle that runs
+    std::vector<Found> found_;     // in the cycle that runs
+    std::vector<Moment> moments_;  // of it: what was done to the disk and the server
+    int told_ = 0;                 // violations of which was told what the disk had
     std::string last_error_;
     std::string said_when_well_;  // at a start on an undamaged copy
     bool keep_ = false;

@@ -22,9 +22,13 @@ std::string check_of(std::string_view bytes) {
 
 }  // namespace
 
-std::string stamped(std::string_view key, std::uint64_t sequence, std::size_t padding_bytes) {
+std::string stamp_begins(std::string_view key, std::uint64_t sequence) {
     std::string out(kHead);
-    out.append(key).append("|").append(std::to_string(sequence)).append("|");
+    return out.append(key).append("|").append(std::to_string(sequence)).append("|");
+}
+
+std::string stamped(std::string_view key, std::uint64_t sequence, std::size_t padding_bytes) {
+    auto out = stamp_begins(key, sequence);
     Random random(sequence);
     out.reserve(out.size() + padding_bytes + kCheckBytes + 1);
     for (std::size_t i = 0; i < padding_bytes; i += 8) {

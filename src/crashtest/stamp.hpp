@@ -20,6 +20,8 @@ struct Stamp {
 
 [[nodiscard]] std::string stamped(std::string_view key, std::uint64_t sequence,
                                   std::size_t padding_bytes);
+// How it begins, whatever its padding.
+[[nodiscard]] std::string stamp_begins(std::string_view key, std::uint64_t sequence);
 // Nothing: these bytes were never written as they are.
 [[nodiscard]] std::optional<Stamp> stamp_of(std::string_view value);
 

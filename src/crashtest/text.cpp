@@ -31,6 +31,23 @@ std::string lower(std::string_view text) {
     return out;
 }
 
+std::string plural(std::uint64_t number, std::string_view noun) {
+    auto out = grouped(number) + " " + std::string(noun);
+    if (number == 1) return out;
+    if (noun.ends_with('y')) {
+        out.pop_back();
+        return out + "ies";
+    }
+    return out + "s";
+}
+
+std::string grouped(std::uint64_t number) {
+    auto out = std::to_string(number);
+    for (auto at = static_cast<std::ptrdiff_t>(out.size()) - 3; at > 0; at -= 3)
+        out.insert(static_cast<std::size_t>(at), ",");
+    return out;
+}
+
 std::optional<std::uint64_t> number_of(std::string_view text) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

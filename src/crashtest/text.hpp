@@ -17,6 +17,11 @@ namespace firnlog::crashtest {
 
 [[nodiscard]] std::string lower(std::string_view text);
 
+// "1 cycle", "1,234 cycles", "2 copies".
+[[nodiscard]] std::string plural(std::uint64_t number, std::string_view noun);
+// 1234567 as 1,234,567.
+[[nodiscard]] std::string grouped(std::uint64_t number);
+
 // Of digits alone.
 [[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text);
 

@@ -96,6 +96,28 @@ BOOST_AUTO_TEST_CASE(a_shorter_prefix_is_a_loss_and_its_first_ack_is_named) {
     BOOST_TEST(!judged.lost_timeline.empty());
 }
 
+BOOST_AUTO_TEST_CASE(of_many_writes_some_are_told_and_the_others_counted_where_they_were) {
+    Client client;
+    client.write(Kind::set, {{0, client.stamp(0, 1)}});
+    const auto first = client.write(Kind::set, {{0, client.stamp(0, 2)}});
+    for (std::uint64_t i = 3; i <= 20; ++i)
+        client.write(Kind::set, {{0, client.stamp(0, i)}}, i != 20);
+    auto seen = nothing(3);
+    seen[0] = value(client.stamp(0, first - 1));
+    const auto timeline = client.ledger.judge(seen, {}).lost_timeline;
+    const auto more = std::ranges::find_if(
+        timeline, [](const auto& moment) { return moment.what.starts_with("from here on "); });
+    BOOST_REQUIRE(more != timeline.end());
+    // Shown are 1 and 2 and four more; from the seventh on they are counted, the last unanswered.
+    BOOST_TEST(more->what == "from here on 14 more writes of a, 13 of them acknowledged");
+    BOOST_TEST(more->at_us == kStart + 13);
+    BOOST_TEST((timeline.end() - more) == 2, "only what came back is later");
+    // Where a write can be looked for it is told how its bytes begin.
+    BOOST_TEST(timeline.at(1).write == "write 1");
+    BOOST_TEST(client.stamp(0, 1).starts_with(timeline.at(1).mark));
+    BOOST_TEST(!timeline.at(1).mark.empty());
+}
+
 BOOST_AUTO_TEST_CASE(what_breaks_the_prefix_is_named) {
     Client client;
     client.write(Kind::set, {{0, client.stamp(0, 1)}});

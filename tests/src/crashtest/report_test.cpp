@@ -1,5 +1,6 @@
 #include "src/crashtest/report.hpp"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 
 namespace firnlog::crashtest {
@@ -77,6 +78,30 @@ BOOST_AUTO_TEST_CASE(the_verdict_names_what_was_found_and_a_disk_that_lied_in_va
     BOOST_TEST(verdict(options, {}).starts_with("held: "));
     options.fault = Fault::lying;
     BOOST_TEST(verdict(options, {}).find("does not bite") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_page_tells_the_first_violation_whole_and_in_order) {
+    auto outcome = some_outcome();
+    const std::string sent = "write 1 (SET) sent: " + std::string(300, 'v');
+    auto& found = outcome.found.front();
+    found.killed_us = 5'000;
+    found.violation.timeline = {{0, "before this cycle: k = x"},
+                                {1'000, sent},
+                                {1'500, "write 1 (SET) acknowledged"},
+                                {2'000, "the disk: eio data"},
+                                {5'001, "write 1: on the disk behind the cut"},
+                                {9'000, "came back: k = nothing"}};
+    auto options = some_options();
+    options.kill = KillBy::power;
+    const auto page = html(options, outcome);
+    std::size_t at = 0;
+    for (const std::string what :
+         {"before this cycle", sent.c_str(), "-3.5 ms", "acknowledged</td>", "the disk: eio data",
+          "the power cut</td>", "on the disk behind the cut", "4.0 ms", "came back: k = nothing"}) {
+        const auto next = page.find(what, at);
+        BOOST_TEST(next != std::string::npos, what << " comes next");
+        at = std::min(next, page.size());
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
