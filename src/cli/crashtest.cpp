@@ -1,8 +1,12 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -121,6 +125,16 @@ std::string move_kept(const std::string& kept, const std::string& report) {
 
 int matrix(const MatrixOptions& options) {
     Matrix all;
+    if (::access(options.file.c_str(), R_OK) != 0) {
+        std::fprintf(stderr, "firnlog crashtest: cannot read %s: %s\n", options.file.c_str(),
+                     std::strerror(errno));
+        return 1;
+    }
+    for (const auto& path : {options.markdown, options.html})
+        if (const auto wrong = path.empty() ? std::nullopt : not_writable(path)) {
+            std::fprintf(stderr, "firnlog crashtest: %s\n", wrong->c_str());
+            return 1;
+        }
     if (const auto wrong = read_matrix(read_file(options.file), options.seed, all)) {
         std::fprintf(stderr, "firnlog crashtest: %s: %s\n", options.file.c_str(), wrong->c_str());
         return 1;

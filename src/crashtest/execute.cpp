@@ -1,9 +1,12 @@
 #include "src/crashtest/execute.hpp"
 
+#include <fcntl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -41,15 +44,19 @@ class Screen {
                                 ? took_us / static_cast<std::int64_t>(done - done_before_ - 1) *
                                       static_cast<std::int64_t>(all_ - done) / 1'000'000
                                 : 0;
+        // Of damaged copies nothing is acknowledged.
+        const bool kills = options_.corrupt == 0;
+        const auto owed = kills ? "acknowledged " + std::to_string(outcome.acks()) + ", lost " +
+                                      std::to_string(outcome.lost()) + ", "
+                                : std::string();
         std::printf(
-            "%scycle %zu of %zu, %s: %s; acknowledged %llu, lost %llu, violations %llu, recovery "
-            "p50 %.1f ms p99 %.1f ms, left %lld:%02lld%s",
-            live ? "\r\x1b[K" : "", done, all_, last.how.c_str(), last.ended.c_str(),
-            static_cast<unsigned long long>(outcome.acks()),
-            static_cast<unsigned long long>(outcome.lost()),
-            static_cast<unsigned long long>(outcome.violations()), outcome.recovery_ms(0.5),
-            outcome.recovery_ms(0.99), static_cast<long long>(left_s / 60),
-            static_cast<long long>(left_s % 60), live && done != all_ ? "" : "\n");
+            "%s%s %zu of %zu, %s: %s; %sviolations %llu, recovery p50 %.1f ms p99 %.1f ms, left "
+            "%lld:%02lld%s",
+            live ? "\r\x1b[K" : "", kills ? "cycle" : "copy", done, all_, last.how.c_str(),
+            last.ended.c_str(), owed.c_str(), static_cast<unsigned long long>(outcome.violations()),
+            outcome.recovery_ms(0.5), outcome.recovery_ms(0.99),
+            static_cast<long long>(left_s / 60), static_cast<long long>(left_s % 60),
+            live && done != all_ ? "" : "\n");
         std::fflush(stdout);
     }
 
@@ -97,6 +104,15 @@ std::string read_file(const std::string& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+std::optional<std::string> not_writable(const std::string& path) {
+    const auto aside = path + ".new";
+    const int file = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (file < 0) return "cannot write " + path + ": " + std::strerror(errno);
+    ::close(file);
+    ::unlink(aside.c_str());
+    return std::nullopt;
+}
+
 bool write_file(const std::string& path, const std::string& text) {
     const auto aside = path + ".new";
     std::ofstream file(aside, std::ios::binary | std::ios::trunc);
@@ -107,6 +123,9 @@ bool write_file(const std::string& path, const std::string& text) {
 
 Executed execute(const Options& options, const std::atomic<bool>& interrupted, Outcome& outcome) {
     Executed out;
+    for (const auto& path : {options.json, options.html})
+        if (!path.empty())
+            if ((out.wrong = not_writable(path))) return out;
     if (options.resume)
         if (const auto text = read_file(options.json); !text.empty())
             if (const auto wrong = read_json(text, options, outcome)) {

@@ -20,6 +20,8 @@ struct Executed {
                                Outcome& outcome);
 
 [[nodiscard]] std::string read_file(const std::string& path);
+// What keeps `write_file` from writing there, or nothing: known before a run that takes hours.
+[[nodiscard]] std::optional<std::string> not_writable(const std::string& path);
 // Aside, then renamed: an interrupted run leaves the report of the cycle before.
 [[nodiscard]] bool write_file(const std::string& path, const std::string& text);
 

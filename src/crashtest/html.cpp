@@ -102,9 +102,11 @@ std::string_view color_of(const std::string& ended) {
     return "#b3261e";
 }
 
-// A bar for each way of killing or damaging, its parts the outcomes.
-std::string bars(const Options& options, const Outcome& outcome) {
-    std::map<std::string, std::map<std::string, std::uint32_t>> rows;
+using Rows = std::map<std::string, std::map<std::string, std::uint32_t>>;
+
+// For each way of killing or damaging, how often it ended how.
+Rows rows_by_kind(const Options& options, const Outcome& outcome) {
+    Rows rows;
     for (const auto& cycle : outcome.cycles) {
         auto how = cycle.how;
         if (options.fault != Fault::none) how.append(", ").append(name_of(options.fault));
@@ -113,6 +115,18 @@ std::string bars(const Options& options, const Outcome& outcome) {
         const bool bad = options.corrupt == 0 && cycle.ended == "refused";
         ++rows[how][bad ? "refused to start" : cycle.ended];
     }
+    return rows;
+}
+
+Rows rows_by_file(const Outcome& outcome) {
+    Rows rows;
+    for (const auto& cycle : outcome.cycles)
+        if (!cycle.file.empty()) ++rows[cycle.file][cycle.ended];
+    return rows;
+}
+
+// A bar for each row, its parts the outcomes.
+std::string bars(const Rows& rows) {
     constexpr double kBar = 22, kGap = 10, kLabel = 260;
     const double height = static_cast<double>(rows.size()) * (kBar + kGap) + kGap;
     std::ostringstream out;
@@ -185,7 +199,11 @@ std::string circumstances(const Options& options, const Cycle& cycle) {
         out += cycle.how.starts_with("power") ? ". The disk: "
                                               : ". What the kernel had been handed was not lost. ";
     }
-    return out + escaped(cycle.note) + "</p>\n";
+    out += escaped(cycle.note);
+    if (!cycle.on_fault.empty())
+        out += "When the disk failed the server " + cycle.on_fault +
+               (cycle.words.empty() ? "." : ": " + escaped(cycle.words));
+    return out + "</p>\n";
 }
 
 std::string table(const Outcome& outcome) {
@@ -272,7 +290,9 @@ std::string html(const Options& options, const Outcome& outcome) {
         for (const auto& cycle : outcome.cycles)
             if (cycle.number == number) out << circumstances(options, cycle);
     }
-    out << "<h2>Outcomes</h2>\n" << bars(options, outcome);
+    out << "<h2>Outcomes</h2>\n" << bars(rows_by_kind(options, outcome));
+    if (const auto rows = rows_by_file(outcome); !rows.empty())
+        out << "<h2>Outcomes by the file that was changed</h2>\n" << bars(rows);
     std::vector<Point> recoveries, losses;
     for (const auto& cycle : outcome.cycles) {
         const auto title = "cycle " + std::to_string(cycle.number) + ", " + cycle.how;

@@ -9,21 +9,10 @@
 
 #include "src/crashtest/html.hpp"
 #include "src/crashtest/matrix.hpp"
+#include "src/crashtest/text.hpp"
 
 namespace firnlog::crashtest {
 namespace {
-
-// 1234567 as 1,234,567.
-std::string grouped(std::uint64_t number) {
-    auto out = std::to_string(number);
-    for (auto at = static_cast<std::ptrdiff_t>(out.size()) - 3; at > 0; at -= 3)
-        out.insert(static_cast<std::size_t>(at), ",");
-    return out;
-}
-
-std::string plural(std::uint64_t number, std::string_view noun) {
-    return grouped(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
-}
 
 std::string rounded(double value) {
     char text[32];
@@ -36,20 +25,14 @@ std::uint64_t violated_cycles(const Outcome& outcome) {
         outcome.cycles, [](const auto& cycle) { return cycle.violations != 0; }));
 }
 
-std::string names_of(const Outcome& outcome) {
-    std::string out;
-    for (const auto& [name, count] : outcome.names())
-        out += (out.empty() ? "" : ", ") + name + " " + std::to_string(count);
-    return out;
-}
-
 std::string damaged_summary(const Outcome& outcome) {
-    std::map<std::string, std::uint64_t> ends;
+    std::map<std::string, std::uint32_t> ends;
     for (const auto& cycle : outcome.cycles) ++ends[cycle.ended];
-    std::string out = plural(outcome.cycles.size(), "copy");
-    if (out.ends_with("copys")) out.replace(out.size() - 2, 2, "ies");
-    for (const auto& [name, count] : ends) out += ", " + name + " " + grouped(count);
-    if (outcome.violations() != 0) out += "; " + names_of(outcome);
+    std::uint64_t changed = 0;
+    for (const auto& [name, count] : outcome.files()) changed += count;
+    auto out = plural(outcome.cycles.size(), "copy") + ", changed " + grouped(changed) + ", " +
+               counts_of(ends);
+    if (outcome.violations() != 0) out += "; " + counts_of(outcome.names());
     return out;
 }
 
@@ -57,7 +40,7 @@ std::string killed_summary(const Outcome& outcome) {
     std::string out;
     if (const auto bad = violated_cycles(outcome); bad != 0)
         out = grouped(bad) + " of " + plural(outcome.cycles.size(), "cycle") + ": " +
-              names_of(outcome) + "; ";
+              counts_of(outcome.names()) + "; ";
     else
         out = plural(outcome.cycles.size(), "cycle") + ", ";
     out += grouped(outcome.lost()) + " of " + grouped(outcome.acks()) + " lost";
@@ -65,6 +48,8 @@ std::string killed_summary(const Outcome& outcome) {
     double back_ms = -1;
     for (const auto& cycle : outcome.cycles) back_ms = std::max(back_ms, cycle.back_ms);
     if (back_ms >= 0) out += "; writes back within " + rounded(std::max(back_ms, 1.0)) + " ms";
+    if (!outcome.on_faults().empty())
+        out += "; when the disk failed: " + counts_of(outcome.on_faults());
     return out + "; recovery " + rounded(outcome.recovery_ms(0.5)) + " ms, p99 " +
            rounded(outcome.recovery_ms(0.99)) + " ms";
 }
@@ -114,6 +99,9 @@ std::vector<std::string> circumstances(const Matrix& matrix) {
     for (const auto& cell : matrix.cells)
         for (const auto& name : cell.outcome.missing)
             add(cell.server + " does not know " + name + ", so it was left out");
+    for (const auto& cell : matrix.cells)
+        for (const auto& refused : cell.outcome.refused)
+            add(cell.server + " answers with an error, so it was left out: " + refused);
     return out;
 }
 
@@ -135,12 +123,23 @@ std::vector<std::string> examples(const Cell& cell) {
     return out;
 }
 
+// What was said when the disk failed, once for each way to answer; and which files were damaged.
+std::vector<std::string> remarks(const Cell& cell) {
+    std::vector<std::string> out;
+    std::set<std::string> answers;
+    for (const auto& cycle : cell.outcome.cycles)
+        if (!cycle.words.empty() && answers.insert(cycle.on_fault).second)
+            out.push_back("cycle " + std::to_string(cycle.number) + ", " + cycle.on_fault + ": " +
+                          cycle.words);
+    if (!cell.outcome.files().empty()) out.push_back("damaged: " + counts_of(cell.outcome.files()));
+    return out;
+}
+
 constexpr std::string_view kLegend =
     "A cell says how many cycles or damaged copies there were, and, where a promise was broken, in "
-    "how "
-    "many of them and how; then what was lost of what had been acknowledged, and the time from "
-    "spawn "
-    "to the first answer (median, p99).";
+    "how many of them and how; then what was lost of what had been acknowledged, what the server "
+    "did when its disk failed, and the time from spawn to the first answer (median, p99). Of "
+    "damaged copies it says how many had other bytes than before.";
 
 }  // namespace
 
@@ -179,6 +178,18 @@ std::string markdown(const Matrix& matrix) {
             << cell.server << ", " << cell.row << ", " << name_of(cell.options.mode)
             << ":\n\n```\n";
         if (cell.wrong) out << "could not run: " << *cell.wrong << "\n";
+        for (const auto& line : lines) out << line << "\n";
+        out << "```\n";
+    }
+    first = true;
+    for (const auto& cell : matrix.cells) {
+        const auto lines = remarks(cell);
+        if (lines.empty()) continue;
+        if (first) out << "\n## What was said when a disk failed, and what was damaged\n";
+        first = false;
+        out << "\n"
+            << cell.server << ", " << cell.row << ", " << name_of(cell.options.mode)
+            << ":\n\n```\n";
         for (const auto& line : lines) out << line << "\n";
         out << "```\n";
     }
@@ -228,6 +239,7 @@ std::string html(const Matrix& matrix) {
         if (cell.seeds.size() > 1) out << "\nseeds " << seeds_of(cell);
         if (cell.wrong) out << "\ncould not run: " << escaped(*cell.wrong);
         for (const auto& line : examples(cell)) out << "\n" << escaped(line);
+        for (const auto& line : remarks(cell)) out << "\n" << escaped(line);
         out << "</pre>\n";
     }
     if (!matrix.notes.empty()) out << "<p>" << escaped(matrix.notes) << "</p>\n";

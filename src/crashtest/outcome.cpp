@@ -3,7 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "src/crashtest/text.hpp"
+
 namespace firnlog::crashtest {
+
+std::string counts_of(const std::map<std::string, std::uint32_t>& counts) {
+    std::string out;
+    for (const auto& [name, count] : counts)
+        out.append(out.empty() ? "" : ", ").append(name).append(" ").append(grouped(count));
+    return out;
+}
 
 std::uint64_t Outcome::acks() const {
     std::uint64_t out = 0;
@@ -37,6 +46,20 @@ double Outcome::recovery_ms(double share) const {
     std::ranges::sort(all);
     const auto rank = std::ceil(share * static_cast<double>(all.size()));
     return all[std::min(static_cast<std::size_t>(std::max(rank, 1.0)) - 1, all.size() - 1)];
+}
+
+std::map<std::string, std::uint32_t> Outcome::files() const {
+    std::map<std::string, std::uint32_t> out;
+    for (const auto& cycle : cycles)
+        if (!cycle.file.empty()) ++out[cycle.file];
+    return out;
+}
+
+std::map<std::string, std::uint32_t> Outcome::on_faults() const {
+    std::map<std::string, std::uint32_t> out;
+    for (const auto& cycle : cycles)
+        if (!cycle.on_fault.empty()) ++out[cycle.on_fault];
+    return out;
 }
 
 std::map<std::string, std::uint32_t> Outcome::names() const {

@@ -2,7 +2,10 @@
 
 #include <charconv>
 #include <cstdio>
+#include <map>
 #include <sstream>
+
+#include "src/crashtest/text.hpp"
 
 namespace firnlog::crashtest {
 namespace {
@@ -31,26 +34,34 @@ std::string number(double value) {
     return text;
 }
 
+// The text that begins behind the quote at `begin`, which moves to the quote at its end.
+std::string unquoted(std::string_view line, std::size_t& begin) {
+    std::string out;
+    std::size_t i = begin + 1;
+    for (; i < line.size() && line[i] != '"'; ++i) {
+        const bool is_escape = line[i] == '\\' && i + 1 < line.size();
+        if (is_escape) ++i;
+        const bool is_code = is_escape && line[i] == 'u' && i + 5 <= line.size();
+        unsigned code = static_cast<unsigned char>(line[i]);
+        if (is_code) {
+            std::from_chars(line.data() + i + 1, line.data() + i + 5, code, 16);
+            i += 4;
+        }
+        out += static_cast<char>(code);
+    }
+    begin = i;
+    return out;
+}
+
 // The value behind `"name": ` on a line that this file wrote.
 std::optional<std::string> field(std::string_view line, std::string_view name) {
     const auto label = "\"" + std::string(name) + "\": ";
     const auto at = line.find(label);
     if (at == line.npos) return std::nullopt;
-    auto rest = line.substr(at + label.size());
-    if (!rest.starts_with('"')) return std::string(rest.substr(0, rest.find_first_of(",}]")));
-    std::string out;
-    for (std::size_t i = 1; i < rest.size() && rest[i] != '"'; ++i) {
-        const bool is_escape = rest[i] == '\\' && i + 1 < rest.size();
-        if (is_escape) ++i;
-        const bool is_code = is_escape && rest[i] == 'u' && i + 5 <= rest.size();
-        unsigned code = static_cast<unsigned char>(rest[i]);
-        if (is_code) {
-            std::from_chars(rest.data() + i + 1, rest.data() + i + 5, code, 16);
-            i += 4;
-        }
-        out += static_cast<char>(code);
-    }
-    return out;
+    auto begin = at + label.size();
+    if (line.substr(begin).starts_with('"')) return unquoted(line, begin);
+    const auto rest = line.substr(begin);
+    return std::string(rest.substr(0, rest.find_first_of(",}]")));
 }
 
 template <class T>
@@ -70,7 +81,9 @@ std::string json_of(const Cycle& cycle) {
         << ", \"acks\": " << cycle.acks << ", \"errors\": " << cycle.errors
         << ", \"lost\": " << cycle.lost << ", \"loss_ms\": " << number(cycle.loss_ms)
         << ", \"recovery_ms\": " << number(cycle.recovery_ms)
-        << ", \"back_ms\": " << number(cycle.back_ms) << ", \"violations\": " << cycle.violations
+        << ", \"back_ms\": " << number(cycle.back_ms)
+        << ", \"on_fault\": " << quoted(cycle.on_fault) << ", \"words\": " << quoted(cycle.words)
+        << ", \"file\": " << quoted(cycle.file) << ", \"violations\": " << cycle.violations
         << ", \"note\": " << quoted(cycle.note) << "}";
     return out.str();
 }
@@ -102,6 +115,9 @@ Cycle cycle_of(std::string_view line) {
     take(line, "loss_ms", out.loss_ms);
     take(line, "recovery_ms", out.recovery_ms);
     take(line, "back_ms", out.back_ms);
+    take(line, "on_fault", out.on_fault);
+    take(line, "words", out.words);
+    take(line, "file", out.file);
     take(line, "violations", out.violations);
     take(line, "note", out.note);
     return out;
@@ -127,11 +143,20 @@ Found found_of(std::string_view line) {
 std::vector<std::string> texts_of(std::string_view line) {
     std::vector<std::string> out;
     const auto bracket = line.find('[');
-    for (auto at = line.find('"', bracket); at != line.npos; at = line.find('"', at + 1)) {
-        const auto end = std::min(line.find('"', at + 1), line.size());
-        out.emplace_back(line.substr(at + 1, end - at - 1));
-        at = end;
-    }
+    for (auto at = line.find('"', bracket); at != line.npos; at = line.find('"', at + 1))
+        out.push_back(unquoted(line, at));
+    return out;
+}
+
+std::string list_of(const std::vector<std::string>& texts) {
+    std::string out;
+    for (const auto& text : texts) out.append(out.empty() ? "" : ", ").append(quoted(text));
+    return "[" + out + "]";
+}
+
+std::string joined(const std::vector<std::string>& texts, std::string_view between) {
+    std::string out;
+    for (const auto& text : texts) out.append(out.empty() ? "" : between).append(text);
     return out;
 }
 
@@ -140,40 +165,41 @@ std::vector<std::string> texts_of(std::string_view line) {
 std::string verdict(const Options& options, const Outcome& outcome) {
     std::ostringstream out;
     const auto violations = outcome.violations();
+    const auto asked = options.corrupt != 0 ? options.corrupt : options.cycles;
+    const auto noun = options.corrupt != 0 ? "damaged copy" : "cycle";
+    if (outcome.interrupted && outcome.cycles.empty())
+        return "nothing was tried: interrupted before the first of " + plural(asked, noun) +
+               ", seed " + std::to_string(options.seed);
     out << (violations == 0 ? "held: " : "VIOLATED: ");
-    if (violations != 0) {
-        out << violations << " violation" << (violations == 1 ? "" : "s") << " (";
+    if (violations != 0)
         // Of very many only the first ones are kept.
-        const char* comma = violations > outcome.found.size() ? "the first of them: " : "";
-        for (const auto& [name, count] : outcome.names()) {
-            out << comma << name << " " << count;
-            comma = ", ";
-        }
-        out << "); ";
-    }
+        out << plural(violations, "violation") << " ("
+            << (violations > outcome.found.size() ? "the first of them: " : "")
+            << counts_of(outcome.names()) << "); ";
+    out << plural(outcome.cycles.size(), noun);
     if (options.corrupt != 0) {
         std::map<std::string, std::uint32_t> ends;
+        std::uint32_t changed = 0;
         for (const auto& cycle : outcome.cycles) ++ends[cycle.ended];
-        out << outcome.cycles.size() << " damaged copies";
-        for (const auto& [name, count] : ends) out << ", " << name << " " << count;
+        for (const auto& [name, count] : outcome.files()) changed += count;
+        out << ", changed " << changed << " (" << counts_of(outcome.files()) << "), "
+            << counts_of(ends);
     } else {
-        out << outcome.cycles.size() << " cycles, " << outcome.acks() << " acknowledged, "
-            << outcome.lost() << " lost";
+        out << ", " << outcome.acks() << " acknowledged, " << outcome.lost() << " lost";
         if (outcome.lost() != 0)
             out << " (oldest " << number(outcome.loss_ms_max()) << " ms before the kill)";
+        if (!outcome.on_faults().empty())
+            out << ", when the disk failed: " << counts_of(outcome.on_faults());
     }
     out << ", recovery p50 " << number(outcome.recovery_ms(0.5)) << " ms p99 "
         << number(outcome.recovery_ms(0.99)) << " ms, seed " << options.seed;
-    if (outcome.interrupted) out << ", interrupted";
+    if (outcome.interrupted) out << ", interrupted: " << grouped(asked) << " were asked for";
     if (options.fault == Fault::lying && violations == 0)
         out << "; but the disk lied and nothing was found, so this test does not bite";
-    if (!outcome.missing.empty()) {
-        out << "; left out, for the server does not know them:";
-        for (const auto& name : outcome.missing) out << " " << name << ",";
-        auto text = out.str();
-        text.pop_back();
-        return text;
-    }
+    if (!outcome.missing.empty())
+        out << "; left out, for the server does not know them: " << joined(outcome.missing, ", ");
+    if (!outcome.refused.empty())
+        out << "; left out, for it answers with an error: " << joined(outcome.refused, ", ");
     return out.str();
 }
 
@@ -191,14 +217,11 @@ std::string json(const Options& options, const Outcome& outcome) {
         << ", \"acks\": " << outcome.acks() << ", \"lost\": " << outcome.lost()
         << ", \"loss_ms_max\": " << number(outcome.loss_ms_max())
         << ", \"recovery_ms_p50\": " << number(outcome.recovery_ms(0.5))
-        << ", \"recovery_ms_p99\": " << number(outcome.recovery_ms(0.99)) << ",\n\"missing\": [";
-    const char* comma = "";
-    for (const auto& name : outcome.missing) {
-        out << comma << quoted(name);
-        comma = ", ";
-    }
-    out << "],\n\"cycles\": [";
-    comma = "\n";
+        << ", \"recovery_ms_p99\": " << number(outcome.recovery_ms(0.99))
+        << ",\n\"missing\": " << list_of(outcome.missing)
+        << ",\n\"refused\": " << list_of(outcome.refused);
+    out << ",\n\"cycles\": [";
+    const char* comma = "\n";
     for (const auto& cycle : outcome.cycles) {
         out << comma << json_of(cycle);
         comma = ",\n";
@@ -238,6 +261,7 @@ std::optional<std::string> read_json(const std::string& text, const Options& opt
             take(line, "file_system", outcome.file_system);
         }
         if (line.starts_with("\"missing\": [")) outcome.missing = texts_of(line);
+        if (line.starts_with("\"refused\": [")) outcome.refused = texts_of(line);
         if (line.starts_with("{\"cycle\": ")) outcome.cycles.push_back(cycle_of(line));
         if (line.starts_with("{\"in_cycle\": ")) outcome.found.push_back(found_of(line));
     }

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
+#include <iterator>
 #include <thread>
 
 #include "src/crashtest/evidence.hpp"
@@ -98,20 +100,23 @@ std::optional<std::string> Run::prepare() {
     if (auto wrong = serve()) return wrong;
     Connection connection;
     if (!connection.open(subject_->port())) return "the server closed its port";
-    outcome_->missing = probe(connection, features_);
+    auto left_out = probe(connection, features_);
     outcome_->server = version_of(connection);
+    said_when_well_ = subject_->said();
     admin_.clear();
     for (const auto& command : options_.admin) {
         connection.add(split(command, ' '));
         Reply reply;
         if (!connection.send() || connection.receive(reply, kAskMs) != Got::reply)
             return "the server went away at " + command;
-        if (reply.is_error() && reply.text.find("unknown") != std::string::npos)
-            outcome_->missing.push_back(command);
+        if (reply.is_error())
+            leave_out(command, reply, left_out);
         else
             admin_.push_back(command);
         std::this_thread::sleep_for(100ms);
     }
+    outcome_->missing = std::move(left_out.unknown);
+    outcome_->refused = std::move(left_out.refused);
     subject_->kill();
     return renew("");
 }
@@ -337,6 +342,30 @@ std::uint64_t Run::errors_of_all() const {
     return out;
 }
 
+std::uint64_t Run::acks_of_all() const {
+    std::uint64_t out = 0;
+    for (const auto& client : clients_) out += client->acks();
+    return out;
+}
+
+// Requests that the disk has answered with an error.
+std::uint64_t Run::failed_on_disk() const {
+    constexpr std::string_view kField = " failed=";
+    const auto status = disk_->send("status");
+    const auto at = status.find(kField);
+    if (at == status.npos) return 0;
+    const auto begin = at + kField.size();
+    return number_of(status.substr(begin, status.find(' ', begin) - begin)).value_or(0);
+}
+
+std::optional<std::string> Run::nothing_acknowledged() const {
+    if (has_acknowledged_ || outcome_->acks() != 0) return std::nullopt;
+    auto out = "not one write was acknowledged" +
+               (refusal_.empty() ? "" : ", one was answered with: " + refusal_);
+    for (const auto& refused : outcome_->refused) out += "; " + refused;
+    return out;
+}
+
 bool Run::fails() const {
     return options_.fault == Fault::eio_data || options_.fault == Fault::eio_all ||
            options_.fault == Fault::flush_error;
@@ -349,6 +378,38 @@ std::int64_t Run::acknowledging_until(std::int64_t killed_us) const {
     std::int64_t last_us = 0;
     for (const auto& client : clients_) last_us = std::max(last_us, client->last_growth_us());
     return std::min(last_us, killed_us);
+}
+
+// What it did when its disk failed: to refuse what it cannot keep, or to end, is right, and either
+// of them with words about the reason.
+void Run::judge_answer(Cycle& cycle, const std::optional<Exit>& exit, std::uint64_t failed) {
+    constexpr std::string_view kReasons[] = {"i/o",  "ioerr",   "io error", "input/output", "eio",
+                                             "disk", "writing", "sync",     "storage"};
+    std::vector<std::string> refusals;
+    bool resumed = false;
+    for (const auto& client : clients_) {
+        std::ranges::copy(client->refusals(), std::back_inserter(refusals));
+        resumed = resumed || client->resumed();
+    }
+    if (exit) {
+        cycle.on_fault = "ended";
+        cycle.words = exit->text() + ": " + last_words();
+        const bool by_choice = exit->by_signal ? exit->code == SIGABRT : exit->code != 0;
+        if (!by_choice || !complains())
+            count(cycle, {{"unclear-end", "when its disk failed: " + cycle.words, {}}}, wall_us());
+    } else if (!refusals.empty()) {
+        cycle.on_fault = resumed ? "refused writes for a while" : "refused writes";
+        const auto clear = std::ranges::find_if(refusals, [&](const auto& text) {
+            return std::ranges::any_of(
+                kReasons, [&](auto word) { return lower(text).find(word) != std::string::npos; });
+        });
+        cycle.words = clear == refusals.end() ? refusals.front() : *clear;
+        if (clear == refusals.end())
+            count(cycle, {{"unclear-refusal", "when its disk failed: " + cycle.words, {}}},
+                  wall_us());
+    } else {
+        cycle.on_fault = failed == 0 ? "met no error" : "went on";
+    }
 }
 
 void Run::judge(Cycle& cycle, std::int64_t killed_us) {
@@ -383,7 +444,8 @@ void Run::judge(Cycle& cycle, std::int64_t killed_us) {
 std::optional<std::string> Run::one_cycle(std::uint32_t number) {
     Random random(options_.seed ^ (number * 0x9e3779b97f4a7c15U));
     Cycle cycle{.number = number, .how = std::string(name_of(options_.kill))};
-    const auto errors = errors_of_all();
+    const auto errors = errors_of_all(), acks = acks_of_all();
+    const auto failed = fails() ? failed_on_disk() : 0;
     found_.clear();
     moments_.clear();
     begin_load();
@@ -395,7 +457,9 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
         end_load();
         return std::nullopt;
     }
-    if (const auto exit = subject_->ended()) {
+    const auto exit = subject_->ended();
+    const auto met = fails() ? failed_on_disk() - failed : 0;
+    if (exit) {
         moments_.push_back({wall_us(), "the server ended: " + exit->text()});
         cycle.note += "the server ended: " + exit->text() + "; ";
         // To stop is an answer to a disk that fails or is full, and to no other.
@@ -407,8 +471,10 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
     std::int64_t killed_us = 0;
     if (auto wrong = cut(cycle, random, killed_us)) return wrong;
     cycle.errors = errors_of_all() - errors;
+    has_acknowledged_ = has_acknowledged_ || acks_of_all() != acks;
     for (const auto& client : clients_)
-        if (!client->last_error().empty()) last_error_ = client->last_error();
+        if (!client->refusals().empty()) refusal_ = client->refusals().front();
+    if (fails()) judge_answer(cycle, exit, met);
 
     const auto ready = subject_->start(options_.start_ms_max);
     if (!ready) return ready.error().text();
@@ -427,12 +493,20 @@ std::optional<std::string> Run::one_cycle(std::uint32_t number) {
     }
     // A disk that has gone, whenever it went, is behind all that was found.
     if (disk_ && !disk_->obeys("status")) return disk_wrong("");
+    if (nothing_acknowledged()) {
+        // Nothing is owed to anybody. A server that refuses everything is not tried again.
+        if (cycle.errors != 0 && options_.fault == Fault::none) return nothing_acknowledged();
+        found_.clear();
+        cycle.violations = 0;
+        cycle.ended = "nothing acknowledged";
+    }
     tell_more(killed_us);
     end_cycle(cycle);
     if (cycle.ended == "held" && !too_full()) return std::nullopt;
     // What was wrong is kept, once, and is not counted again in the cycles to come.
-    const bool held = cycle.ended == "held";
-    if (auto wrong = renew(held || keep_ ? "" : "violated-" + std::to_string(number))) return wrong;
+    if (auto wrong =
+            renew(cycle.violations == 0 || keep_ ? "" : "violated-" + std::to_string(number)))
+        return wrong;
     return serve();
 }
 
@@ -451,10 +525,7 @@ std::optional<std::string> Run::go(Outcome& outcome) {
     for (auto number = done + 1; number <= options_.cycles && !interrupted_.load(); ++number)
         if (auto wrong = one_cycle(number)) return wrong;
     outcome.interrupted = outcome.cycles.size() < options_.cycles;
-    if (!outcome.interrupted && outcome.acks() == 0 && outcome.violations() == 0)
-        return "not one write was acknowledged" +
-               (last_error_.empty() ? "" : ", the last one answered with: " + last_error_);
-    return std::nullopt;
+    return outcome.interrupted ? std::nullopt : nothing_acknowledged();
 }
 
 }  // namespace firnlog::crashtest

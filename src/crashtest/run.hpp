@@ -54,6 +54,7 @@ class Run {
     void send_admin(Cycle& cycle, Random& random);
     [[nodiscard]] std::optional<std::string> cut(Cycle& cycle, Random& random,
                                                  std::int64_t& killed_us);
+    void judge_answer(Cycle& cycle, const std::optional<Exit>& exit, std::uint64_t failed);
     void judge(Cycle& cycle, std::int64_t killed_us);
     [[nodiscard]] std::int64_t acknowledging_until(std::int64_t killed_us) const;
     void judge_damaged(Cycle& cycle);
@@ -62,12 +63,15 @@ class Run {
     void tell_more(std::int64_t killed_us);
     void end_cycle(Cycle cycle);
     [[nodiscard]] std::string disk_wrong(const std::string& what) const;
+    [[nodiscard]] std::uint64_t failed_on_disk() const;
     [[nodiscard]] std::string where_is(const std::string& mark) const;
+    [[nodiscard]] std::optional<std::string> nothing_acknowledged() const;
     void wait(std::uint64_t ms) const;
     [[nodiscard]] bool too_full() const;
     [[nodiscard]] std::string last_words() const;
     [[nodiscard]] bool complains() const;
     [[nodiscard]] std::uint64_t errors_of_all() const;
+    [[nodiscard]] std::uint64_t acks_of_all() const;
     [[nodiscard]] bool fails() const;  // the disk answers with errors
 
     const Options options_;
@@ -87,11 +91,12 @@ class Run {
     std::atomic<bool> stop_{false};
     Connection admin_connection_;
     std::int64_t shared_base_ = 0;
-    std::vector<Found> found_;     // in the cycle that runs
-    std::vector<Moment> moments_;  // of it: what was done to the disk and the server
-    int told_ = 0;                 // violations of which was told what the disk had
-    std::string last_error_;
-    std::string said_when_well_;  // at a start on an undamaged copy
+    std::vector<Found> found_;       // in the cycle that runs
+    std::vector<Moment> moments_;    // of it: what was done to the disk and the server
+    bool has_acknowledged_ = false;  // anything, ever
+    int told_ = 0;                   // violations of which was told what the disk had
+    std::string refusal_;            // what some write was answered with
+    std::string said_when_well_;     // at a start on a directory that is in order
     bool keep_ = false;
 };
 

@@ -64,7 +64,8 @@ std::optional<std::string> Run::populate(Random random) {
         // What is damaged later must have one right state.
         for (auto& client : clients_) {
             if (client->errors() != 0)
-                return "the server answers a write with: " + client->last_error();
+                return "the server answers a write with: " +
+                       (client->refusals().empty() ? "an error" : client->refusals().front());
             if (!client->ledger().all_answered()) return "the server stops answering";
         }
         if (!admin_.empty() && round == 1) {
@@ -99,7 +100,10 @@ std::optional<std::string> Run::one_damage(std::uint32_t number, Random random) 
     const auto kind = static_cast<Damage>((number - 1) % kDamages);
     const auto done = inflict(kind, damaged, random.fork(1));
     if (!done) return "the server keeps no file in {dir} that could be damaged";
-    Cycle cycle{.number = number, .how = std::string(name_of(kind)), .note = done->text + "; "};
+    Cycle cycle{.number = number,
+                .how = std::string(name_of(kind)),
+                .file = done->file,
+                .note = done->text + "; "};
     subject_->move_to(damaged);
     const auto ready = subject_->start(options_.start_ms_max);
     if (!ready) return ready.error().text();

@@ -92,12 +92,19 @@ Seen seen_of(const Reply& reply, bool hash) {
 
 }  // namespace
 
-std::vector<std::string> probe(Connection& connection, Features& features) {
-    std::vector<std::string> missing;
+void leave_out(const std::string& name, const Reply& error, LeftOut& out) {
+    if (lower(error.text).find("unknown") != std::string::npos)
+        out.unknown.push_back(name);
+    else
+        out.refused.push_back(name + ": " + printable(error.text, 100));
+}
+
+LeftOut probe(Connection& connection, Features& features) {
+    LeftOut out;
     const auto has = [&](const char* name, std::initializer_list<std::string_view> words) {
         const auto reply = connection.ask(words, kReplyMs);
         if (!reply.is_error()) return true;
-        missing.emplace_back(name);
+        leave_out(name, reply, out);
         return false;
     };
     constexpr std::string_view kKey = "ct:probe";
@@ -111,7 +118,7 @@ std::vector<std::string> probe(Connection& connection, Features& features) {
                       has("HDEL", {"HDEL", kKey, "f"});
     features.scan = has("SCAN", {"SCAN", "0"});
     static_cast<void>(connection.ask({"DEL", kKey}, kReplyMs));
-    return missing;
+    return out;
 }
 
 Client::Client(std::uint32_t number, const Features& features, Random random, std::size_t depth_max)
@@ -120,8 +127,6 @@ Client::Client(std::uint32_t number, const Features& features, Random random, st
       random_(random),
       ledger_("client " + std::to_string(number), keys_of(number)),
       touched_(kKeys) {}
-
-std::string Client::last_error() const { return last_error_; }
 
 std::vector<Violation> Client::take_wrong_replies() { return std::exchange(wrong_replies_, {}); }
 
@@ -305,7 +310,10 @@ void Client::hear(const Wanted& wanted, const Reply& reply) {
                                       {{now, "GET answered " + printable(reply.text)}}});
         return;
     }
-    if (wanted.sequence == 0) return;
+    if (wanted.sequence == 0) {
+        if (reply.is_error()) hear_refusal(reply.text);
+        return;
+    }
     // EXEC refused as a whole, or one of its commands.
     const auto failed =
         std::ranges::find_if(reply.items, [](const auto& item) { return item.is_error(); });
@@ -313,7 +321,7 @@ void Client::hear(const Wanted& wanted, const Reply& reply) {
     const bool aborted = wanted.kind == Kind::multi && reply.kind != Reply::Kind::array;
     if (reply.is_error() || in_part || aborted) {
         ledger_.refused(wanted.sequence, now, in_part);
-        last_error_ = printable(in_part ? failed->text : reply.text, 200);
+        hear_refusal(in_part ? failed->text : reply.text);
         errors_.fetch_add(1);
         return;
     }
@@ -325,10 +333,23 @@ void Client::hear(const Wanted& wanted, const Reply& reply) {
                                   {}});
     ledger_.acked(wanted.sequence, now, reply.integer);
     acks_.fetch_add(1);
-    if (wanted.kind != Kind::del && wanted.kind != Kind::hdel) last_growth_us_.store(now);
+    if (wanted.kind == Kind::del || wanted.kind == Kind::hdel) return;
+    last_growth_us_.store(now);
+    resumed_ = resumed_ || !refusals_.empty();
+}
+
+// EXECABORT says no more than that another error came before it.
+void Client::hear_refusal(const std::string& text) {
+    constexpr std::size_t kMax = 4;
+    auto shown = printable(text, 200);
+    if (!text.starts_with("EXECABORT") && refusals_.size() < kMax &&
+        std::ranges::find(refusals_, shown) == refusals_.end())
+        refusals_.push_back(std::move(shown));
 }
 
 void Client::run(std::uint16_t port, const std::atomic<bool>& stop) {
+    refusals_.clear();
+    resumed_ = false;
     if (!connection_.open(port)) return;
     while (!stop.load()) {
         batch_.clear();

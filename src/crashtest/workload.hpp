@@ -28,8 +28,17 @@ struct Features {
     bool scan = true;
 };
 
-// Tries each command once on a server that just started; names what is missing.
-[[nodiscard]] std::vector<std::string> probe(Connection& connection, Features& features);
+// What is left out of the workload.
+struct LeftOut {
+    std::vector<std::string> unknown;  // names of commands that the server does not know
+    std::vector<std::string> refused;  // "NAME: the error it is answered with"
+};
+
+// Where the error says that the command is unknown it is one thing, any other error is another.
+void leave_out(const std::string& name, const Reply& error, LeftOut& out);
+
+// Tries each command once on a server that just started.
+[[nodiscard]] LeftOut probe(Connection& connection, Features& features);
 
 inline constexpr std::string_view kSharedKey = "ct:shared";
 inline constexpr std::string_view kKeysBegin = "ct:";
@@ -53,7 +62,10 @@ class Client {
     // Of the last acknowledged write that was no deletion: those may go on while the disk is full,
     // and one that finds nothing to delete needs no disk at all.
     [[nodiscard]] std::int64_t last_growth_us() const noexcept { return last_growth_us_.load(); }
-    [[nodiscard]] std::string last_error() const;  // only while no thread runs
+    // Only while no thread runs, and of its last run: the errors that writes were answered with,
+    // each text once and a few at most; and whether one was acknowledged behind an error.
+    [[nodiscard]] const std::vector<std::string>& refusals() const noexcept { return refusals_; }
+    [[nodiscard]] bool resumed() const noexcept { return resumed_; }
     // What the running server answered wrongly; emptied by the call.
     [[nodiscard]] std::vector<Violation> take_wrong_replies();
 
@@ -78,6 +90,7 @@ class Client {
     void add_hash();
     void add_shared();
     void hear(const Wanted& wanted, const Reply& reply);
+    void hear_refusal(const std::string& text);
     [[nodiscard]] std::string value_for(std::size_t key, std::uint64_t sequence);
 
     const Features features_;
@@ -88,7 +101,8 @@ class Client {
     std::vector<Wanted> batch_;
     std::vector<bool> touched_;  // by this batch
     std::vector<Violation> wrong_replies_;
-    std::string last_error_;
+    std::vector<std::string> refusals_;
+    bool resumed_ = false;
     std::atomic<std::uint64_t> acks_{0};
     std::atomic<std::uint64_t> errors_{0};
     std::atomic<std::int64_t> last_growth_us_{0};

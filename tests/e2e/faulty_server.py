@@ -38,6 +38,19 @@ FAULTS = {
     "crashes": "starts again, and dies by a signal when asked",
     "serves-garbage": "never looks whether its bytes are whole",
     "says-nothing": "drops what is damaged, and says nothing",
+    "needs-password": "answers every command with an error, for nobody has said who he is",
+    "refuses-hashes": "does not let this user write hashes",
+    "syncs": "syncs before it replies, and ends with an error when that fails",
+    "refuses-clearly": "syncs; when that fails it says so, and takes no more writes",
+    "refuses-vaguely": "the same, and says nothing of the reason",
+    "ends-silently": "syncs; when that fails it ends as if all were well",
+    "ignores-errors": "syncs, and does not look whether that fails",
+}
+SYNCS = ("syncs", "refuses-clearly", "refuses-vaguely", "ends-silently", "ignores-errors")
+# Of those that refuse writes once a sync has failed: what they say.
+REFUSALS = {
+    "refuses-clearly": b"-IOERR the log cannot be synced: Input/output error\r\n",
+    "refuses-vaguely": b"-ERR no\r\n",
 }
 
 
@@ -46,6 +59,7 @@ class Store:
         self.path = os.path.join(folder, "log")
         self.fault = fault
         self.writes = 0
+        self.failed = False
         self.values = {}
         self.expires = {}
         self.older = {}
@@ -85,7 +99,7 @@ class Store:
             if self.fault == "serves-garbage":
                 self.apply_garbage(body)
                 continue
-            if len(body) < size or zlib.crc32(body) != check:
+            if len(body) < size or not size or zlib.crc32(body) != check:
                 self.say("the log is damaged at", good, "and is cut there")
                 break
             for effect in pickle.loads(body):
@@ -154,6 +168,18 @@ class Store:
                     self.file.write(piece)
         else:
             self.file.write(entry)
+        if self.fault in SYNCS:
+            self.sync()
+
+    def sync(self):
+        try:
+            os.fsync(self.file.fileno())
+        except OSError:
+            if self.fault == "syncs":
+                raise
+            if self.fault == "ends-silently":
+                os._exit(0)
+            self.failed = self.fault in REFUSALS
 
     def stop(self, *_):
         """A clean stop: the log is written anew, without what is over, so that every byte counts."""
@@ -253,10 +279,14 @@ def run(store, words, effects):
 
 def obey(store, peer, words):
     verb = words[0].upper()
+    if store.fault == "needs-password":
+        return b"-NOAUTH Authentication required.\r\n"
     if verb == b"MULTI":
         peer.queued = []
         return b"+OK\r\n"
     effects = []
+    if store.fault == "refuses-hashes" and verb == b"HSET":
+        return b"-NOPERM this user has no permissions to run the 'hset' command\r\n"
     if verb == b"EXEC":
         replies = [run(store, queued, effects) for queued in peer.queued]
         peer.queued = None
@@ -269,7 +299,10 @@ def obey(store, peer, words):
     if effects and store.fault == "answers-errors":
         return b"-READONLY this is a faulty server\r\n"
     if effects:
-        store.log(effects, peer.number)
+        if not store.failed:
+            store.log(effects, peer.number)
+        if store.failed:
+            return REFUSALS[store.fault]
         store.writes += 1
         if store.fault == "dies" and store.writes == 300:
             sys.exit("enough")

@@ -95,6 +95,14 @@ class CrashTest(unittest.TestCase):
         self.assertIn("verdict: VIOLATED", output)
         return {found["name"] for found in report["found"]}, report
 
+    @staticmethod
+    def told(report, name):
+        """The timeline of the first violation of that name that has one."""
+        for found in report["found"]:
+            if found["name"] == name and found["timeline"]:
+                return "\n".join(moment["what"] for moment in found["timeline"])
+        return ""
+
 
 class Checkers(CrashTest):
     def test_a_server_that_keeps_its_promises_holds(self):
@@ -122,6 +130,16 @@ class Checkers(CrashTest):
                                  "--loss-ms-max", "100", cycles=2)
         self.assertEqual(found, {"lost-too-old"})
 
+    def test_of_a_loss_it_is_told_what_was_in_the_servers_files(self):
+        _, report = self.violated(self.faulty("acks-early"), "always", "--load-ms", "200-300",
+                                  cycles=1)
+        told = self.told(report, "lost-ack")
+        self.assertRegex(told, r"write \d+: no file of the server has it")
+        report = self.violated(self.faulty("swaps-values"), "always", "--load-ms", "200-300",
+                               cycles=1)[1]
+        self.assertRegex(self.told(report, "foreign-value"),
+                         r"write \d+: the server's files have it")
+
     def test_of_damaged_stores_whatever_is_not_allowed_is_found(self):
         for fault, (copies, name) in DAMAGED_AS.items():
             with self.subTest(fault):
@@ -138,9 +156,10 @@ class Checkers(CrashTest):
 
     def test_a_server_that_cuts_and_says_so_may_be_damaged(self):
         report = self.holds(self.faulty("none"), "always", "--corrupt", "20",
-                            "--load-ms", "100-150")
+                            "--load-ms", "100-150", "--seed", "7")
         ends = {cycle["ended"] for cycle in report["cycles"]}
         self.assertIn("less, told", ends)
+        self.assertEqual({cycle["file"] for cycle in report["cycles"]}, {"log", "made"})
 
 
 class Servers(CrashTest):
@@ -160,6 +179,13 @@ class Servers(CrashTest):
             self.skipTest("needs redis-server")
         self.holds(REDIS + "always", "always", "--admin", "BGSAVE;BGREWRITEAOF", "--load-ms",
                    "100-300", cycles=30 if PROVE else 4)
+
+    def test_a_command_that_is_refused_is_named_with_the_error_and_left_out(self):
+        report = self.holds(self.faulty("refuses-hashes"), "always", "--load-ms", "100", cycles=1)
+        self.assertEqual(report["missing"], [])
+        self.assertEqual(len(report["refused"]), 1)
+        self.assertTrue(report["refused"][0].startswith("HSET: NOPERM"), report["refused"])
+        self.assertIn("for it answers with an error: HSET: NOPERM", report["verdict"])
 
     def test_an_unknown_command_of_the_server_is_named_and_left_out(self):
         report = self.holds(self.faulty("none"), "always", "--admin", "BGSAVE", "--load-ms", "100",
@@ -200,6 +226,35 @@ class Disk(CrashTest):
     def test_a_slow_flush_and_a_kill_take_nothing(self):
         self.holds(FIRNLOG + "everysec", "everysec", "--fault", "slow-flush", "--loss-ms-max", "0",
                    "--load-ms", "100-200", cycles=50 if PROVE else 1)
+
+    def test_a_server_whose_disk_fails_refuses_or_ends_and_says_why(self):
+        options = ("--kill", "power", "--fault", "eio-data", "--load-ms", "100-200", "--disk-mb",
+                   "256")
+        for fault, name, answer in (("syncs", None, "ended"),
+                                    ("refuses-clearly", None, "refused writes"),
+                                    ("refuses-vaguely", "unclear-refusal", "refused writes"),
+                                    ("ends-silently", "unclear-end", "ended")):
+            with self.subTest(fault):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                if name is None:
+                    report = self.holds(self.faulty(fault), "always", *options, cycles=2)
+                    self.assertIn("when the disk failed: %s 2" % answer, report["verdict"])
+                    for cycle in report["cycles"]:
+                        self.assertIn("Input/output error", cycle["words"])
+                else:
+                    found, report = self.violated(self.faulty(fault), "always", *options, cycles=1)
+                    self.assertEqual(found, {name})
+                self.assertEqual({cycle["on_fault"] for cycle in report["cycles"]}, {answer})
+
+    def test_of_a_loss_it_is_told_when_the_disk_failed_and_what_it_had(self):
+        _, report = self.violated(self.faulty("ignores-errors"), "always", "--kill", "power",
+                                  "--fault", "eio-data", "--load-ms", "100-200", "--disk-mb", "256",
+                                  cycles=2)
+        told = self.told(report, "lost-ack")
+        self.assertIn("the disk: eio data", told)
+        self.assertIn("the disk behind the cut: pending=", told)
+        self.assertRegex(told, r"write \d+: (had not reached the disk|had reached the disk and was)")
+        self.assertEqual(report["cycles"][0]["on_fault"], "went on")
 
     def test_a_disk_that_ends_amid_a_run_is_not_the_servers_fault(self):
         for seconds in (0.1, 0.25, 0.4, 0.6):
@@ -287,6 +342,39 @@ class Report(CrashTest):
         self.assertEqual(code, 1, output)
         self.assertIn("not one write was acknowledged", output)
         self.assertIn("READONLY", output)
+
+    def test_a_server_that_asks_for_a_password_has_broken_nothing(self):
+        servers = [self.faulty("needs-password")]
+        if shutil.which("redis-server"):
+            servers.append(REDIS + "always --requirepass secret")
+        for start in servers:
+            with self.subTest(start.split()[0]):
+                shutil.rmtree(os.path.join(self.folder, "run"), ignore_errors=True)
+                code, output, _ = self.crash(start, "always", "--load-ms", "100", cycles=20)
+                self.assertEqual(code, 1, output)
+                self.assertIn("not one write was acknowledged", output)
+                self.assertIn("NOAUTH", output)
+                self.assertNotIn("does not know", output)
+
+    def test_a_report_that_cannot_be_written_is_told_before_the_server_is_started(self):
+        began = os.path.join(self.folder, "began")
+        for option in ("--json", "--html"):
+            with self.subTest(option):
+                code, output, _ = self.crash("touch %s # {port} {dir}" % began, "always", option,
+                                             "/nowhere/report", cycles=1)
+                self.assertEqual(code, 1, output)
+                self.assertIn("cannot write /nowhere/report: No such file", output)
+                self.assertFalse(os.path.exists(began))
+
+    def test_the_line_of_a_damaged_copy_speaks_of_no_acknowledgements(self):
+        done = subprocess.run(
+            [harness.FIRNLOG, "crashtest", "--start", self.faulty("none"), "--mode", "always",
+             "--corrupt", "1", "--load-ms", "100"],
+            capture_output=True, text=True, timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("copy 1 of 1, bit flipped: ", done.stdout)
+        self.assertRegex(done.stdout, r"verdict: held: 1 damaged copy, changed 1 \((log|made) 1\)")
+        self.assertNotIn("acknowledged", done.stdout)
 
     def test_an_interrupted_run_ends_its_server_and_its_disk(self):
         mounts = "--kill power" if os.geteuid() == 0 and os.path.exists("/dev/fuse") else ""
@@ -380,6 +468,16 @@ class Matrix(CrashTest):
         self.assertIn("held: 4 cycles", run("--seed", "2"))
         with open(page, encoding="utf-8") as file:
             self.assertIn("seeds 1, 2", file.read())
+
+    def test_a_matrix_that_is_not_there_is_told_so(self):
+        for words, why in ((("--matrix", "/nowhere/matrix.toml"), "cannot read /nowhere/matrix"),
+                           (("--matrix", "/dev/null", "--markdown", "/nowhere/x"),
+                            "cannot write /nowhere/x")):
+            done = subprocess.run(
+                [harness.FIRNLOG, "crashtest", *words, "--dir", self.folder],
+                capture_output=True, text=True, timeout=SECONDS, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(why, done.stderr)
 
     def test_a_cell_that_cannot_run_is_named_and_the_others_run(self):
         description = os.path.join(self.folder, "matrix.toml")

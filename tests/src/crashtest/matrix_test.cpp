@@ -117,10 +117,22 @@ BOOST_AUTO_TEST_CASE(the_table_says_in_words_what_each_cell_found) {
                "VIOLATED: 1 of 2 cycles: lost-ack 1; 2 of 20 lost, the oldest 41 ms old; recovery "
                "4 ms, p99 8 ms");
     BOOST_TEST(summary(matrix.cells[1]) == "not run");
+    auto& failing = matrix.cells[5].outcome;
+    for (const char* const answer : {"refused writes", "refused writes", "ended"})
+        failing.cycles.push_back(
+            {.ended = "held", .on_fault = answer, .words = "IOERR by " + std::string(answer)});
+    BOOST_TEST(summary(matrix.cells[5]) ==
+               "held: 3 cycles, 0 of 0 lost; when the disk failed: ended 1, refused writes 2; "
+               "recovery 0 ms, p99 0 ms");
+    matrix.cells[3].options.corrupt = 2;
+    for (const char* const file : {"log/#", ""})
+        matrix.cells[3].outcome.cycles.push_back({.ended = "exact", .file = file});
+    BOOST_TEST(summary(matrix.cells[3]) == "held: 2 copies, changed 1, exact 2");
     const auto text = markdown(matrix);
     for (const std::string word :
          {"# Side by side", "| what was done | mode | One | Two |", "| SIGKILL | always | held: 1",
           "| power cut, ext4 | always | VIOLATED", "cycle 2, lost-ack: two are lost",
+          "cycle 0, refused writes: IOERR by refused writes", "damaged: log/# 1",
           "firnlog crashtest --start 'one {port} {dir} always'"})
         BOOST_TEST(text.find(word) != std::string::npos, word);
     BOOST_TEST(html(matrix).find("class=\"violated\">VIOLATED: 1 of 2") != std::string::npos);

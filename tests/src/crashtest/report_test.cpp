@@ -19,6 +19,7 @@ Options some_options() {
 Outcome some_outcome() {
     Outcome out;
     out.missing = {"BGSAVE", "SET PX"};
+    out.refused = {"INCR: NOAUTH, \"x\" [1]", "DEL: no"};
     out.server = "some_version:1, \"x\"";
     out.cycles.push_back(
         {.number = 1, .how = "sigkill", .ended = "held", .acks = 12, .recovery_ms = 1.5});
@@ -31,6 +32,9 @@ Outcome some_outcome() {
                           .lost = 2,
                           .loss_ms = 2500.5,
                           .back_ms = 4,
+                          .on_fault = "refused writes",
+                          .words = "IOERR \"disk\"",
+                          .file = "log/#",
                           .violations = 1,
                           .note = "\\user \"how\": \"x\", {\"cycle\": 9}\n\x01"});
     out.found.push_back(
@@ -51,6 +55,8 @@ BOOST_AUTO_TEST_CASE(a_run_is_read_back_as_it_was_written) {
     BOOST_TEST(!read_json(text, options, after).has_value());
     BOOST_TEST(json(options, after) == text);
     BOOST_TEST(after.cycles.at(1).note == before.cycles.at(1).note);
+    BOOST_TEST(after.refused == before.refused, boost::test_tools::per_element());
+    BOOST_TEST(after.cycles.at(1).words == before.cycles.at(1).words);
     BOOST_TEST(after.found.at(0).violation.text == before.found.at(0).violation.text);
 }
 
@@ -78,6 +84,34 @@ BOOST_AUTO_TEST_CASE(the_verdict_names_what_was_found_and_a_disk_that_lied_in_va
     BOOST_TEST(verdict(options, {}).starts_with("held: "));
     options.fault = Fault::lying;
     BOOST_TEST(verdict(options, {}).find("does not bite") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_verdict_says_what_was_left_out_and_what_a_failing_disk_was_met_with) {
+    const auto text = verdict(some_options(), some_outcome());
+    for (const std::string word :
+         {"2 cycles, 19 acknowledged", "when the disk failed: refused writes 1",
+          "does not know them: BGSAVE, SET PX;",
+          "answers with an error: INCR: NOAUTH, \"x\" [1], DEL"})
+        BOOST_TEST(text.find(word) != std::string::npos, word << " in " << text);
+    auto one = some_outcome();
+    one.cycles.resize(1);
+    BOOST_TEST(verdict(some_options(), one).find("1 cycle, 12") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(of_damaged_copies_it_is_told_which_files_were_changed) {
+    auto options = some_options();
+    options.corrupt = 500;
+    Outcome outcome;
+    for (const char* const file : {"log/#", "log/#", "mark"})
+        outcome.cycles.push_back({.how = "emptied", .ended = "exact", .file = file});
+    outcome.interrupted = true;
+    BOOST_TEST(verdict(options, outcome)
+                   .starts_with("held: 3 damaged copies, changed 3 (log/# 2, mark 1), exact 3, "));
+    BOOST_TEST(verdict(options, outcome).find("interrupted: 500 were") != std::string::npos);
+    outcome.cycles.clear();
+    BOOST_TEST(
+        verdict(options, outcome)
+            .starts_with("nothing was tried: interrupted before the first of 500 damaged copies"));
 }
 
 BOOST_AUTO_TEST_CASE(the_page_tells_the_first_violation_whole_and_in_order) {
