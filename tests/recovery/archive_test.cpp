@@ -10,7 +10,7 @@
 #include "recovery/check.hpp"
 #include "recovery/history.hpp"
 #include "recovery/restore.hpp"
-#include "tests/recovery/lived.hpp"
+#include "tests/recovery/archived_store.hpp"
 #include "tests/sim/ordeal.hpp"
 
 namespace firnlog::recovery {
@@ -21,184 +21,6 @@ using sim::Kind;
 using sim::World;
 using Bring = Archiver::Bring;
 
-constexpr std::uint32_t kDatabases = 4;
-
-Moment at_lsn(Lsn lsn, std::optional<engine::Timeline> timeline = {}) {
-    return {.what = Moment::What::lsn, .us = 0, .lsn = lsn, .timeline = timeline, .mark = {}};
-}
-
-void require(const Opening<void>& done) {
-    BOOST_REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().text));
-}
-
-// An archive on a disk of its own.
-struct Shelf {
-    explicit Shelf(std::uint64_t seed = 99, sim::Disk disk = {})
-        : world{{.seed = seed, .phase = "archive"}, std::move(disk)} {}
-
-    std::unique_ptr<Archiver> archiver(World& from, Subject& subject) {
-        return std::make_unique<Archiver>(
-            from.files(),
-            ArchiverOptions{.to = &world.files(),
-                            .command = {},
-                            .going = {},
-                            .durable = [&subject] { return subject.engine().log.durable(); },
-                            .tail_due = tail_due,
-                            .tail_every_bytes = 4096});
-    }
-    // Nothing: no archive is there yet.
-    std::unique_ptr<ArchiveFiles> view(const Moment& moment = {}) {
-        auto files = ArchiveFiles::open(world.files(), moment);
-        if (!files && files.error().error.code == Code::missing) return nullptr;
-        BOOST_REQUIRE_MESSAGE(files.has_value(), (files ? "" : files.error().text));
-        return std::move(*files);
-    }
-    Lsn end(const Moment& moment = {}) {
-        const auto files = view(moment);
-        if (files == nullptr) return {};
-        auto history = History::read(*files);
-        BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
-        return (*history)->end();
-    }
-    Lsn oldest() {
-        const auto files = view();
-        auto history = History::read(*files);
-        BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
-        return (*history)->oldest();
-    }
-    Opening<std::uint64_t> digest_at(const Moment& moment) {
-        auto files = ArchiveFiles::open(world.files(), moment);
-        if (!files) return tl::unexpected(files.error());
-        const auto past = open_past(**files, {.moment = moment,
-                                              .now_us = std::int64_t{1} << 60,
-                                              .databases = kDatabases,
-                                              .progress = {},
-                                              .give_up = {}});
-        if (!past) return tl::unexpected(past.error());
-        return digest(read_all((*past)->engine(), kDatabases));
-    }
-    void is_at(const Version& version, std::optional<engine::Timeline> timeline = {}) {
-        const auto told = digest_at(at_lsn(version.end, timeline));
-        BOOST_REQUIRE_MESSAGE(told.has_value(), (told ? "" : told.error().text));
-        BOOST_REQUIRE(*told == version.digest);
-    }
-    // The newest version that is in it, and some before.
-    void is_of(const std::vector<Version>& versions, sim::Rng& rng, int samples = 3) {
-        const auto end_lsn = end();
-        const auto oldest_lsn = oldest();
-        std::vector<const Version*> there;
-        for (const auto& version : versions)
-            if (version.end <= end_lsn && version.end >= oldest_lsn) there.push_back(&version);
-        if (there.empty()) return;
-        is_at(*there.back());
-        for (int n = 0; n < samples; ++n) is_at(*there[rng.below(there.size())]);
-    }
-    std::size_t count(engine::ArchivedKind kind) {
-        const auto names = list_archive(world.files());
-        BOOST_REQUIRE(names.has_value());
-        return static_cast<std::size_t>(std::ranges::count(*names, kind, &engine::Archived::kind));
-    }
-
-    World world;
-    // Asked while something large is brought.
-    std::function<bool()> tail_due;
-};
-
-// A store that is archived while it lives, crashes and starts again.
-struct ArchivedStore {
-    explicit ArchivedStore(std::uint64_t seed_, bool keeps_ = true)
-        : world{{.seed = seed_}}, rng{seed_}, keeps{keeps_} {}
-
-    void open_store() {
-        subject = open_again(world, small_options(keeps), versions);
-        // As the server does, until the archiver has told what it has.
-        subject->engine().walk.unarchived({});
-        kept = versions;
-    }
-    bool change() {
-        const auto key = "key:" + std::to_string(rng.below(40));
-        // One draw after the other: compilers differ in the order of arguments.
-        const auto letter = static_cast<char>('a' + rng.below(26));
-        const std::string text(rng.between(1, 3000), letter);
-        const auto done = [&] {
-            switch (rng.below(8)) {
-                case 0:
-                    return subject->remove(key);
-                case 1:
-                    return subject->hash_set("hash:" + std::to_string(rng.below(3)), key, text);
-                case 2:
-                    return subject->set_many({{key, text}, {key + "b", text}, {"last", key}});
-                default:
-                    return subject->set(key, text);
-            }
-        }();
-        if (rng.chance(20)) subject->kick();
-        versions = kept;
-        versions.insert(versions.end(), subject->versions().begin(), subject->versions().end());
-        return done;
-    }
-    bool change(int count) {
-        for (int i = 0; i < count; ++i)
-            if (!change()) return false;
-        return subject->sync();
-    }
-    // A full segment may end within a batch.
-    [[nodiscard]] Lsn moment_before(Lsn lsn) const {
-        Lsn found;
-        for (const auto& version : versions)
-            if (version.end <= lsn) found = std::max(found, version.end);
-        return found;
-    }
-    bool checkpoint() {
-        return subject->checkpoint([] { return true; });
-    }
-
-    World world;
-    sim::Rng rng;
-    bool keeps;
-    std::unique_ptr<Subject> subject;
-    std::vector<Version> kept;  // of the lives before
-    std::vector<Version> versions;
-};
-
-// Some lives, each of which ends by a crash, or cleanly; what is archived stays archived.
-void live(ArchivedStore& store, Shelf& shelf, int lives) {
-    auto& rng = store.rng;
-    Lsn position;
-    for (int life = 0; life < lives; ++life) {
-        store.open_store();
-        store.subject->lazy(rng.chance(50));
-        auto archiver = shelf.archiver(store.world, *store.subject);
-        require(archiver->begin());
-        BOOST_REQUIRE(archiver->position() >= position);
-        const auto turns = rng.between(4, 10);
-        for (std::uint64_t turn = 0; turn < turns; ++turn) {
-            for (auto n = rng.between(1, 25); n > 0; --n) BOOST_REQUIRE(store.change());
-            if (rng.chance(40)) BOOST_REQUIRE(store.subject->sync());
-            if (rng.chance(30)) BOOST_REQUIRE(store.checkpoint());
-            require(archiver->round(rng.chance(70) ? Bring::all : Bring::full));
-            store.subject->engine().walk.unarchived(archiver->needs());
-            position = archiver->position();
-            BOOST_REQUIRE(position <= store.subject->engine().log.durable());
-            BOOST_REQUIRE(archiver->has_base());
-            BOOST_REQUIRE(shelf.end() <= position);
-            BOOST_REQUIRE(shelf.end() >= store.moment_before(position));
-        }
-        if (rng.chance(30)) shelf.is_of(store.versions, rng, 1);
-        if (life + 1 == lives) return;
-        archiver.reset();
-        if (rng.chance(25)) {
-            BOOST_REQUIRE(store.subject->stop_cleanly());
-            store.subject.reset();
-            store.world.restart(sim::Cut::none, rng);
-            continue;
-        }
-        store.world.crash_now();
-        store.subject.reset();
-        store.world.restart(rng.chance(50) ? sim::Cut::none : sim::Cut::random, rng);
-    }
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(archive_)
@@ -206,7 +28,7 @@ BOOST_AUTO_TEST_SUITE(archive_)
 BOOST_AUTO_TEST_CASE(an_archive_is_the_model_at_each_of_its_moments_over_crashes_of_the_store) {
     const auto end = seed_or(1) + volume({.usual = 12, .sanitized = 3, .full = 400});
     for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Shelf shelf;
+            ArchiveShelf shelf;
             ArchivedStore store(seed, seed % 2 == 0);
             live(store, shelf, 4);
             BOOST_REQUIRE(store.change(20));
@@ -239,13 +61,14 @@ BOOST_AUTO_TEST_CASE(an_archive_is_the_model_at_each_of_its_moments_over_crashes
             auto opened = open(other.files(), other.clock(), small_options());
             BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
             BOOST_REQUIRE(bring_all_in(other, (*opened)->engine()));
-            BOOST_REQUIRE(digest(read_all((*opened)->engine(), kDatabases)) == version.digest);
+            BOOST_REQUIRE(digest(read_all((*opened)->engine(), kArchivedDatabases)) ==
+                          version.digest);
         }
 }
 
 // A try of the second round: what counted in it.
-struct Bringing : Shelf {
-    using Shelf::Shelf;
+struct Bringing : ArchiveShelf {
+    using ArchiveShelf::ArchiveShelf;
     Lsn reached;
 };
 
@@ -292,7 +115,7 @@ struct Prepared {
             .twice_percent = 20};
     }
 
-    Shelf shelf;
+    ArchiveShelf shelf;
     ArchivedStore store;
     Lsn position;
 };
@@ -325,7 +148,7 @@ BOOST_AUTO_TEST_CASE(an_operation_that_fails_costs_time_and_nothing_else) {
 // As in the store itself (past_test.cpp): the archiver called a log damaged that had nothing in its
 // first timeline.
 BOOST_AUTO_TEST_CASE(a_store_that_was_killed_before_its_first_write_is_archived_from_its_birth_on) {
-    Shelf shelf;
+    ArchiveShelf shelf;
     ArchivedStore store(12);
     store.open_store();
     store.world.crash_now();
@@ -354,7 +177,7 @@ BOOST_AUTO_TEST_CASE(a_store_that_was_killed_before_its_first_write_is_archived_
 // Written, and told to nobody: a crash of the store may take it back.
 BOOST_AUTO_TEST_CASE(what_is_not_durable_is_not_there) {
     for (std::uint64_t seed = 1; seed < 6; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Shelf shelf;
+            ArchiveShelf shelf;
             ArchivedStore store(seed);
             store.open_store();
             store.subject->lazy(true);
@@ -376,7 +199,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_durable_is_not_there) {
 // The archive has two lines then, and each is whole.
 BOOST_AUTO_TEST_CASE(a_store_that_goes_on_from_a_moment_of_another_shares_its_archive) {
     for (std::uint64_t seed = 1; seed < 8; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Shelf shelf;
+            ArchiveShelf shelf;
             ArchivedStore first(seed);
             live(first, shelf, 2);
             BOOST_REQUIRE(first.change(40));
@@ -422,7 +245,7 @@ BOOST_AUTO_TEST_CASE(a_store_that_goes_on_from_a_moment_of_another_shares_its_ar
 
 BOOST_AUTO_TEST_CASE(what_the_store_gave_up_before_it_was_archived_is_a_gap_and_is_refused) {
     for (std::uint64_t seed = 1; seed < 3; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Shelf shelf;
+            ArchiveShelf shelf;
             ArchivedStore store(seed, false);
             store.open_store();
             BOOST_REQUIRE(store.change(30));
@@ -454,7 +277,7 @@ BOOST_AUTO_TEST_CASE(what_the_store_gave_up_before_it_was_archived_is_a_gap_and_
 }
 
 BOOST_AUTO_TEST_CASE(log_that_is_not_archived_yet_stays_beyond_the_window) {
-    Shelf shelf;
+    ArchiveShelf shelf;
     ArchivedStore store(4, false);
     store.open_store();
     BOOST_REQUIRE(store.change(30));
@@ -480,7 +303,7 @@ BOOST_AUTO_TEST_CASE(log_that_is_not_archived_yet_stays_beyond_the_window) {
 // A command that fails, that takes half of a file, or all of it and fails then.
 BOOST_AUTO_TEST_CASE(a_command_may_fail_however_it_likes) {
     for (std::uint64_t seed = 1; seed < 8; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Shelf shelf;
+            ArchiveShelf shelf;
             ArchivedStore store(seed, seed % 2 == 0);
             std::uint64_t failed = 0;
             bool fails = true;
@@ -542,7 +365,7 @@ BOOST_AUTO_TEST_CASE(a_command_may_fail_however_it_likes) {
 // What is written while a checkpoint is brought does not wait for the end of that.
 BOOST_AUTO_TEST_CASE(the_tail_goes_between_the_pieces_of_something_large) {
     for (std::uint64_t seed = 1; seed < 5; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Shelf shelf;
+            ArchiveShelf shelf;
             // Of the segments that a checkpoint leads into some are older than the archive.
             ArchivedStore store(seed, false);
             store.open_store();
@@ -567,7 +390,7 @@ BOOST_AUTO_TEST_CASE(the_tail_goes_between_the_pieces_of_something_large) {
 }
 
 BOOST_AUTO_TEST_CASE(small_pieces_are_put_together_and_go_with_the_full_segment) {
-    Shelf shelf;
+    ArchiveShelf shelf;
     ArchivedStore store(2);
     store.open_store();
     const auto archiver = shelf.archiver(store.world, *store.subject);
@@ -633,7 +456,7 @@ BOOST_AUTO_TEST_CASE(a_name_says_what_a_file_is_and_each_has_one) {
 }
 
 BOOST_AUTO_TEST_CASE(an_archive_is_one_store_s_and_not_an_older_copy_s) {
-    Shelf shelf;
+    ArchiveShelf shelf;
     ArchivedStore store(5);
     store.open_store();
     BOOST_REQUIRE(store.change(30));
