@@ -56,6 +56,7 @@ HARNESSES = {
     "groups": Harness("engine/engine_tests", "groups"),
     "keyspace": Harness("engine/engine_tests", "keyspace"),
     "supply": Harness("engine/engine_tests", "supply"),
+    "remover": Harness("engine/engine_tests", "remover"),
     "recycle": Harness("recovery/recovery_tests", "recycled"),
     "history": Harness("engine/engine_tests", "history"),
     "parser": Harness("src_tests", "resp_parser"),
@@ -71,6 +72,9 @@ HARNESSES = {
     "sidecars": Harness("recovery/recovery_tests", "sidecars"),
     "restore": Harness("recovery/recovery_tests", "restore_"),
     "backup": Harness("recovery/recovery_tests", "backup_"),
+    "new_store": Harness("recovery/recovery_tests", "new_store"),
+    "putting_back": Harness("recovery/recovery_tests", "putting_back"),
+    "fall_back": Harness("recovery/recovery_tests", "fall_back"),
     "digests": Harness("recovery/recovery_tests", "digests"),
     "archive": Harness("recovery/recovery_tests", "archive_"),
     "vouchers": Harness("recovery/recovery_tests", "corruption/what_is_durable*"),
@@ -162,6 +166,8 @@ MUTANTS = {
         "image", "a damaged page is believed", "corruption waiting"),
     "image_counts_before_its_log": mutant(
         "switch", "an image counts before the log that it shows is durable", "crash faults"),
+    "cuts_short_what_others_have": mutant(
+        "reclaim", "a file that goes is cut short though somebody has it", "remover"),
     "recycles_what_is_shared": mutant(
         "recycle", "a file that a backup has by another name is written again", "supply recycle"),
     "stale_bytes_parse": mutant(
