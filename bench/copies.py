@@ -55,7 +55,7 @@ def backup(name, options, _pair):
                            backups)
     try:
         loads.feed_keys(server, keys, value=value)
-        server.ask("SAVE", seconds=300)
+        server.save()
         server.ask("FIRN", "WALK", "PAUSE")  # what is moved is moved by backups alone
         took = []
         for number in range(3):

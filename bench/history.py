@@ -151,7 +151,7 @@ def saving_memory(name, options, _pair):
         for _ in range(min(options.slices, 3)):
             before = server.anonymous_bytes()
             watch = Watch(server.anonymous_bytes, 0.005)
-            server.ask("SAVE")
+            server.save()
             more.append(max(0, watch.end() - before) / MIB)
     finally:
         server.remove()

@@ -42,7 +42,7 @@ def one_tag(name, options, _pair):
             servers[peer] = peers.firnlog(options, peer, "--appendfsync", "everysec", "--save", "",
                                           "--retain-bytes", "16gb")
             loads.feed_keys(servers[peer], keys, prefix=prefix.encode())
-            servers[peer].ask("SAVE", seconds=300)
+            servers[peer].save()
         yield _compared(name, "from exec to the first GET", *_by_turns(servers, restart))
         moments = {}
         for peer, prefix in PREFIXES.items():

@@ -113,7 +113,7 @@ def asof(name, options, _pair):
                                "--retain-bytes", "16gb")
         try:
             loads.feed_keys(server, keys)
-            server.ask("SAVE", seconds=300)
+            server.save()
             server.ask("FIRN", "WALK", "PAUSE")  # that stays the base
             there = moment_behind(options, server, operations, keys)
             # Nothing is written meanwhile: the tail's images stay what they are.

@@ -89,6 +89,13 @@ class Server:
         with Link(self.port, seconds) as link:
             return link.ask(*words)
 
+    def save(self):
+        """SAVE, behind a save that has begun by itself, which would have it refused."""
+        while (reply := self.ask("SAVE", seconds=300)) != "OK":
+            if "already in progress" not in reply:
+                raise SystemExit(f"bench: {self.name} does not save: {reply}")
+            time.sleep(0.01)
+
     def info(self, field):
         found = re.search(rf"^{field}:(.*)\r$", self.ask("INFO", "everything"), re.M)
         if found is None:

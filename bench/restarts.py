@@ -58,7 +58,7 @@ def restart(name, options, _pair):
             server = make(options, peer, "--appendfsync", "everysec", *more)
             try:
                 loads.feed_keys(server, keys)
-                server.ask("SAVE", seconds=300)
+                server.save()
                 key = f"key:{keys // 2:012d}"
                 took[peer] = [first_get(server, key) for _ in range(3)]
                 if keys == many:  # a dump of so many takes a while: once
@@ -109,7 +109,7 @@ def after_restart(name, options, _pair):
     server = peers.firnlog(options, "firnlog-after", "--appendfsync", "everysec")
     try:
         loads.feed_keys(server, keys)
-        server.ask("SAVE", seconds=300)
+        server.save()
         server.kill()
         server.start()
         waiting = server.info("index_parts_waiting")
