@@ -414,13 +414,44 @@ BOOST_AUTO_TEST_CASE(two_do_not_change_a_directory_at_once_and_names_are_names) 
             take_backup(lived.world.files(), second.files(), lived.world.clock(), {.name = "two"});
         BOOST_TEST(static_cast<int>(taken.error().error.code) == static_cast<int>(Code::busy));
     }
-    for (const auto* name : {"", ".hidden", "a/b", "..", "a b", "\xc3\xa9", "a\n"})
+    for (const auto* name : {"az", "AZ", "09", "a-b_c.d"}) BOOST_TEST(is_backup_name(name));
+    for (const auto* name : {"", ".hidden", "a/b", "..", "a b", "\xc3\xa9", "a\n", "a{", "[", "a:"})
         BOOST_TEST(!shelf.take(lived, name).has_value());
     BOOST_TEST(!shelf.take(lived, std::string(kBackupNameBytesMax + 1, 'a')).has_value());
     // A store's own directory is no place for them.
     const auto taken =
         take_backup(lived.world.files(), lived.world.files(), lived.world.clock(), {.name = "two"});
     BOOST_TEST(static_cast<int>(taken.error().error.code) == static_cast<int>(Code::usage));
+}
+
+BOOST_AUTO_TEST_CASE(who_reads_a_backup_as_a_store_changes_nothing_of_it) {
+    Lived lived(7, 0);
+    Shelf shelf;
+    require(shelf.take(lived, "one"));
+    const auto before = shelf.world.disk().digest();
+    const auto opened = open_backup(shelf.world.files(), shelf.sound("one"));
+    io::Files& files = *opened;
+    const auto listed = files.list();
+    BOOST_REQUIRE(listed && !listed->empty());
+    const auto name = listed->front().name;
+    const auto is_refused = [](const auto& done) {
+        BOOST_REQUIRE(!done.has_value());
+        BOOST_TEST((done.error().code == Code::usage));
+    };
+    const auto fd = files.open(name, io::Open::read);
+    BOOST_REQUIRE(fd.has_value());
+    is_refused(files.write(*fd, 0, as_bytes("x")));
+    is_refused(files.allocate(*fd, 1 << 20));
+    is_refused(files.truncate(*fd, 0));
+    files.close(*fd);
+    is_refused(files.open(name, io::Open::write));
+    is_refused(files.rename(name, "other"));
+    is_refused(files.link(name, "other"));
+    is_refused(files.unlink(name));
+    is_refused(files.make_dir("folder"));
+    is_refused(files.sync_dir());
+    is_refused(files.lock("lock"));
+    BOOST_TEST(shelf.world.disk().digest() == before);
 }
 
 BOOST_AUTO_TEST_CASE(what_either_rule_keeps_stays_and_the_newest_always_does) {
