@@ -48,7 +48,7 @@ void Lanes::add(const Item& item) {
     if (lanes_.empty()) return add_alone(item);
     if (!own_.empty()) apply_own();
     given_ = true;
-    auto& lane = *lanes_[item.known.stripe * lanes_.size() / engine::kStripes];
+    auto& lane = lane_of(item.known.stripe);
     lane.filling.push_back(item);
     if (lane.filling.size() == kBlockItems) hand_over(lane);
 }

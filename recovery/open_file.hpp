@@ -11,7 +11,6 @@ class OpenFile {
     OpenFile(const OpenFile&) = delete;
     OpenFile& operator=(const OpenFile&) = delete;
     ~OpenFile() { files_.close(fd_); }
-    [[nodiscard]] int fd() const { return fd_; }
 
   private:
     io::Files& files_;

@@ -153,7 +153,6 @@ class Departed {
     void add(std::unique_ptr<Segment> segment, const Retire& retire);
     // Closes those that nobody reads.
     void close_unread();
-    [[nodiscard]] std::size_t size() const { return waiting_.size(); }
 
   private:
     struct Waiting {

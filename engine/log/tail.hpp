@@ -103,7 +103,6 @@ class Tail {
     // Bytes appended and not handed to the flusher; any thread may read it.
     [[nodiscard]] bool dirty() const { return dirty_.load(std::memory_order_relaxed); }
     [[nodiscard]] bool unvouched() const { return unvouched_; }
-    [[nodiscard]] const RecordSeed& record_seed() const { return record_seed_; }
     [[nodiscard]] Timeline timeline() const { return start_.timeline; }
     [[nodiscard]] std::int64_t last_commit_us() const { return commit_us_; }
 
@@ -113,7 +112,6 @@ class Tail {
   private:
     void complete_pending(bool last);
     void open_frame();
-    void write_header(std::uint32_t length);
     void next_segment();
     void add_range(std::uint64_t begin, std::uint64_t end);
     [[nodiscard]] std::uint64_t left() const;
