@@ -2,9 +2,15 @@
 // and that it needs no room of others.
 
 #include <boost/test/unit_test.hpp>
+#include <cstring>
 #include <optional>
 #include <set>
 
+#include "engine/format/layouts.hpp"
+#include "engine/format/names.hpp"
+#include "io/base/crc32c.hpp"
+#include "recovery/check.hpp"
+#include "recovery/past.hpp"
 #include "tests/recovery/subject.hpp"
 #include "tests/sim/world.hpp"
 
@@ -101,6 +107,43 @@ BOOST_AUTO_TEST_CASE(a_start_that_dies_at_any_operation_leaves_what_it_found) {
     BOOST_REQUIRE(open(world.files(), world.clock(), small_options()).has_value());
     world.on_operation({});
     BOOST_TEST(crashes > 100U);
+}
+
+// G15: a log file that is sound and not this store's, or not of this format, is no log to be cut,
+// nor to be read: whoever finds it says what it is.
+BOOST_AUTO_TEST_CASE(what_another_store_or_another_format_wrote_is_refused) {
+    const Killed killed(12);
+    World other{{.seed = 16}};
+    Subject subject(other, *open(other.files(), other.clock(), small_options()));
+    BOOST_REQUIRE(subject.set("of another", "store") && subject.sync());
+    const auto ours = engine::names::log_file(1);
+    auto newer = killed.disk().content(ours);
+    auto header = load<engine::layouts::Segment>(as_bytes(newer).data());
+    ++header.begin.version;
+    std::memcpy(newer.data(), &header, sizeof header);
+    header.begin.crc = crc32c(
+        as_bytes(newer).subspan(engine::layouts::kCheckedFrom,
+                                engine::kSegmentHeaderBytes - engine::layouts::kCheckedFrom));
+    std::memcpy(newer.data(), &header, sizeof header);
+    const auto is_refused = [&](const std::string& name, const std::string& content, Code code) {
+        World world{{.seed = 17}, killed.disk()};
+        world.disk().put(name, content);
+        const auto past = open_past(
+            world.files(),
+            {.moment = {}, .now_us = world.clock().wall().us, .progress = {}, .give_up = {}});
+        // Who only reads passes over what is another's.
+        BOOST_TEST(past.has_value() == (code == Code::usage));
+        const auto checked = check(world.files());
+        BOOST_TEST((!checked || !checked->sound()));
+        const auto before = world.disk().digest();
+        const auto opened = open(world.files(), world.clock(), small_options());
+        BOOST_REQUIRE(!opened.has_value());
+        BOOST_TEST((opened.error().error.code == code));
+        BOOST_TEST(opened.error().text.find(name) != std::string::npos, opened.error().text);
+        BOOST_TEST(world.disk().digest() == before);
+    };
+    is_refused(ours, newer, Code::version);
+    is_refused(engine::names::log_file(90), other.disk().content(ours), Code::usage);
 }
 
 // G18: whoever read the log before the crash may hold lsns of what is lost. None of them is given
