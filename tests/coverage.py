@@ -135,7 +135,8 @@ class Sources:
         lines = self.lines[path][first_line - 1:last_line]
         lines[-1] = lines[-1][:last_column - 1]
         lines[0] = lines[0][first_column - 1:]
-        return " ".join(" ".join(lines).split())
+        # A lambda is no link, and the table is a document.
+        return " ".join(" ".join(lines).split()).replace("](", "] (")
 
 
 def untaken(functions):
