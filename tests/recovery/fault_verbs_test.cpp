@@ -229,10 +229,10 @@ void whatever_fails(const Run& run, const std::function<sim::Disk()>& where, Cou
     World sound{{.seed = 1}, where()};
     const auto expected = run(sound);
     BOOST_REQUIRE_MESSAGE(expected.has_value(), (expected ? "" : expected.error().text));
-    const auto step = volume({.usual = 11, .sanitized = 61, .full = 1});
-    for (const int error : {EIO, ENOSPC, EMFILE})
+    const auto step = volume({.usual = 23, .sanitized = 61, .full = 1});
+    for (const int error : {EIO, ENOSPC})
         for (const bool sticky : {false, true})
-            for (std::uint64_t nth = 1;; nth += nth < 30 ? 1 : step) {
+            for (std::uint64_t nth = 1;; nth += nth < 20 ? 1 : step) {
                 World world{{.seed = 1}, where()};
                 world.fail({.error = error, .any = true, .nth = nth, .sticky = sticky});
                 const auto answer = run(world);
