@@ -34,7 +34,8 @@ filled in.
   --kill sigkill|power sigkill (default), or a power cut of a disk of our own, which needs root
   --cycles N           kills, in one directory that accumulates (20)
   --fault F            on the disk of our own, in each cycle before the kill: eio-data, eio-all,
-                       flush-error, slow-flush, enospc; lying: every server must fail on that
+                       flush-error, slow-flush, enospc; lying, with --kill power: every server must
+                       fail on that
   --fs ext4|xfs|btrfs  of that disk (ext4); --disk-mb N its size (2048)
   --corrupt N          instead of kills: N damaged copies of a cleanly stopped directory
   --admin 'A;B'        half of the kills come while one of these commands runs
