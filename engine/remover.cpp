@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20;
 constexpr std::int64_t kPauseUs = 4'000;
+// Who comes late gives back what was due meanwhile, up to so many pieces.
+constexpr std::int64_t kLatePieces = 4;
 // As many pieces at the most as are left to give: what comes faster goes faster.
 constexpr std::uint64_t kPiecesMax = 256;
 // Our own readers are through by then; who still has it open has it for long.
@@ -26,7 +28,9 @@ Result<void> Remover::remove(std::string_view name) {
         files_.close(*fd);
         return gone;
     }
-    going_.push_back({.fd = *fd, .bytes = *size, .since = clock_.mono()});
+    const auto now = clock_.mono();
+    if (going_.empty()) next_ = now;
+    going_.push_back({.fd = *fd, .bytes = *size, .since = now});
     bytes_ += *size;
     return gone;
 }
@@ -34,6 +38,8 @@ Result<void> Remover::remove(std::string_view name) {
 bool Remover::step() {
     const auto now = clock_.mono();
     if (going_.empty() || now < next_) return false;
+    const auto late = std::clamp((now.us - next_.us) / kPauseUs, std::int64_t{0}, kLatePieces - 1);
+    const auto due = kPieceBytes * static_cast<std::uint64_t>(1 + late);
     next_ = now.after(kPauseUs);
     auto& first = going_.front();
     if (!files_.is_last(first.fd) && !planted("cuts_short_what_others_have")) {
@@ -45,7 +51,7 @@ bool Remover::step() {
         }
         return false;
     }
-    const auto bytes = std::min(first.bytes, std::max(kPieceBytes, bytes_ / kPiecesMax));
+    const auto bytes = std::min(first.bytes, std::max(due, bytes_ / kPiecesMax));
     const auto left = first.bytes - bytes;
     if (left == 0 || !files_.truncate(first.fd, left)) {
         close_first();
