@@ -178,7 +178,7 @@ std::string FaultyDisk::cut(const std::string& command) {
     if (auto told = disk_->ask("discard"); !told.starts_with("ok")) return told;
     if (const auto done = mount_->unmount(); !done) return error_line(done.error());
     mount_->detach();
-    const auto told = disk_->ask(command);
+    auto told = disk_->ask(command);
     if (!told.starts_with("ok")) return told;
     if (const auto done = mount_->attach(); !done) return error_line(done.error());
     if (const auto done = mount_->mount(); !done) return error_line(done.error());
@@ -186,7 +186,7 @@ std::string FaultyDisk::cut(const std::string& command) {
 }
 
 std::string FaultyDisk::status() const {
-    const auto told = disk_->ask("status");
+    auto told = disk_->ask("status");
     if (!told.starts_with("ok")) return told;
     return told + " device=" + mount_->device() + " mounted=" + (mount_->mounted() ? "yes" : "no");
 }
