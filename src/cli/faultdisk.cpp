@@ -31,8 +31,8 @@ Mounts at DIR a new file system on a disk that is kept in memory, has a volatile
 when told to: slow flushes, EIO, a full disk, flushes that are lies, power cuts. Needs root,
 /dev/fuse and loop devices. Runs in the foreground: prints one line that begins with `ready` when
 DIR is mounted, and unmounts and detaches everything on SIGTERM, on SIGINT, and when the process
-that started it ends. It is two processes: if one is killed the other tidies; what is left where both
-were is tidied by the next, or by --clean.
+that started it ends. It is two processes: if one is killed the other tidies; what is left where
+both were is tidied by the next, or by --clean.
 
   --size BYTES   with K, M or G behind it; default 1G, at least 64M (ext4), 300M (xfs), 128M (btrfs)
   --mount        options of mount(8) for the file system
