@@ -2,6 +2,7 @@
 // Environment: what who starts a test program decides about it.
 //
 //   FIRNLOG_SEED=n        the random choices of an earlier run again
+//   FIRNLOG_SEEDS_BEHIND=n  campaigns begin with the seed behind that one
 //   FIRNLOG_PROVE=1       in full, which takes hours
 //   FIRNLOG_SANITIZED=1   the program is some times slower: a sample
 //
@@ -9,6 +10,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <random>
 
 namespace firnlog {
@@ -18,8 +20,19 @@ namespace firnlog {
     return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
 }
 
+// The test case that runs: its seed of this moment, which runs it again, and of a campaign the
+// first one and the crashes so far.
+struct UnderWay {
+    std::optional<std::uint64_t> seed;
+    std::optional<std::uint64_t> first;
+    std::uint64_t crashes = 0;
+};
+inline UnderWay under_way;
+
 [[nodiscard]] inline std::uint64_t seed_or(std::uint64_t otherwise) {
-    return number_or("FIRNLOG_SEED", otherwise);
+    const auto seed = number_or("FIRNLOG_SEED", otherwise);
+    if (!under_way.seed) under_way.seed = seed;
+    return seed;
 }
 
 // For choices that may be others each time.
@@ -38,5 +51,32 @@ struct Volume {
     if (in_full()) return of.full;
     return std::getenv("FIRNLOG_SANITIZED") != nullptr ? of.sanitized : of.usual;
 }
+
+// The seeds of a campaign, one after the other: `for (const auto seed : Seeds(volume({…})))`.
+class Seeds {
+  public:
+    struct Iterator {
+        std::uint64_t seed = 0;
+        std::uint64_t operator*() const {
+            under_way.seed = seed;
+            if (!under_way.first) under_way.first = seed;
+            return seed;
+        }
+        Iterator& operator++() {
+            ++seed;
+            return *this;
+        }
+        bool operator==(const Iterator&) const = default;
+    };
+    explicit Seeds(std::uint64_t count)
+        : first_(number_or("FIRNLOG_SEED", number_or("FIRNLOG_SEEDS_BEHIND", 0) + 1)),
+          end_(first_ + count) {}
+    [[nodiscard]] Iterator begin() const { return {first_}; }
+    [[nodiscard]] Iterator end() const { return {end_}; }
+
+  private:
+    std::uint64_t first_;
+    std::uint64_t end_;
+};
 
 }  // namespace firnlog

@@ -84,24 +84,24 @@ void require(const Opening<BackupTaken>& taken) {
 BOOST_AUTO_TEST_SUITE(backup_)
 
 BOOST_AUTO_TEST_CASE(a_backup_is_the_model_at_its_moment_and_at_every_earlier_one) {
-    for (std::uint64_t seed = 1; seed < 7; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Lived lived(seed, 2, seed % 2 == 0);
-            Shelf shelf;
-            BOOST_REQUIRE(lived.subject->sync());
-            const auto taken = shelf.take(lived, "one");
-            require(taken);
-            const auto then = newest(lived);
-            BOOST_TEST(taken->place.lsn.value == then.end.value);
-            BOOST_REQUIRE(write_some(lived, 40));
-            shelf.is_at("one", then);
-            const auto backup = shelf.sound("one");
-            for (int n = 0; n < 5; ++n) {
-                const auto& version = lived.versions[lived.rng.below(lived.versions.size())];
-                if (version.end < taken->oldest.lsn) continue;
-                BOOST_REQUIRE(shelf.digest_at(backup, version.end) == version.digest);
-            }
-            BOOST_TEST(shelf.leftovers().empty());
+    for (const auto seed : Seeds(6)) {
+        Lived lived(seed, 2, seed % 2 == 0);
+        Shelf shelf;
+        BOOST_REQUIRE(lived.subject->sync());
+        const auto taken = shelf.take(lived, "one");
+        require(taken);
+        const auto then = newest(lived);
+        BOOST_TEST(taken->place.lsn.value == then.end.value);
+        BOOST_REQUIRE(write_some(lived, 40));
+        shelf.is_at("one", then);
+        const auto backup = shelf.sound("one");
+        for (int n = 0; n < 5; ++n) {
+            const auto& version = lived.versions[lived.rng.below(lived.versions.size())];
+            if (version.end < taken->oldest.lsn) continue;
+            BOOST_REQUIRE(shelf.digest_at(backup, version.end) == version.digest);
         }
+        BOOST_TEST(shelf.leftovers().empty());
+    }
 }
 
 // A directory that moves on between two looks at it.
@@ -131,25 +131,25 @@ class MovingFiles final : public ReadOnlyFiles {
 // The manifest was read, then a checkpoint gave log back, then the files were listed: the gap
 // between was taken for the end of a file, and what could be opened for more than there was.
 BOOST_AUTO_TEST_CASE(a_history_is_that_of_one_manifest) {
-    for (std::uint64_t seed = 1; seed < 9; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Lived lived(seed, 0, false);
-            BOOST_REQUIRE(write_some(lived, 100));
-            bool moved = false;
-            MovingFiles moving(lived.world.files(), [&] {
-                moved = true;
-                for (int i = 0; i < 2; ++i) {
-                    BOOST_REQUIRE(write_some(lived, 60));
-                    BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
-                }
-            });
-            const auto read = History::read(moving);
-            BOOST_REQUIRE_MESSAGE(read.has_value(), (read ? "" : read.error().text));
-            BOOST_TEST(moved);
-            const auto still = History::read(lived.world.files());
-            BOOST_REQUIRE(still.has_value());
-            BOOST_TEST((*read)->manifest().sequence == (*still)->manifest().sequence);
-            BOOST_TEST(((*read)->oldest() == (*still)->oldest()));
-        }
+    for (const auto seed : Seeds(8)) {
+        Lived lived(seed, 0, false);
+        BOOST_REQUIRE(write_some(lived, 100));
+        bool moved = false;
+        MovingFiles moving(lived.world.files(), [&] {
+            moved = true;
+            for (int i = 0; i < 2; ++i) {
+                BOOST_REQUIRE(write_some(lived, 60));
+                BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
+            }
+        });
+        const auto read = History::read(moving);
+        BOOST_REQUIRE_MESSAGE(read.has_value(), (read ? "" : read.error().text));
+        BOOST_TEST(moved);
+        const auto still = History::read(lived.world.files());
+        BOOST_REQUIRE(still.has_value());
+        BOOST_TEST((*read)->manifest().sequence == (*still)->manifest().sequence);
+        BOOST_TEST(((*read)->oldest() == (*still)->oldest()));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(the_second_backup_takes_only_what_is_new_and_neither_needs_the_other) {
@@ -220,8 +220,7 @@ struct Second {
 };
 
 BOOST_AUTO_TEST_CASE(a_crash_at_any_operation_leaves_the_others_and_the_new_one_whole_or_absent) {
-    const auto end = seed_or(1) + volume({.usual = 1, .sanitized = 1, .full = 20});
-    for (auto seed = seed_or(1); seed < end; ++seed) {
+    for (const auto seed : Seeds(volume({.usual = 1, .sanitized = 1, .full = 20}))) {
         Second second(seed);
         auto ordeal = second.ordeal();
         ordeal.seed = seed;
@@ -249,33 +248,33 @@ BOOST_AUTO_TEST_CASE(an_operation_that_fails_leaves_the_others_and_the_next_back
 
 BOOST_AUTO_TEST_CASE(what_the_store_lets_go_of_meanwhile_is_had_or_not_needed) {
     std::uint64_t retries = 0;
-    for (std::uint64_t seed = 1; seed < 9; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            // No past: each checkpoint gives log back, and files go under our hands.
-            Lived lived(seed, 0, false);
-            BOOST_REQUIRE(write_some(lived, 100));
-            Shelf shelf;
-            int left = 3;
-            std::uint64_t told = 0;
-            const auto taken =
-                take_backup(lived.world.files(), shelf.world.files(), lived.world.clock(),
-                            {.name = "one",
-                             .progress =
-                                 [&](const Progress&) {
-                                     if (++told % 2 != 0 || left == 0) return;
-                                     --left;
-                                     BOOST_REQUIRE(write_some(lived, 60));
-                                     BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
-                                     BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
-                                 },
-                             .give_up = {}});
-            require(taken);
-            const auto& versions = lived.subject->versions();
-            const auto of_it = std::ranges::find(versions, taken->place.lsn, &Version::end);
-            BOOST_REQUIRE(of_it != versions.end());
-            shelf.is_at("one", *of_it);
-            BOOST_TEST(shelf.leftovers().empty());
-            retries += taken->files != taken->linked + taken->copied ? 1 : 0;
-        }
+    for (const auto seed : Seeds(8)) {
+        // No past: each checkpoint gives log back, and files go under our hands.
+        Lived lived(seed, 0, false);
+        BOOST_REQUIRE(write_some(lived, 100));
+        Shelf shelf;
+        int left = 3;
+        std::uint64_t told = 0;
+        const auto taken =
+            take_backup(lived.world.files(), shelf.world.files(), lived.world.clock(),
+                        {.name = "one",
+                         .progress =
+                             [&](const Progress&) {
+                                 if (++told % 2 != 0 || left == 0) return;
+                                 --left;
+                                 BOOST_REQUIRE(write_some(lived, 60));
+                                 BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
+                                 BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
+                             },
+                         .give_up = {}});
+        require(taken);
+        const auto& versions = lived.subject->versions();
+        const auto of_it = std::ranges::find(versions, taken->place.lsn, &Version::end);
+        BOOST_REQUIRE(of_it != versions.end());
+        shelf.is_at("one", *of_it);
+        BOOST_TEST(shelf.leftovers().empty());
+        retries += taken->files != taken->linked + taken->copied ? 1 : 0;
+    }
     BOOST_TEST(retries > 0U);
 }
 

@@ -319,14 +319,14 @@ void print(const Counts& counts) {
 BOOST_AUTO_TEST_SUITE(corruption)
 
 BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_allowed) {
-    const auto seed = seed_or(1);
     const auto wanted =
         number_or("FIRNLOG_DAMAGES", volume({.usual = 2'400, .sanitized = 300, .full = 20'000}));
     Counts counts;
-    Rng rng{seed};
     const auto specimens = volume({.usual = 8, .sanitized = 4, .full = 8});
-    for (std::uint64_t n = 0; n < specimens; ++n) {
-        const auto specimen = make_specimen(seed + n, n % 2 == 0);
+    std::uint64_t n = 0;
+    for (const auto seed : Seeds(specimens)) {
+        Rng rng{seed};
+        const auto specimen = make_specimen(seed, seed % 2 != 0);
         try_one(specimen, {.kind = "none", .place = "", .apply = [](auto&) {}}, counts, true);
         std::string last;
         for (const auto& [name, content] : specimen.files) {
@@ -342,7 +342,7 @@ BOOST_AUTO_TEST_CASE(a_damaged_store_is_refused_or_opens_with_a_state_that_is_al
         }
         for (std::uint64_t i = 0; i < wanted / specimens; ++i)
             try_one(specimen, random_damage(specimen, rng), counts, i % 16 == 0);
-        if (!in_full() || n > 1) continue;
+        if (!in_full() || ++n > 2) continue;
         for (const auto& [name, content] : specimen.files)
             for (std::size_t at = 0; at < used(content); ++at)
                 try_one(specimen, flip(name, at, static_cast<unsigned>(rng.below(8))), counts,
@@ -463,7 +463,7 @@ BOOST_AUTO_TEST_CASE(what_a_crash_leaves_is_sound_to_check_and_checking_changes_
     std::uint64_t looked = 0;
     std::uint64_t torn = 0;
     const auto step = volume({.usual = 3, .sanitized = 29, .full = 1});
-    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    for (const auto seed : Seeds(3)) {
         World world{{.seed = seed}};
         auto opened = open(world.files(), world.clock(), small_options());
         BOOST_REQUIRE(opened.has_value());

@@ -45,26 +45,24 @@ BOOST_AUTO_TEST_SUITE(digests)
 // Nobody waits for a sync there, so that the last segments are written, mapped and not durable.
 BOOST_AUTO_TEST_CASE(what_is_noted_of_a_file_is_what_a_reader_finds_whenever_the_power_goes) {
     Counts counts;
-    const auto seeds = volume({.usual = 8, .sanitized = 1, .full = 400});
-    for (std::uint64_t seed = 1; seed <= seeds; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            World world{{.seed = seed}};
-            sim::Rng rng{seed};
-            Subject subject(world,
-                            *open(world.files(), world.clock(), small_options(seed % 2 == 0)));
-            subject.lazy(true);
-            std::uint64_t operations = 0;
-            world.on_operation([&](const sim::Operation& at) {
-                if (!sim::changes_disk(at.kind) || ++operations % 3 != 0) return;
-                for (const auto cut : sim::kCuts) {
-                    sim::Rng drawn{seed * 1'000'003 + at.number};
-                    World after{{.seed = seed}, world.image(cut, drawn)};
-                    hold_against_files(after, counts);
-                }
-            });
-            BOOST_REQUIRE(workload(world, subject, rng));
-            world.on_operation({});
-            hold_against_files(world, counts);
-        }
+    for (const auto seed : Seeds(volume({.usual = 8, .sanitized = 1, .full = 400}))) {
+        World world{{.seed = seed}};
+        sim::Rng rng{seed};
+        Subject subject(world, *open(world.files(), world.clock(), small_options(seed % 2 == 0)));
+        subject.lazy(true);
+        std::uint64_t operations = 0;
+        world.on_operation([&](const sim::Operation& at) {
+            if (!sim::changes_disk(at.kind) || ++operations % 3 != 0) return;
+            for (const auto cut : sim::kCuts) {
+                sim::Rng drawn{seed * 1'000'003 + at.number};
+                World after{{.seed = seed}, world.image(cut, drawn)};
+                hold_against_files(after, counts);
+            }
+        });
+        BOOST_REQUIRE(workload(world, subject, rng));
+        world.on_operation({});
+        hold_against_files(world, counts);
+    }
     std::printf(
         "report: files held against their digests: log %llu, packed %llu, checkpoints %llu\n",
         static_cast<unsigned long long>(counts[StoredKind::log]),

@@ -126,25 +126,24 @@ void opens_what_was_kept(Diary& diary, io::Files& files,
 BOOST_AUTO_TEST_SUITE(kept)
 
 BOOST_AUTO_TEST_CASE(a_kept_moment_opens_long_after_the_log_around_it_is_gone) {
-    const auto end = seed_or(1) + volume({.usual = 3, .sanitized = 1, .full = 30});
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Diary diary(seed);
-            for (int hour = 0; hour < 60; ++hour) {
-                BOOST_REQUIRE(diary.live_an_hour());
-                if (diary.rng.chance(8)) diary.lose_power();
-            }
-            diary.remember();
-            const auto kept = kept_in(diary.world.files());
-            // Two days that are over, and of the last six hours those that the window has left.
-            BOOST_TEST(kept.size() >= 4U);
-            BOOST_TEST(
-                std::ranges::any_of(kept, [](const auto& entry) { return entry.lo < entry.hi; }));
-            opens_what_was_kept(diary, diary.world.files(), kept);
-            // Nothing else of the past is there.
-            const auto history = History::read(diary.world.files());
-            BOOST_REQUIRE(history.has_value());
-            BOOST_TEST(((*history)->oldest() > kept.back().hi));
+    for (const auto seed : Seeds(volume({.usual = 3, .sanitized = 1, .full = 30}))) {
+        Diary diary(seed);
+        for (int hour = 0; hour < 60; ++hour) {
+            BOOST_REQUIRE(diary.live_an_hour());
+            if (diary.rng.chance(8)) diary.lose_power();
         }
+        diary.remember();
+        const auto kept = kept_in(diary.world.files());
+        // Two days that are over, and of the last six hours those that the window has left.
+        BOOST_TEST(kept.size() >= 4U);
+        BOOST_TEST(
+            std::ranges::any_of(kept, [](const auto& entry) { return entry.lo < entry.hi; }));
+        opens_what_was_kept(diary, diary.world.files(), kept);
+        // Nothing else of the past is there.
+        const auto history = History::read(diary.world.files());
+        BOOST_REQUIRE(history.has_value());
+        BOOST_TEST(((*history)->oldest() > kept.back().hi));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(kept_moments_come_along_with_a_backup_and_with_a_restore) {

@@ -71,46 +71,43 @@ std::uint64_t every_moment_is_as_it_was(std::uint64_t seed, std::uint64_t moment
 BOOST_AUTO_TEST_SUITE(past)
 
 BOOST_AUTO_TEST_CASE(every_lsn_of_a_history_with_crashes_opens_as_the_model_was) {
-    const auto end = seed_or(1) + volume({.usual = 4, .sanitized = 2, .full = 50});
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            BOOST_TEST(every_moment_is_as_it_was(seed, in_full() ? 200 : 25, false) == 0U);
-        }
+    for (const auto seed : Seeds(volume({.usual = 4, .sanitized = 2, .full = 50}))) {
+        BOOST_TEST(every_moment_is_as_it_was(seed, in_full() ? 200 : 25, false) == 0U);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(so_it_does_where_what_nobody_touches_is_left_in_the_checkpoint) {
-    const auto end = seed_or(1) + volume({.usual = 4, .sanitized = 2, .full = 50});
     std::uint64_t waited = 0;
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            waited += every_moment_is_as_it_was(seed, in_full() ? 200 : 25, true);
-        }
+    for (const auto seed : Seeds(volume({.usual = 4, .sanitized = 2, .full = 50}))) {
+        waited += every_moment_is_as_it_was(seed, in_full() ? 200 : 25, true);
+    }
     BOOST_TEST(waited > 0);
 }
 
 // What a start mends a damaged page with.
 BOOST_AUTO_TEST_CASE(stripes_of_a_moment_come_alone) {
     std::uint64_t waited = 0;
-    for (auto seed = seed_or(1); seed < seed_or(1) + 4; ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Lived lived(seed, 2);
-            const Moment moment{.what = Moment::What::lsn, .lsn = lived.versions.back().end};
-            const auto whole = past_of(lived.world, moment);
-            BOOST_REQUIRE(whole.has_value());
-            std::vector<engine::Stripe> wanted;
-            for (engine::Stripe stripe = 0; stripe < engine::kStripes; ++stripe)
-                if (lived.rng.chance(10)) wanted.push_back(stripe);
-            const auto found = stripes_of_past(
-                lived.world.files(), {.moment = moment, .now_us = lived.world.clock().wall().us},
-                wanted);
-            BOOST_REQUIRE_MESSAGE(found.has_value(), (found ? "" : found.error().text));
-            waited += (*found)->waiting();
-            auto& expected = (*whole)->engine().keyspace();
-            for (const auto stripe : wanted) {
-                BOOST_REQUIRE((*found)->stripe(stripe).presence == engine::Presence::there);
-                for (const auto kid : expected.kids())
-                    BOOST_REQUIRE_EQUAL((*found)->find_space_of(kid)->stripes[stripe].size(),
-                                        expected.find_space_of(kid)->stripes[stripe].size());
-            }
+    for (const auto seed : Seeds(4)) {
+        Lived lived(seed, 2);
+        const Moment moment{.what = Moment::What::lsn, .lsn = lived.versions.back().end};
+        const auto whole = past_of(lived.world, moment);
+        BOOST_REQUIRE(whole.has_value());
+        std::vector<engine::Stripe> wanted;
+        for (engine::Stripe stripe = 0; stripe < engine::kStripes; ++stripe)
+            if (lived.rng.chance(10)) wanted.push_back(stripe);
+        const auto found =
+            stripes_of_past(lived.world.files(),
+                            {.moment = moment, .now_us = lived.world.clock().wall().us}, wanted);
+        BOOST_REQUIRE_MESSAGE(found.has_value(), (found ? "" : found.error().text));
+        waited += (*found)->waiting();
+        auto& expected = (*whole)->engine().keyspace();
+        for (const auto stripe : wanted) {
+            BOOST_REQUIRE((*found)->stripe(stripe).presence == engine::Presence::there);
+            for (const auto kid : expected.kids())
+                BOOST_REQUIRE_EQUAL((*found)->find_space_of(kid)->stripes[stripe].size(),
+                                    expected.find_space_of(kid)->stripes[stripe].size());
         }
+    }
     BOOST_TEST(waited > 0);
 }
 
@@ -119,32 +116,30 @@ BOOST_AUTO_TEST_CASE(stripes_of_a_moment_come_alone) {
 BOOST_AUTO_TEST_CASE(a_page_of_a_moment_that_is_damaged_is_not_read_and_another_base_is_found) {
     std::uint64_t later = 0;
     std::uint64_t at_once = 0;
-    const auto end = seed_or(1) + volume({.usual = 60, .sanitized = 10, .full = 1000});
-    Lived lived(seed_or(1), 2);
+    Lived lived(1, 2);
     const auto& version = lived.versions.back();
     const Moment moment{.what = Moment::What::lsn, .lsn = version.end};
     const auto manifest = engine::read_manifest(lived.world.files());
     BOOST_REQUIRE(manifest && manifest->checkpoints.size() > 1);
     const auto& newest = manifest->checkpoints.back();
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Rng rng{seed};
-            World world{{.seed = seed}, lived.world.image(sim::Cut::kill, rng)};
-            world.disk().flip(engine::names::checkpoint_file(newest.number),
-                              rng.below(newest.bytes));
-            const auto past = past_of(world, moment, true);
-            BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
-            if ((*past)->facts().checkpoint != newest.number) ++at_once;
-            if (bring_in(**past)) {
-                BOOST_REQUIRE(digest_of(**past) == version.digest);
-                continue;
-            }
-            ++later;
-            BOOST_TEST((*past)->engine().keyspace().waiting() == 0U);
-            BOOST_TEST((*past)->engine().keyspace().beyond_repair());
-            const auto again = past_of(world, moment);
-            BOOST_REQUIRE_MESSAGE(again.has_value(), (again ? "" : again.error().text));
-            BOOST_REQUIRE(digest_of(**again) == version.digest);
+    for (const auto seed : Seeds(volume({.usual = 60, .sanitized = 10, .full = 1000}))) {
+        Rng rng{seed};
+        World world{{.seed = seed}, lived.world.image(sim::Cut::kill, rng)};
+        world.disk().flip(engine::names::checkpoint_file(newest.number), rng.below(newest.bytes));
+        const auto past = past_of(world, moment, true);
+        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+        if ((*past)->facts().checkpoint != newest.number) ++at_once;
+        if (bring_in(**past)) {
+            BOOST_REQUIRE(digest_of(**past) == version.digest);
+            continue;
         }
+        ++later;
+        BOOST_TEST((*past)->engine().keyspace().waiting() == 0U);
+        BOOST_TEST((*past)->engine().keyspace().beyond_repair());
+        const auto again = past_of(world, moment);
+        BOOST_REQUIRE_MESSAGE(again.has_value(), (again ? "" : again.error().text));
+        BOOST_REQUIRE(digest_of(**again) == version.digest);
+    }
     BOOST_TEST(later > 0);
     BOOST_TEST(at_once > 0);
 }
@@ -154,35 +149,33 @@ BOOST_AUTO_TEST_CASE(a_page_of_a_moment_that_is_damaged_is_not_read_and_another_
 BOOST_AUTO_TEST_CASE(where_log_was_given_back_every_moment_from_the_oldest_on_opens) {
     std::uint64_t refused = 0;
     std::uint64_t opened = 0;
-    for (auto seed = seed_or(1); seed < seed_or(1) + 4; ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Lived lived(seed, static_cast<int>(seed % 3), false);
-            const auto history = History::read(lived.world.files());
-            BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
-            BOOST_TEST(!(*history)->is_whole());
-            const auto oldest = (*history)->oldest();
-            for (std::size_t i = 0; i < lived.versions.size(); i += 1 + lived.rng.below(5)) {
-                const auto& version = lived.versions[i];
-                const auto past =
-                    past_of(lived.world, {.what = Moment::What::lsn, .us = 0, .lsn = version.end});
-                if (version.end < oldest) {
-                    ++refused;
-                    BOOST_REQUIRE(!past.has_value());
-                    BOOST_REQUIRE_MESSAGE(
-                        past.error().text.find("the oldest one is lsn") != std::string::npos,
-                        past.error().text);
-                    continue;
-                }
-                ++opened;
-                BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
-                BOOST_REQUIRE(digest_of(**past) == version.digest);
-            }
-            // The very oldest too, which is a checkpoint's hi.
+    for (const auto seed : Seeds(4)) {
+        Lived lived(seed, static_cast<int>(seed % 3), false);
+        const auto history = History::read(lived.world.files());
+        BOOST_REQUIRE_MESSAGE(history.has_value(), (history ? "" : history.error().text));
+        BOOST_TEST(!(*history)->is_whole());
+        const auto oldest = (*history)->oldest();
+        for (std::size_t i = 0; i < lived.versions.size(); i += 1 + lived.rng.below(5)) {
+            const auto& version = lived.versions[i];
             const auto past =
-                past_of(lived.world, {.what = Moment::What::lsn, .us = 0, .lsn = oldest});
+                past_of(lived.world, {.what = Moment::What::lsn, .us = 0, .lsn = version.end});
+            if (version.end < oldest) {
+                ++refused;
+                BOOST_REQUIRE(!past.has_value());
+                BOOST_REQUIRE_MESSAGE(
+                    past.error().text.find("the oldest one is lsn") != std::string::npos,
+                    past.error().text);
+                continue;
+            }
+            ++opened;
             BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
-            BOOST_REQUIRE((*past)->facts().place.lsn == oldest);
+            BOOST_REQUIRE(digest_of(**past) == version.digest);
         }
+        // The very oldest too, which is a checkpoint's hi.
+        const auto past = past_of(lived.world, {.what = Moment::What::lsn, .us = 0, .lsn = oldest});
+        BOOST_REQUIRE_MESSAGE(past.has_value(), (past ? "" : past.error().text));
+        BOOST_REQUIRE((*past)->facts().place.lsn == oldest);
+    }
     BOOST_TEST(refused > 0);
     BOOST_TEST(opened > 0);
 }

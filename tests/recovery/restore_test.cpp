@@ -65,28 +65,26 @@ void restores_what_it_was(Lived& lived, std::size_t i) {
 BOOST_AUTO_TEST_SUITE(restore_)
 
 BOOST_AUTO_TEST_CASE(a_restored_store_is_the_moment_it_was_made_of) {
-    const auto end = seed_or(1) + volume({.usual = 3, .sanitized = 1, .full = 20});
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Lived lived(seed, 2);
-            for (int n = 0; n < (in_full() ? 40 : 6); ++n) {
-                const auto i = lived.rng.below(lived.versions.size());
-                BOOST_TEST_CONTEXT("version " << i) { restores_what_it_was(lived, i); }
-            }
+    for (const auto seed : Seeds(volume({.usual = 3, .sanitized = 1, .full = 20}))) {
+        Lived lived(seed, 2);
+        for (int n = 0; n < (in_full() ? 40 : 6); ++n) {
+            const auto i = lived.rng.below(lived.versions.size());
+            BOOST_TEST_CONTEXT("version " << i) { restores_what_it_was(lived, i); }
         }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_store_that_gave_log_back_is_restored_from_a_checkpoint_on) {
-    for (std::uint64_t seed = 1; seed < 4; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
-            Lived lived(seed, 1, false);
-            const auto history = History::read(lived.world.files());
-            BOOST_REQUIRE(history.has_value() && !(*history)->is_whole());
-            const auto oldest = (*history)->oldest();
-            std::erase_if(lived.versions,
-                          [&](const Version& version) { return version.end < oldest; });
-            BOOST_REQUIRE(!lived.versions.empty());
-            for (int n = 0; n < 4; ++n)
-                restores_what_it_was(lived, lived.rng.below(lived.versions.size()));
-        }
+    for (const auto seed : Seeds(3)) {
+        Lived lived(seed, 1, false);
+        const auto history = History::read(lived.world.files());
+        BOOST_REQUIRE(history.has_value() && !(*history)->is_whole());
+        const auto oldest = (*history)->oldest();
+        std::erase_if(lived.versions, [&](const Version& version) { return version.end < oldest; });
+        BOOST_REQUIRE(!lived.versions.empty());
+        for (int n = 0; n < 4; ++n)
+            restores_what_it_was(lived, lived.rng.below(lived.versions.size()));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(the_source_is_as_it_was_and_is_written_on) {

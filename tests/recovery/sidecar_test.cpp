@@ -206,11 +206,10 @@ bool same_line(const Line& one, const Line& other) {
 BOOST_AUTO_TEST_SUITE(sidecars)
 
 BOOST_AUTO_TEST_CASE(every_key_at_every_moment_is_what_the_opened_past_says) {
-    const auto end = seed_or(1) + volume({.usual = 4, .sanitized = 2, .full = 24});
     Seen seen;
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            every_key_is_as_in_the_opened_past(seed, in_full() ? 200 : 20, seen);
-        }
+    for (const auto seed : Seeds(volume({.usual = 4, .sanitized = 2, .full = 24}))) {
+        every_key_is_as_in_the_opened_past(seed, in_full() ? 200 : 20, seen);
+    }
     BOOST_TEST(seen.there > 100U);
     BOOST_TEST(seen.gone > 100U);
     BOOST_TEST(seen.fields > 30U);
@@ -219,66 +218,64 @@ BOOST_AUTO_TEST_CASE(every_key_at_every_moment_is_what_the_opened_past_says) {
 
 BOOST_AUTO_TEST_CASE(the_history_of_a_key_has_the_lines_that_all_of_the_log_gives) {
     std::uint64_t lines = 0;
-    for (auto seed = seed_or(1); seed < seed_or(1) + 4; ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Lived lived(seed, static_cast<int>(seed % 3), seed % 2 != 0);
-            Beside beside(lived.world, lived.subject->engine());
-            Rng rng{seed};
-            for (const auto& key : all_keys(lived.versions)) {
-                if (rng.chance(10)) beside.pass();
-                if (rng.chance(10)) beside.hurt(rng);
-                ListOptions options{
-                    .only = KeyOf{.database = static_cast<std::uint32_t>(rng.below(kDatabasesSeen)),
-                                  .key = key},
-                    .count = rng.chance(30) ? 7U : 1000U};
-                const auto all = list_log(lived.world.files(), options);
-                BOOST_REQUIRE_MESSAGE(all.has_value(), (all ? "" : all.error().text));
-                options.serving.emplace(beside.serving());
-                const auto alone = list_key(lived.world.files(), options);
-                BOOST_REQUIRE_MESSAGE(alone.has_value(), (alone ? "" : alone.error().text));
-                BOOST_TEST_CONTEXT("db " << options.only->database << " key " << key) {
-                    BOOST_REQUIRE(alone->left_out == all->left_out);
-                    BOOST_REQUIRE(alone->lines.size() == all->lines.size());
-                    for (std::size_t i = 0; i < all->lines.size(); ++i)
-                        BOOST_REQUIRE(same_line(alone->lines[i], all->lines[i]));
-                }
-                lines += all->lines.size();
+    for (const auto seed : Seeds(4)) {
+        Lived lived(seed, static_cast<int>(seed % 3), seed % 2 != 0);
+        Beside beside(lived.world, lived.subject->engine());
+        Rng rng{seed};
+        for (const auto& key : all_keys(lived.versions)) {
+            if (rng.chance(10)) beside.pass();
+            if (rng.chance(10)) beside.hurt(rng);
+            ListOptions options{
+                .only = KeyOf{.database = static_cast<std::uint32_t>(rng.below(kDatabasesSeen)),
+                              .key = key},
+                .count = rng.chance(30) ? 7U : 1000U};
+            const auto all = list_log(lived.world.files(), options);
+            BOOST_REQUIRE_MESSAGE(all.has_value(), (all ? "" : all.error().text));
+            options.serving.emplace(beside.serving());
+            const auto alone = list_key(lived.world.files(), options);
+            BOOST_REQUIRE_MESSAGE(alone.has_value(), (alone ? "" : alone.error().text));
+            BOOST_TEST_CONTEXT("db " << options.only->database << " key " << key) {
+                BOOST_REQUIRE(alone->left_out == all->left_out);
+                BOOST_REQUIRE(alone->lines.size() == all->lines.size());
+                for (std::size_t i = 0; i < all->lines.size(); ++i)
+                    BOOST_REQUIRE(same_line(alone->lines[i], all->lines[i]));
             }
+            lines += all->lines.size();
         }
+    }
     BOOST_TEST(lines > 500U);
 }
 
 // Where a moment lies is found with sidecars as without them.
 BOOST_AUTO_TEST_CASE(a_moment_is_found_at_the_same_place) {
-    for (auto seed = seed_or(1); seed < seed_or(1) + 4; ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Lived lived(seed, static_cast<int>(seed % 3));
-            Beside beside(lived.world, lived.subject->engine());
-            Rng rng{seed};
-            const auto now_us = lived.world.clock().wall().us;
-            const auto plain = History::read(lived.world.files());
-            BOOST_REQUIRE(plain.has_value());
-            const auto began_us = (*plain)->manifest().created_us;
-            for (int i = 0; i < 60; ++i) {
-                if (i % 20 == 10) beside.pass();
-                auto moment = random_moment(lived, rng);
-                if (i % 2 != 0)
-                    moment = {.what = i % 4 == 1 ? Moment::What::at : Moment::What::before,
-                              .us = began_us + static_cast<std::int64_t>(rng.below(
-                                                   static_cast<std::uint64_t>(now_us - began_us)))};
-                const auto there = (*plain)->find(moment, now_us);
-                const auto found = beside.history()->find(moment, now_us);
-                BOOST_REQUIRE(there.has_value() == found.has_value());
-                if (!there) {
-                    BOOST_TEST(there.error().text == found.error().text);
-                    continue;
-                }
-                BOOST_REQUIRE((there->lsn == found->lsn));
-                BOOST_REQUIRE(there->timeline == found->timeline);
-                BOOST_REQUIRE(there->commit_us == found->commit_us);
-                BOOST_REQUIRE(there->us == found->us);
+    for (const auto seed : Seeds(4)) {
+        Lived lived(seed, static_cast<int>(seed % 3));
+        Beside beside(lived.world, lived.subject->engine());
+        Rng rng{seed};
+        const auto now_us = lived.world.clock().wall().us;
+        const auto plain = History::read(lived.world.files());
+        BOOST_REQUIRE(plain.has_value());
+        const auto began_us = (*plain)->manifest().created_us;
+        for (int i = 0; i < 60; ++i) {
+            if (i % 20 == 10) beside.pass();
+            auto moment = random_moment(lived, rng);
+            if (i % 2 != 0)
+                moment = {.what = i % 4 == 1 ? Moment::What::at : Moment::What::before,
+                          .us = began_us + static_cast<std::int64_t>(rng.below(
+                                               static_cast<std::uint64_t>(now_us - began_us)))};
+            const auto there = (*plain)->find(moment, now_us);
+            const auto found = beside.history()->find(moment, now_us);
+            BOOST_REQUIRE(there.has_value() == found.has_value());
+            if (!there) {
+                BOOST_TEST(there.error().text == found.error().text);
+                continue;
             }
+            BOOST_REQUIRE((there->lsn == found->lsn));
+            BOOST_REQUIRE(there->timeline == found->timeline);
+            BOOST_REQUIRE(there->commit_us == found->commit_us);
+            BOOST_REQUIRE(there->us == found->us);
         }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(what_is_written_meanwhile_is_found_and_nothing_is_read_twice) {

@@ -156,30 +156,29 @@ BOOST_AUTO_TEST_SUITE(waiting)
 
 BOOST_AUTO_TEST_CASE(what_comes_when_it_is_touched_is_what_a_start_loads_at_once) {
     std::uint64_t waited = 0;
-    for (auto seed = seed_or(1); seed < seed_or(1) + 20; ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Rng rng{seed};
-            const auto lived = lived_store(seed, rng);
-            World eager{{.seed = seed}, lived.disk()};
-            World lazy{{.seed = seed}, lived.disk()};
-            const auto whole = open_store(eager, false);
-            const auto waits = open_store(lazy, true);
-            auto& index = waits->engine().keyspace();
-            BOOST_REQUIRE(whole->engine().keyspace().whole());
-            waited += index.waiting();
-            const auto counts = counts_of(whole->engine());
-            const auto told = counts_of(waits->engine());
-            for (std::uint32_t database = 0; database < kDatabases; ++database) {
-                BOOST_REQUIRE_EQUAL(told[database].keys, counts[database].keys);
-                BOOST_REQUIRE_EQUAL(told[database].expires, counts[database].expires);
-            }
-            const auto model = read_all(whole->engine(), kDatabases);
-            BOOST_REQUIRE_EQUAL(right_or_refused(waits->engine(), model), 0U);
-            BOOST_REQUIRE(digest(read_all(waits->engine(), kDatabases)) == digest(model));
-            BOOST_REQUIRE(index.whole());
-            BOOST_REQUIRE_EQUAL(index.memory_bytes(), whole->engine().keyspace().memory_bytes());
-            BOOST_REQUIRE_EQUAL(index.has_strays(), whole->engine().keyspace().has_strays());
+    for (const auto seed : Seeds(20)) {
+        Rng rng{seed};
+        const auto lived = lived_store(seed, rng);
+        World eager{{.seed = seed}, lived.disk()};
+        World lazy{{.seed = seed}, lived.disk()};
+        const auto whole = open_store(eager, false);
+        const auto waits = open_store(lazy, true);
+        auto& index = waits->engine().keyspace();
+        BOOST_REQUIRE(whole->engine().keyspace().whole());
+        waited += index.waiting();
+        const auto counts = counts_of(whole->engine());
+        const auto told = counts_of(waits->engine());
+        for (std::uint32_t database = 0; database < kDatabases; ++database) {
+            BOOST_REQUIRE_EQUAL(told[database].keys, counts[database].keys);
+            BOOST_REQUIRE_EQUAL(told[database].expires, counts[database].expires);
         }
+        const auto model = read_all(whole->engine(), kDatabases);
+        BOOST_REQUIRE_EQUAL(right_or_refused(waits->engine(), model), 0U);
+        BOOST_REQUIRE(digest(read_all(waits->engine(), kDatabases)) == digest(model));
+        BOOST_REQUIRE(index.whole());
+        BOOST_REQUIRE_EQUAL(index.memory_bytes(), whole->engine().keyspace().memory_bytes());
+        BOOST_REQUIRE_EQUAL(index.has_strays(), whole->engine().keyspace().has_strays());
+    }
     BOOST_TEST(waited > 100U);
 }
 
@@ -187,43 +186,42 @@ BOOST_AUTO_TEST_CASE(a_crash_while_parts_of_the_index_wait_loses_nothing) {
     std::uint64_t crashes = 0;
     std::uint64_t waited = 0;
     const auto runs = volume({.usual = 150, .sanitized = 40, .full = 5'000});
-    for (auto seed = seed_or(1); seed < seed_or(1) + runs; ++seed)
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Rng rng{seed};
-            const auto lived = lived_store(seed % 10, rng);
-            Model model;
-            {
-                World eager{{.seed = seed}, lived.disk()};
-                model = read_all(open_store(eager, false)->engine(), kDatabases);
-            }
-            World world{{.seed = seed}, lived.disk()};
-            // Within the start, too: then it is begun again.
-            world.crash_at(rng.between(1, 250));
-            auto options = small_options();
-            auto opened = open(world.files(), world.clock(), options);
-            std::unique_ptr<Subject> subject;
-            std::vector<Version> versions{{.digest = digest(model)}};
-            std::size_t acked = 0;
-            const auto cut = rng.chance(30) ? Cut::kill : Cut::random;
-            if (opened) {
-                waited += (*opened)->engine().keyspace().waiting();
-                subject = std::make_unique<Subject>(world, std::move(*opened), model);
-                subject->lazy(rng.chance(50));
-                (void)live_on(world, *subject, rng);
-                versions = subject->versions();
-                acked = subject->acked(cut == Cut::kill);
-            }
-            crashes += world.crashed() ? 1 : 0;
-            if (!world.crashed()) world.crash_now();
-            opened = tl::unexpected(Refusal{});
-            subject.reset();
-            world.restart(cut, rng);
-            const auto again = open_store(world, rng.chance(80));
-            const auto found = digest(read_all(again->engine(), kDatabases));
-            bool known = false;
-            for (auto i = acked; i < versions.size(); ++i) known |= versions[i].digest == found;
-            BOOST_REQUIRE_MESSAGE(known, "the state is one that was acknowledged, or later");
+    for (const auto seed : Seeds(runs)) {
+        Rng rng{seed};
+        const auto lived = lived_store(seed % 10, rng);
+        Model model;
+        {
+            World eager{{.seed = seed}, lived.disk()};
+            model = read_all(open_store(eager, false)->engine(), kDatabases);
         }
+        World world{{.seed = seed}, lived.disk()};
+        // Within the start, too: then it is begun again.
+        world.crash_at(rng.between(1, 250));
+        auto options = small_options();
+        auto opened = open(world.files(), world.clock(), options);
+        std::unique_ptr<Subject> subject;
+        std::vector<Version> versions{{.digest = digest(model)}};
+        std::size_t acked = 0;
+        const auto cut = rng.chance(30) ? Cut::kill : Cut::random;
+        if (opened) {
+            waited += (*opened)->engine().keyspace().waiting();
+            subject = std::make_unique<Subject>(world, std::move(*opened), model);
+            subject->lazy(rng.chance(50));
+            (void)live_on(world, *subject, rng);
+            versions = subject->versions();
+            acked = subject->acked(cut == Cut::kill);
+        }
+        crashes += world.crashed() ? 1 : 0;
+        if (!world.crashed()) world.crash_now();
+        opened = tl::unexpected(Refusal{});
+        subject.reset();
+        world.restart(cut, rng);
+        const auto again = open_store(world, rng.chance(80));
+        const auto found = digest(read_all(again->engine(), kDatabases));
+        bool known = false;
+        for (auto i = acked; i < versions.size(); ++i) known |= versions[i].digest == found;
+        BOOST_REQUIRE_MESSAGE(known, "the state is one that was acknowledged, or later");
+    }
     std::printf("report: crashes while parts of the index wait: %llu\n",
                 static_cast<unsigned long long>(crashes));
     BOOST_TEST(crashes > runs / 3);

@@ -67,7 +67,6 @@ inline std::string after(const World& world, Cut cut, std::string_view name,
 struct Fixture {
     std::uint64_t seed = seed_or(1);
     World world{{.seed = seed}};
-    PrintOnFailure print{world};
     io::Files& files = world.files();
     io::Io& io = world.io();
 };

@@ -158,9 +158,8 @@ void check_version(const std::map<std::string, std::string>& image, const Model&
 BOOST_AUTO_TEST_SUITE(sim_model)
 
 BOOST_AUTO_TEST_CASE(the_disk_agrees_with_a_model_of_written_and_durable_files) {
-    for (std::uint64_t seed = seed_or(1), last = seed + 10; seed < last; ++seed) {
+    for (const auto seed : Seeds(10)) {
         World world{{.seed = seed}};
-        const PrintOnFailure print{world};
         Rng rng{seed};
         Model model;
         for (int step = 0; step < 250; ++step) {

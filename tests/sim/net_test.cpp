@@ -111,9 +111,8 @@ class Echo {
 BOOST_AUTO_TEST_SUITE(sim_net)
 
 BOOST_AUTO_TEST_CASE(bytes_arrive_whole_and_in_order_however_they_are_split) {
-    for (std::uint64_t seed = seed_or(1), last = seed + 20; seed < last; ++seed) {
+    for (const auto seed : Seeds(20)) {
         World world{{.seed = seed}};
-        const PrintOnFailure print{world};
         world.net().buffers(1, 300);
         const int listener = world.process().listen();
         Echo echo{world.process(), 0, listener};

@@ -51,23 +51,28 @@ void Trace::add(std::int64_t us, const char* what, const Operation& operation,
     ring_[count_++ % ring_.size()] = {us, what, operation, result};
 }
 
-void Trace::print(std::FILE* to, const std::vector<std::string>& phases) const {
-    const std::uint64_t kept = std::min<std::uint64_t>(count_, ring_.size());
+void Trace::print_heads(std::FILE* to) {
     std::fprintf(to, "%12s %8s %-8s %-10s %-12s %-26s %11s %9s %s\n", "us", "op", "", "kind",
                  "phase", "file", "offset", "length", "result");
-    for (std::uint64_t i = count_ - kept; i < count_; ++i) {
-        const Line& line = ring_[i % ring_.size()];
-        const Operation& op = line.operation;
-        std::fprintf(to, "%12lld %8llu %-8s %-10s %-12s %-26s %11llu %9llu ",
-                     static_cast<long long>(line.us), static_cast<unsigned long long>(op.number),
-                     line.what, op.number == 0 ? "" : text(op.kind), phases[op.phase].c_str(),
-                     op.file.data(), static_cast<unsigned long long>(op.offset),
-                     static_cast<unsigned long long>(op.length));
-        if (line.result < 0 && line.result > -4096)
-            std::fprintf(to, "%s\n", ::strerrorname_np(static_cast<int>(-line.result)));
-        else
-            std::fprintf(to, "%lld\n", static_cast<long long>(line.result));
-    }
+}
+
+void Trace::print_line(std::FILE* to, const Line& line, const std::vector<std::string>& phases) {
+    const Operation& op = line.operation;
+    std::fprintf(to, "%12lld %8llu %-8s %-10s %-12s %-26s %11llu %9llu ",
+                 static_cast<long long>(line.us), static_cast<unsigned long long>(op.number),
+                 line.what, op.number == 0 ? "" : text(op.kind), phases[op.phase].c_str(),
+                 op.file.data(), static_cast<unsigned long long>(op.offset),
+                 static_cast<unsigned long long>(op.length));
+    if (line.result < 0 && line.result > -4096)
+        std::fprintf(to, "%s\n", ::strerrorname_np(static_cast<int>(-line.result)));
+    else
+        std::fprintf(to, "%lld\n", static_cast<long long>(line.result));
+}
+
+void Trace::print(std::FILE* to, const std::vector<std::string>& phases, std::uint64_t from) const {
+    const std::uint64_t kept = std::min<std::uint64_t>(count_, ring_.size());
+    for (std::uint64_t i = std::max(from, count_ - kept); i < count_; ++i)
+        print_line(to, ring_[i % ring_.size()], phases);
 }
 
 void Tally::count(std::string_view phase, Kind kind, std::uint64_t times) {

@@ -76,21 +76,25 @@ struct Fault {
 
 class Trace {
   public:
-    explicit Trace(std::size_t lines = 64) : ring_(lines) {}
-
-    // `what`: "" for an operation's end, else a word: "begin", "crash", "deliver"…
-    void add(std::int64_t us, const char* what, const Operation& operation, std::int64_t result);
-    void print(std::FILE* to, const std::vector<std::string>& phases) const;
-    [[nodiscard]] std::uint64_t digest() const noexcept { return digest_; }
-    [[nodiscard]] std::uint64_t lines() const noexcept { return count_; }
-
-  private:
     struct Line {
         std::int64_t us = 0;
         const char* what = "";
         Operation operation;
         std::int64_t result = 0;
     };
+
+    explicit Trace(std::size_t lines = 64) : ring_(lines) {}
+
+    // `what`: "" for an operation's end, else a word: "begin", "crash", "deliver"…
+    void add(std::int64_t us, const char* what, const Operation& operation, std::int64_t result);
+    // The newest, of those behind the first `from`.
+    void print(std::FILE* to, const std::vector<std::string>& phases, std::uint64_t from = 0) const;
+    static void print_heads(std::FILE* to);
+    static void print_line(std::FILE* to, const Line& line, const std::vector<std::string>& phases);
+    [[nodiscard]] std::uint64_t digest() const noexcept { return digest_; }
+    [[nodiscard]] std::uint64_t lines() const noexcept { return count_; }
+
+  private:
     std::vector<Line> ring_;
     std::uint64_t count_ = 0;
     std::uint64_t digest_ = 0;

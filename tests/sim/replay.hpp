@@ -1,44 +1,22 @@
 #pragma once
-// Replay: the seed of a Boost test case, and the trace of its world when it fails.
+// Replay: what a test of simulated worlds prints when it fails. There is nothing to declare: the
+// first assertion of a test case that fails prints the events of every world that lives at that
+// moment, the outermost first, as one aligned line each, and the command that runs it again.
 //
-//   World world{{.seed = seed_or(7)}};
-//   const PrintOnFailure print{world};       // declared behind the world
+//   world 1 of 2, seed 7, phase "serve", 312 operations       the one that is taken apart
+//   world 2 of 2, seed 1822923, phase "recovery", 61 operations      what a crash left of it
+//   replay: FIRNLOG_SEED=7 build/release/tests/recovery/recovery_tests --run_test=crash/a_crash…
 //
-// FIRNLOG_SEED in the environment overrides the seed; the line printed on failure sets it.
+// The seed is that of seeds() or seed_or(), never one that a test has drawn for a world. Which
+// operation it was and how it ended is told by the test's BOOST_TEST_CONTEXT, which Boost prints.
+// With FIRNLOG_SEEDS_LOG=file each campaign notes there which seeds it ran, and how it ended.
 
-#include <boost/test/results_collector.hpp>
-#include <boost/test/unit_test.hpp>
-#include <cstdint>
-#include <cstdio>
 #include <string>
 
 #include "tests/environment.hpp"
-#include "tests/sim/world.hpp"
 
 namespace firnlog::sim {
 
-inline std::string replay_command(std::uint64_t seed) {
-    namespace utf = boost::unit_test;
-    return "FIRNLOG_SEED=" + std::to_string(seed) + " " +
-           std::string{utf::framework::master_test_suite().argv[0]} +
-           " --run_test=" + utf::framework::current_test_case().full_name();
-}
-
-class PrintOnFailure {
-  public:
-    explicit PrintOnFailure(const World& world) : world_(world) {}
-    PrintOnFailure(const PrintOnFailure&) = delete;
-    PrintOnFailure& operator=(const PrintOnFailure&) = delete;
-    ~PrintOnFailure() {
-        namespace utf = boost::unit_test;
-        const auto id = utf::framework::current_test_case().p_id;
-        if (utf::results_collector.results(id).p_assertions_failed == 0) return;
-        world_.print(stderr);
-        std::fprintf(stderr, "replay: %s\n", replay_command(world_.options().seed).c_str());
-    }
-
-  private:
-    const World& world_;
-};
+[[nodiscard]] std::string replay_command();
 
 }  // namespace firnlog::sim

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "io/base/ensure.hpp"
+#include "tests/environment.hpp"
 #include "tests/sim/io.hpp"
 
 namespace firnlog::sim {
@@ -13,6 +14,10 @@ namespace {
 
 constexpr int kFirstFd = 1000;  // a real system call on one of ours fails
 constexpr std::uint64_t kIdleTurnsMax = 10'000;
+
+// For who prints them all when something fails, and knows of none.
+std::mutex living_lock;
+std::vector<const World*> living_worlds;
 
 }  // namespace
 
@@ -24,9 +29,14 @@ World::World(Options options, Disk disk)
       net_(*this, rng_.fork(2)),
       trace_(options_.trace_lines) {
     phase(options_.phase);
+    const std::lock_guard hold{living_lock};
+    living_worlds.push_back(this);
 }
 
-World::~World() = default;
+World::~World() {
+    const std::lock_guard hold{living_lock};
+    std::erase(living_worlds, this);
+}
 
 std::unique_lock<std::mutex> World::guard() {
     return options_.threads ? std::unique_lock{lock_} : std::unique_lock{lock_, std::defer_lock};
@@ -67,12 +77,24 @@ Tally World::tally() const {
 }
 
 void World::print(std::FILE* to) const {
-    trace_.print(to, phases_);
-    std::fprintf(to, "seed %llu, %llu operations%s, trace %016llx\n",
-                 static_cast<unsigned long long>(options_.seed),
+    std::unique_lock<std::mutex> hold{lock_, std::defer_lock};
+    if (options_.threads) hold.lock();
+    std::fprintf(to, "seed %llu, phase \"%s\", %llu operations%s, trace %016llx\n",
+                 static_cast<unsigned long long>(options_.seed), phases_[phase_].c_str(),
                  static_cast<unsigned long long>(operations_), crashed_ ? ", crashed" : "",
                  static_cast<unsigned long long>(trace_.digest()));
-    if (!options_.replay.empty()) std::fprintf(to, "replay: %s\n", options_.replay.c_str());
+    Trace::print_heads(to);
+    if (before_) before_->print(to, phases_);
+    trace_.print(to, phases_, before_ ? before_->lines() : 0);
+    if (hooked_)
+        Trace::print_line(
+            to, {.us = clock_.mono().us, .what = "next", .operation = *hooked_, .result = 0},
+            phases_);
+}
+
+std::vector<const World*> World::living() {
+    const std::lock_guard hold{living_lock};
+    return living_worlds;
 }
 
 void World::note(const char* what, const Operation& operation, std::int64_t result) {
@@ -91,7 +113,11 @@ Begun World::begin(Kind kind, std::string_view file, std::uint64_t offset, std::
     const std::string_view tail = file.size() > most ? file.substr(file.size() - most) : file;
     std::ranges::copy(tail, operation.file.begin());
     ++counts_[phase_][static_cast<std::size_t>(kind)];
-    if (hook_) hook_(operation);
+    if (hook_) {
+        hooked_ = operation;
+        hook_(operation);
+        hooked_.reset();
+    }
     if (operation.number == crash_at_) {
         crash(operation);
         begun.crashed = true;
@@ -177,6 +203,8 @@ Disk World::image(Cut cut, Rng& rng) const {
 Process& World::restart(Cut cut, Rng& rng) {
     {
         const auto hold = guard();
+        before_ = trace_;
+        ++under_way.crashes;
         if (cut == Cut::kill)
             land(disk_, flying(), rng);
         else

@@ -33,8 +33,7 @@
 //   }
 //
 // Several reactors and background jobs: add_actor(each one's turn(false)), then
-// run_until(condition). A failing check calls world.print(stderr): the newest operations and how to
-// replay them.
+// run_until(condition). When a check fails, all worlds that live are printed (replay.hpp).
 //
 // With `threads`, several real threads may each own one Io of one Process: operations take effect
 // in submission order within turn(), under one lock; hooks, crash_at and step() are for the other
@@ -47,6 +46,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,7 +87,6 @@ struct Options {
     unsigned resident_percent = 100;  // of the answers of Mapping::resident
     std::size_t trace_lines = 64;
     std::string phase = "start";
-    std::string replay = {};  // the command that runs this again; default: names the seed
     Pace pace = {};
 };
 
@@ -154,7 +153,11 @@ class World {
     [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
     [[nodiscard]] Tally tally() const;
     [[nodiscard]] const Trace& trace() const noexcept { return trace_; }
-    void print(std::FILE* to) const;  // the trace, and how to replay it
+    // What it is, and its newest events: those before its last restart, those since, and the
+    // operation that the hook is being told of.
+    void print(std::FILE* to) const;
+    // All there are, in the order of their making.
+    [[nodiscard]] static std::vector<const World*> living();
 
     // For Files, Io, Net and Process, which hold the guard.
     [[nodiscard]] std::unique_lock<std::mutex> guard();
@@ -205,7 +208,7 @@ class World {
     Disk disk_;
     Clock clock_;
     Net net_;
-    std::mutex lock_;  // taken with `threads` only
+    mutable std::mutex lock_;  // taken with `threads` only
     std::condition_variable woken_;
 
     std::vector<std::unique_ptr<Process>> processes_;
@@ -225,12 +228,14 @@ class World {
     Operation crash_point_;
     std::vector<Flying> flying_;  // at the moment of the crash: their memory may be gone later
     std::function<void(const Operation&)> hook_;
+    std::optional<Operation> hooked_;  // the hook is being told of it
 
     std::vector<std::string> phases_;
     std::vector<std::array<std::uint64_t, kKinds>> counts_;  // by phase
     std::uint8_t phase_ = 0;
     std::uint64_t operations_ = 0;
     Trace trace_;
+    std::optional<Trace> before_;  // as it was at the last restart
 };
 
 }  // namespace firnlog::sim

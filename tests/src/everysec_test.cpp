@@ -48,7 +48,6 @@ struct Counting {
 
     std::uint64_t seed;
     sim::World world{{.seed = seed}};
-    sim::PrintOnFailure print{world};
     SecondServer server;
     Caller caller;
     Caller filler;         // its writes fill the segments
@@ -148,7 +147,6 @@ BOOST_AUTO_TEST_CASE(a_reader_and_a_writer_in_no_go_on_while_a_sync_hangs) {
 // A server's default, of half a minute, was once all that counted.
 BOOST_AUTO_TEST_CASE(who_asks_for_it_where_the_rule_is_no_loses_no_more_than_two_seconds) {
     sim::World world{{.seed = 3}};
-    const sim::PrintOnFailure print{world};
     world.pace().slow_percent = 0;
     SecondServer server(world, {.appendfsync = Fsync::no, .segment_bytes = std::uint64_t{1} << 20});
     auto lazy = server.connect();

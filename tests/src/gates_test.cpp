@@ -154,7 +154,6 @@ struct Meeting {
     explicit Meeting(SecondOptions options = {}) : server(world, options) {}
     std::uint64_t seed = seed_or(1);
     sim::World world{{.seed = seed}};
-    sim::PrintOnFailure print{world};
     SecondServer server;
 
     void hang() {

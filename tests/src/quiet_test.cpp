@@ -28,7 +28,6 @@ BOOST_AUTO_TEST_SUITE(quiet)
 BOOST_AUTO_TEST_CASE(the_last_record_is_vouched_for_50_ms_after_its_sync) {
     const auto seed = seed_or(1);
     sim::World world{{.seed = seed}};
-    const sim::PrintOnFailure print{world};
     world.pace().slow_percent = 0;
     SecondServer server(world);
     auto caller = server.connect();
@@ -54,7 +53,6 @@ BOOST_AUTO_TEST_CASE(the_last_record_is_vouched_for_50_ms_after_its_sync) {
 // another one writes, between whose writes there are gaps.
 BOOST_AUTO_TEST_CASE(while_anybody_writes_the_log_is_not_quiet) {
     sim::World world{{.seed = seed_or(3)}};
-    const sim::PrintOnFailure print{world};
     world.pace().slow_percent = 0;
     SecondServer server(world, {.reactors = 2});
     auto once = server.connect();

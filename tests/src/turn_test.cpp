@@ -13,7 +13,6 @@ BOOST_AUTO_TEST_SUITE(turn)
 
 BOOST_AUTO_TEST_CASE(replies_that_a_flush_has_released_go_in_several) {
     sim::World world{{.seed = seed_or(11)}};
-    const sim::PrintOnFailure print{world};
     SecondServer server(world);
     constexpr std::size_t kWriters = 400;
     std::vector<Caller> writers;
