@@ -112,6 +112,8 @@ class Subject {
     bool sync();
     // Writes without waiting for more than the ring to take it.
     void kick();
+    // As the server does when nobody has written for a while.
+    void vouch() { flusher_->vouch(); }
     bool stop_cleanly();
 
     // Versions not newer than this are durable, or (killed) at least written.

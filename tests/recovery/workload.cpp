@@ -164,8 +164,12 @@ bool workload(sim::World& world, Subject& subject, sim::Rng& rng) {
         world.phase("reclaim");
         if (!subject.checkpoint(change)) return false;
     }
+    // Nobody writes for a while: an empty frame vouches for the last one.
     world.phase("voucher");
+    if (!subject.set("the last", text(20)) || !subject.sync()) return false;
+    subject.vouch();
     if (!subject.sync()) return false;
+    if (!subject.set("behind it", text(20)) || !subject.sync()) return false;
     world.phase("stop");
     return subject.stop_cleanly();
 }
