@@ -460,15 +460,24 @@ cp "$1" "{1}/.new" && mv "{1}/.new" "{1}/$2"'''.format(self.folder, self.archive
             client.ask("SET", "lost", "1")
             lost = lsns(client)["tail"]
 
+            looked = 0
+
             def gone():
+                nonlocal looked
                 client.pipeline([("SET", "k%d" % i, os.urandom(500)) for i in range(6000)])
+                # The archiver may notice at any time that it has lost its place; before that
+                # nothing more counts as archived.
+                now = told(client)
+                if now["archive_gaps"] == "0":
+                    self.assertEqual(int(now["archived_lsn"]), archived)
+                    looked += 1
                 self.assertEqual(client.ask("SAVE"), b"+OK\r\n")
                 # Only what is mapped counts as past.
                 time.sleep(0.2)
                 return not os.path.exists(os.path.join(server.folder, "0000000001.log"))
 
             self.wait(gone)
-            self.assertEqual(lsns(client)["archived"], archived)
+            self.assertGreater(looked, 0)
             self.good()
             self.caught_up(client)
             last = client.value("FIRN", "DIGEST").decode()
