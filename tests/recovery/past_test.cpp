@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(a_page_of_a_moment_that_is_damaged_is_not_read_and_another_
     const auto manifest = engine::read_manifest(lived.world.files());
     BOOST_REQUIRE(manifest && manifest->checkpoints.size() > 1);
     const auto& newest = manifest->checkpoints.back();
-    for (const auto seed : Seeds(volume({.usual = 60, .sanitized = 10, .full = 1000}))) {
+    for (const auto seed : Seeds(volume({.usual = 60, .sanitized = 40, .full = 1000}))) {
         Rng rng{seed};
         World world{{.seed = seed}, lived.world.image(sim::Cut::kill, rng)};
         world.disk().flip(engine::names::checkpoint_file(newest.number), rng.below(newest.bytes));
