@@ -126,57 +126,55 @@ BOOST_AUTO_TEST_CASE(all_but_what_was_forgotten_is_as_it_was_at_every_moment) {
     std::uint64_t records = 0;
     std::uint64_t images = 0;
     std::uint64_t shared = 0;
-    const auto end = seed_or(1) + volume({.usual = 6, .sanitized = 2, .full = 60});
-    for (auto seed = seed_or(1); seed < end; ++seed) BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed) {
-            Living lived(seed, static_cast<int>(seed % 3));
-            auto& subject = *lived.subject;
-            auto& world = lived.world;
-            Forgotten forgotten;
-            for (int i = 0; i < 4; ++i) {
-                const auto key = any_key(lived.versions, lived.rng);
-                const bool with_live = lived.rng.chance(50);
-                BOOST_TEST_CONTEXT(key << (with_live ? " with what it is" : "")) {
-                    const auto forgot = subject.forget(key, with_live);
-                    BOOST_REQUIRE(forgot.has_value());
-                    BOOST_REQUIRE((forgot->how.state == State::done));
-                    BOOST_REQUIRE(forgot->how.told.damaged.empty());
-                    forgotten[key] = forgot->before;
-                    records += forgot->how.told.records;
-                    images += forgot->how.told.images;
-                    shared += forgot->how.told.shared;
-                    BOOST_REQUIRE(digest(read_all(subject.engine(), 4)) == digest(subject.model()));
-                    // A walk behind it finds its way with what was exchanged.
-                    if (lived.rng.chance(50))
-                        BOOST_REQUIRE(subject.checkpoint([] { return true; }));
-                }
-            }
-            const auto versions = all_versions(lived);
-            is_sound(world);
-            past_is_as_it_was(world, versions, forgotten, in_full() ? 3 : 17);
-            BOOST_REQUIRE(subject.sync());
-            const auto now = digest(subject.model());
-            BOOST_REQUIRE(lived.rng.chance(50) ? subject.stop_cleanly() : true);
-            lived.subject.reset();
-            if (!world.crashed()) world.crash_now();
-            world.restart(Cut::random, lived.rng);
-            // Also from the checkpoint before, and the log since.
-            for (int damaged = 0; damaged < 2; ++damaged) {
-                World copy({.seed = seed}, world.image(Cut::none, lived.rng));
-                if (damaged != 0) {
-                    const auto history = History::read(copy.files());
-                    BOOST_REQUIRE(history.has_value());
-                    const auto& newest = (*history)->manifest().checkpoints.back();
-                    const auto fd = copy.files().open(engine::names::checkpoint_file(newest.number),
-                                                      io::Open::write);
-                    BOOST_REQUIRE(fd.has_value());
-                    BOOST_REQUIRE(copy.files().truncate(*fd, newest.bytes / 2).has_value());
-                    copy.files().close(*fd);
-                }
-                auto opened = open(copy.files(), copy.clock(), small_options());
-                BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
-                BOOST_REQUIRE(digest(read_all((*opened)->engine(), 4)) == now);
+    for (const auto seed : Seeds(volume({.usual = 6, .sanitized = 2, .full = 60}))) {
+        Living lived(seed, static_cast<int>(seed % 3));
+        auto& subject = *lived.subject;
+        auto& world = lived.world;
+        Forgotten forgotten;
+        for (int i = 0; i < 4; ++i) {
+            const auto key = any_key(lived.versions, lived.rng);
+            const bool with_live = lived.rng.chance(50);
+            BOOST_TEST_CONTEXT(key << (with_live ? " with what it is" : "")) {
+                const auto forgot = subject.forget(key, with_live);
+                BOOST_REQUIRE(forgot.has_value());
+                BOOST_REQUIRE((forgot->how.state == State::done));
+                BOOST_REQUIRE(forgot->how.told.damaged.empty());
+                forgotten[key] = forgot->before;
+                records += forgot->how.told.records;
+                images += forgot->how.told.images;
+                shared += forgot->how.told.shared;
+                BOOST_REQUIRE(digest(read_all(subject.engine(), 4)) == digest(subject.model()));
+                // A walk behind it finds its way with what was exchanged.
+                if (lived.rng.chance(50)) BOOST_REQUIRE(subject.checkpoint([] { return true; }));
             }
         }
+        const auto versions = all_versions(lived);
+        is_sound(world);
+        past_is_as_it_was(world, versions, forgotten, in_full() ? 3 : 17);
+        BOOST_REQUIRE(subject.sync());
+        const auto now = digest(subject.model());
+        BOOST_REQUIRE(lived.rng.chance(50) ? subject.stop_cleanly() : true);
+        lived.subject.reset();
+        if (!world.crashed()) world.crash_now();
+        world.restart(Cut::random, lived.rng);
+        // Also from the checkpoint before, and the log since.
+        for (int damaged = 0; damaged < 2; ++damaged) {
+            World copy({.seed = seed}, world.image(Cut::none, lived.rng));
+            if (damaged != 0) {
+                const auto history = History::read(copy.files());
+                BOOST_REQUIRE(history.has_value());
+                const auto& newest = (*history)->manifest().checkpoints.back();
+                const auto fd = copy.files().open(engine::names::checkpoint_file(newest.number),
+                                                  io::Open::write);
+                BOOST_REQUIRE(fd.has_value());
+                BOOST_REQUIRE(copy.files().truncate(*fd, newest.bytes / 2).has_value());
+                copy.files().close(*fd);
+            }
+            auto opened = open(copy.files(), copy.clock(), small_options());
+            BOOST_REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().text));
+            BOOST_REQUIRE(digest(read_all((*opened)->engine(), 4)) == now);
+        }
+    }
     std::printf("report: records erased: %llu, images without them: %llu, objects shared: %llu\n",
                 static_cast<unsigned long long>(records), static_cast<unsigned long long>(images),
                 static_cast<unsigned long long>(shared));
@@ -301,11 +299,11 @@ BOOST_AUTO_TEST_CASE(keyspaces_that_the_database_had_count_and_those_of_others_d
 // Everything is as it was, forgotten or not yet, and the rest can be forgotten afterwards.
 BOOST_AUTO_TEST_CASE(a_crash_amid_it_leaves_a_sound_store) {
     std::uint64_t crashes = 0;
-    std::map<std::string, std::uint64_t> kinds;
+    sim::Tally kinds;
     const auto step = volume({.usual = 5, .sanitized = 37, .full = 1});
-    for (auto seed = seed_or(1); seed < seed_or(1) + (in_full() ? 4 : 1); ++seed) {
+    for (const auto seed : Seeds(in_full() ? 4 : 1)) {
         for (auto n = seed % step;; n += step)
-            BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed << ", operation " << n << " of forgetting") {
+            BOOST_TEST_CONTEXT("crash at operation " << n << " of forgetting") {
                 Living lived(seed, 1);
                 auto& world = lived.world;
                 const auto key = any_key(lived.versions, lived.rng);
@@ -319,6 +317,7 @@ BOOST_AUTO_TEST_CASE(a_crash_amid_it_leaves_a_sound_store) {
                     break;
                 }
                 ++crashes;
+                kinds.count("forget", world.crash_point().kind);
                 auto versions = all_versions(lived);
                 const auto acked = lived.subject->versions()[lived.subject->acked(false)].end;
                 lived.subject.reset();
@@ -340,42 +339,66 @@ BOOST_AUTO_TEST_CASE(a_crash_amid_it_leaves_a_sound_store) {
     }
     std::printf("report: crashes amid forgetting: %llu\n",
                 static_cast<unsigned long long>(crashes));
+    kinds.print_lines(stdout, "report:   crashes amid forgetting");
     BOOST_TEST(crashes > 5U);
+    // A sample of a few meets what most of the operations are: reads.
+    if (step > 5) return;
+    using enum sim::Kind;
+    for (const auto kind : {create, write, sync, rename, unlink})
+        BOOST_TEST(kinds.of(kind) > 0, "no crash amid forgetting at " << sim::text(kind));
 }
 
 BOOST_AUTO_TEST_CASE(an_operation_that_fails_amid_it_leaves_a_sound_store) {
-    std::uint64_t struck = 0;
+    using enum sim::Kind;
+    sim::Tally struck[2];  // once, and for ever
     std::uint64_t failed = 0;
     const auto step = volume({.usual = 7, .sanitized = 61, .full = 1});
-    for (const auto kind :
-         {sim::Kind::write, sim::Kind::sync, sim::Kind::create, sim::Kind::sync_dir,
-          sim::Kind::rename, sim::Kind::unlink, sim::Kind::open, sim::Kind::map, sim::Kind::read})
+    // All that forgetting asks for.
+    const auto kinds = {write,  write_sync, fsync, sync, create, sync_dir, rename,
+                        unlink, open,       map,   read, size,   list,     free_bytes};
+    for (const auto kind : kinds)
         for (const int error : {EIO, ENOSPC})
-            for (std::uint64_t nth = 1; nth < 400; nth += step)
-                BOOST_TEST_CONTEXT(sim::text(kind) << " error " << error << " nth " << nth) {
-                    Living lived(3, 0);
-                    auto& world = lived.world;
-                    BOOST_REQUIRE(lived.subject->sync());
-                    const auto versions = all_versions(lived);
-                    world.fail({.error = error, .kind = kind, .nth = nth, .sticky = false});
-                    const auto forgot = lived.subject->forget("key:1", nth % 2 == 0);
-                    if (world.faults_struck() == 0) break;
-                    ++struck;
-                    world.heal();
-                    if (!forgot) continue;  // the log's own
-                    failed += forgot->how.state == State::failed ? 1 : 0;
-                    BOOST_REQUIRE(digest(read_all(lived.subject->engine(), 4)) ==
-                                  digest(lived.subject->model()));
-                    const auto again = lived.subject->forget("key:1", false);
-                    BOOST_REQUIRE((again && again->how.state == State::done));
-                    BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
-                    is_sound(world);
-                    past_is_as_it_was(world, versions, {{"key:1", again->before}},
-                                      versions.size() / 2);
-                }
+            for (const bool sticky : {false, true})
+                // For ever is looked at less often: the first one decides most of it.
+                for (std::uint64_t nth = 1; nth < 400;
+                     nth += in_full() || !sticky ? step : 5 * step)
+                    BOOST_TEST_CONTEXT(sim::text(kind) << " error " << error << " nth " << nth
+                                                       << (sticky ? ", for ever" : ", once")) {
+                        Living lived(3, 0);
+                        auto& world = lived.world;
+                        BOOST_REQUIRE(lived.subject->sync());
+                        const auto versions = all_versions(lived);
+                        world.phase("forget");
+                        world.fail({.error = error, .kind = kind, .nth = nth, .sticky = sticky});
+                        // A segment that cannot be made is tried again ten times a second, and who
+                        // waits for it goes on once it can.
+                        world.on_operation([&](const sim::Operation&) {
+                            if (world.faults_struck() > 100) world.heal();
+                        });
+                        const auto forgot = lived.subject->forget("key:1", nth % 2 == 0);
+                        if (world.faults_struck() == 0) break;
+                        struck[sticky ? 1 : 0].count("forget", kind);
+                        world.heal();
+                        world.on_operation({});
+                        if (!forgot) continue;  // the log's own
+                        failed += forgot->how.state == State::failed ? 1 : 0;
+                        BOOST_REQUIRE(digest(read_all(lived.subject->engine(), 4)) ==
+                                      digest(lived.subject->model()));
+                        const auto again = lived.subject->forget("key:1", false);
+                        BOOST_REQUIRE((again && again->how.state == State::done));
+                        BOOST_REQUIRE(lived.subject->checkpoint([] { return true; }));
+                        is_sound(world);
+                        past_is_as_it_was(world, versions, {{"key:1", again->before}},
+                                          versions.size() / 2);
+                    }
     std::printf("report: operations that failed amid forgetting: %llu, which ended it: %llu\n",
-                static_cast<unsigned long long>(struck), static_cast<unsigned long long>(failed));
-    BOOST_TEST(struck > 10U);
+                static_cast<unsigned long long>(struck[0].total() + struck[1].total()),
+                static_cast<unsigned long long>(failed));
+    struck[0].print_lines(stdout, "report:   once");
+    struck[1].print_lines(stdout, "report:   for ever");
+    for (const auto kind : kinds)
+        for (const auto& met : struck)
+            BOOST_TEST(met.of(kind) > 0, "none failed at " << sim::text(kind));
     BOOST_TEST(failed > 5U);
 }
 

@@ -36,6 +36,29 @@ bool changes_disk(Kind kind) noexcept {
     }
 }
 
+std::string WayToFail::told() const {
+    return is_short ? "cut short" : std::string{"fails with "} + ::strerrorname_np(error);
+}
+
+std::vector<WayToFail> ways_to_fail(Kind kind) {
+    std::vector<WayToFail> ways{{.error = EIO}, {.error = ENOSPC}};
+    switch (kind) {
+        case Kind::write:
+        case Kind::write_sync:
+            ways.push_back({.is_short = true});
+            [[fallthrough]];
+        case Kind::fsync:
+        case Kind::sync:
+        case Kind::sync_dir:
+            ways.push_back({.error = EINTR});
+            break;
+        default:
+            break;
+    }
+    if (kind == Kind::write_sync || kind == Kind::fsync) ways.push_back({.error = EAGAIN});
+    return ways;
+}
+
 void Trace::add(std::int64_t us, const char* what, const Operation& operation,
                 std::int64_t result) {
     const auto mix = [&](std::uint64_t value) {

@@ -47,6 +47,18 @@ inline constexpr std::size_t kKinds = static_cast<std::size_t>(Kind::send) + 1;
 // True for those after which a crash leaves another disk than before them.
 [[nodiscard]] bool changes_disk(Kind kind) noexcept;
 
+// In which ways an operation of a kind can fail for who asks for it. io::Files and io::Io begin
+// again what a signal cut short, so EINTR reaches nobody but of a sync, whose pages may be lost,
+// and of what a ring writes. EAGAIN is of a ring alone, where the kernel lacks memory. They go on
+// with a read that was short: it then means the end of the file, and a file that ends too early is
+// damaged (corruption_test.cpp).
+struct WayToFail {
+    int error = 0;
+    bool is_short = false;
+    [[nodiscard]] std::string told() const;
+};
+[[nodiscard]] std::vector<WayToFail> ways_to_fail(Kind kind);
+
 struct Operation {
     std::uint64_t number = 0;
     Kind kind = Kind::open;

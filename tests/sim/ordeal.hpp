@@ -12,7 +12,6 @@
 // behind the last one; failures strike any operation.
 
 #include <boost/test/unit_test.hpp>
-#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -87,8 +86,8 @@ class Ordeal {
     [[nodiscard]] Trials failures() const {
         Trials trials{.name = "failures in " + name};
         for (const auto& at : chosen(operations(), false))
-            for (const int error : {EIO, ENOSPC})
-                for (const bool sticky : {false, true}) fail(trials, at, error, sticky);
+            for (const auto& way : ways_to_fail(at.operation.kind))
+                for (const bool sticky : {false, true}) fail(trials, at, way, sticky);
         return trials;
     }
 
@@ -127,9 +126,11 @@ class Ordeal {
 
     void crash(Trials& trials, const Point* at, Cut cut, std::uint64_t operations) const {
         const auto number = at == nullptr ? 0 : at->operation.number;
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed << ", " << name << ": crash at operation "
-                                           << number << " of " << operations << ", cut "
-                                           << text(cut)) {
+        BOOST_TEST_CONTEXT(name << ": crash at operation " << number << " of " << operations
+                                << (at == nullptr ? ", behind the last"
+                                                  : std::string{", "} + text(at->operation.kind) +
+                                                        " in phase " + at->phase)
+                                << ", cut " << text(cut)) {
             const auto stage = make();
             auto& world = stage->world;
             Rng rng{seed * 1'000'003 + number * 7 + static_cast<std::uint64_t>(cut)};
@@ -159,14 +160,17 @@ class Ordeal {
         }
     }
 
-    void fail(Trials& trials, const Point& at, int error, bool sticky) const {
-        BOOST_TEST_CONTEXT("FIRNLOG_SEED=" << seed << ", " << name << ": "
-                                           << text(at.operation.kind) << ", the " << at.nth
-                                           << "th operation, fails with " << error
-                                           << (sticky ? " for ever" : " once")) {
+    void fail(Trials& trials, const Point& at, const WayToFail& way, bool sticky) const {
+        BOOST_TEST_CONTEXT(name << ": " << text(at.operation.kind) << " in phase " << at.phase
+                                << ", the " << at.nth << "th operation, " << way.told()
+                                << (sticky ? ", for ever" : ", once")) {
             const auto stage = make();
             auto& world = stage->world;
-            world.fail({.error = error, .any = true, .nth = at.nth, .sticky = sticky});
+            world.fail({.error = way.error,
+                        .is_short = way.is_short,
+                        .any = true,
+                        .nth = at.nth,
+                        .sticky = sticky});
             const Tried tried{.done = work(*stage)};
             BOOST_REQUIRE(world.faults_struck() != 0);
             trials.tally.count(at.phase, at.operation.kind);
