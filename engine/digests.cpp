@@ -62,29 +62,29 @@ bool Digests::step(Lsn durable) {
 bool Digests::sum_piece() {
     if (due_.empty()) return false;
     auto& file = due_.front().file;
-    const auto give_up = [&] {
+    const auto go_on = [&] {
         close_summed();
         due_.pop_front();
         return true;
     };
     if (summed_ < 0) {
         const auto fd = files_.open(file.name(), io::Open::read);
-        if (!fd) return give_up();  // it has gone meanwhile
+        if (!fd) return go_on();  // it has gone meanwhile
         summed_ = *fd;
         const auto size = files_.size(summed_);
-        if (!size) return give_up();
+        if (!size) return go_on();
         file.bytes = *size;
         piece_.resize(kStoredPieceBytes);
     }
     const auto at = file.pieces.size() * kStoredPieceBytes;
     const auto bytes = std::min<std::uint64_t>(kStoredPieceBytes, file.bytes - at);
     const auto got = files_.read(summed_, at, std::span(piece_).first(bytes));
-    if (!got || *got != bytes) return give_up();
+    if (!got || *got != bytes) return go_on();
     file.pieces.push_back(crc32c(Bytes(piece_).first(bytes)));
     if (at + bytes < file.bytes) return true;
     file.tag = tag_of(file.bytes, file.pieces);
     done_.push_back(std::move(due_.front()));
-    return give_up();
+    return go_on();
 }
 
 void Digests::close_summed() {
